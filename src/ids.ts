@@ -1,0 +1,64 @@
+/**
+ * The integers that name things. On disk all of them are 64 bits wide, little-endian; in memory they are safe integers,
+ * so a value past 2^53 - 1 in a file is treated as damage, never rounded.
+ */
+
+/** Names one segment file of a store. Store-wide, increasing, never reused. */
+export type SegmentId = number & { readonly __segmentId: never };
+
+/** The only way to make a `SegmentId`. */
+export function segmentId(value: number): SegmentId {
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new RangeError(`segment ID must be a safe integer, got ${value}`);
+  return value as SegmentId;
+}
+
+/** The first ID of a queue. */
+export const FIRST_RECORD_ID = 1;
+
+/** A closed range of record IDs: both ends belong to it. */
+export interface IdRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+const TWO_32 = 0x1_0000_0000;
+
+export function writeU64(target: Buffer, value: number, offset: number): void {
+  target.writeUInt32LE(value >>> 0, offset);
+  target.writeUInt32LE(Math.floor(value / TWO_32), offset + 4);
+}
+
+/** Reads an unsigned 64-bit integer; `-1` where it is past the safe integers (the caller's validity check refuses it). */
+export function readU64(source: Buffer, offset: number): number {
+  const high = source.readUInt32LE(offset + 4);
+  if (high > 0x1f_ffff) return -1;
+  return high * TWO_32 + source.readUInt32LE(offset);
+}
+
+/** Throws a `TypeError` or `RangeError` that names the argument unless `value` is a record ID. */
+export function requireRecordId(value: unknown, argument: string): asserts value is number {
+  if (typeof value !== 'number')
+    throw new TypeError(`${argument} must be a record ID (a number), got ${describe(value)}`);
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(`${argument} must be a record ID (a safe integer from 0 up), got ${value}`);
+  }
+}
+
+/** Throws a `TypeError` or `RangeError` that names the argument unless `value` is a whole number of at least `min`. */
+export function requireCount(value: unknown, argument: string, min: number): asserts value is number {
+  if (typeof value !== 'number') throw new TypeError(`${argument} must be a number, got ${describe(value)}`);
+  if (!Number.isSafeInteger(value) || value < min) {
+    throw new RangeError(`${argument} must be a whole number of at least ${min}, got ${value}`);
+  }
+}
+
+/** A short, safe rendering of a wrong argument for an error message. */
+export function describe(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value === 'string')
+    return value.length > 40 ? `a string of ${value.length} characters` : JSON.stringify(value);
+  if (typeof value === 'object') return `an object (${value.constructor?.name ?? 'no prototype'})`;
+  if (typeof value === 'function') return 'a function';
+  return String(value);
+}

@@ -1,0 +1,18 @@
+/**
+ * The port to what the engine takes from the machine besides files: time, timers, turns of the event loop and chance. A simulation
+ * replaces all of it, so that one seed is one history.
+ */
+export interface Host {
+  /** Milliseconds since the epoch. May jump; nothing but timestamps and due times is made from it. */
+  now(): number;
+  /** Milliseconds on a clock that never goes back, for measuring. */
+  elapsed(): number;
+  /** Calls `action` once after `ms`, without keeping the process alive for it. The result cancels. */
+  after(ms: number, action: () => void): () => void;
+  /** Calls `action` when the code now running, and all promises it settled, are done: the end of this batch of work. */
+  soon(action: () => void): void;
+  /** Resolves in a later turn of the event loop, after pending input and output had theirs. */
+  yield(): Promise<void>;
+  /** Fills `target` with random bytes. */
+  random(target: Uint8Array): void;
+}

@@ -1,0 +1,85 @@
+/**
+ * The port to a file system, in words of durability. The engine knows files only through it; the real disk
+ * (`node-vfs.ts`) and the simulated one implement it. It hides short writes, flags and platform trivia, and nothing else:
+ * what is durable when is the engine's business, so the port never syncs of its own accord.
+ *
+ * Contract, for both implementations:
+ * - Paths are absolute. Every method may be called concurrently.
+ * - A rejection is a system error (`errno` negative, `code` such as 'ENOSPC'), never a translated one.
+ * - `writeAt` changes the volatile content; only a `sync` that resolved makes it durable, with the file's size. A file's
+ *   *name* is durable only after `syncDir` of its folder. A `rename` is atomic.
+ * - After a `sync` that rejected nothing may be assumed about any unsynced byte of that file.
+ */
+
+export interface VfsEntry {
+  readonly name: string;
+  readonly kind: 'file' | 'directory' | 'other';
+}
+
+export interface VfsStat {
+  /** Of the entry itself: a symbolic link is 'other'. */
+  readonly kind: 'file' | 'directory' | 'other';
+  readonly size: number;
+}
+
+export type VfsLockResult =
+  | { readonly kind: 'locked'; readonly lock: VfsLock }
+  /** Somebody else holds it; `note` is what the holder wrote, which may be empty or torn. */
+  | { readonly kind: 'held'; readonly note: string };
+
+/** An exclusive lock that the operating system releases when its holder dies. */
+export interface VfsLock {
+  release(): Promise<void>;
+}
+
+export interface VfsFile {
+  readonly path: string;
+  size(): Promise<number>;
+  /**
+   * Reads up to `length` bytes at `position` into `target` from `offset` on. Resolves with the number of bytes read, which is short
+   * only at the end of the file.
+   */
+  readAt(target: Uint8Array, offset: number, length: number, position: number): Promise<number>;
+  /** Writes all `length` bytes of `source` from `offset` on, at `position`, or rejects having written any prefix of them. */
+  writeAt(source: Uint8Array, offset: number, length: number, position: number): Promise<void>;
+  /** Resolves when content and size, as they stood at the call, are durable (fdatasync). */
+  sync(): Promise<void>;
+  /** Cuts or extends (with zeros) to `size`. Durable with the next `sync`. */
+  truncate(size: number): Promise<void>;
+  /**
+   * Writes every chunk and syncs before it returns; throws a system error. Blocks the thread: for exit handlers. It goes through a
+   * descriptor of its own, so that an error of a sync under way elsewhere is reported to both callers and not to just one (Linux
+   * reports a write-back error once per open file description).
+   */
+  writeAndSyncBlocking(chunks: readonly VfsChunk[]): void;
+  /** Idempotent. No other call may be under way or follow. */
+  close(): Promise<void>;
+}
+
+export interface VfsChunk {
+  readonly source: Uint8Array;
+  readonly length: number;
+  readonly position: number;
+}
+
+export interface Vfs {
+  /** The entries of a folder, in no particular order. */
+  list(dir: string): Promise<VfsEntry[]>;
+  /** `undefined` where there is nothing of that name. Never follows a symbolic link. */
+  stat(path: string): Promise<VfsStat | undefined>;
+  /** Makes one folder, mode 0700. Resolves with false where it is there already. */
+  makeDir(dir: string): Promise<boolean>;
+  /** Makes a file that must not exist yet (EEXIST), mode 0600, open for reading and writing. */
+  create(path: string): Promise<VfsFile>;
+  /** Opens an existing regular file. A symbolic link is refused (ELOOP), never followed. */
+  open(path: string, access: 'read' | 'write'): Promise<VfsFile>;
+  /** Replaces `to` if it exists. Durable after `syncDir` of the folders of both. */
+  rename(from: string, to: string): Promise<void>;
+  remove(path: string): Promise<void>;
+  /** Resolves when every name in `dir`, as they stood at the call, is durable. */
+  syncDir(dir: string): Promise<void>;
+  /** Bytes that this process may still write in the file system of `path`. */
+  freeBytes(path: string): Promise<number>;
+  /** Takes the exclusive lock on `path`, making the file if need be, and writes `note` into it for others to read. */
+  lock(path: string, note: string): Promise<VfsLockResult>;
+}
