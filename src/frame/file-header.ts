@@ -1,0 +1,124 @@
+/**
+ * The header with which every file of a store begins. 64 bytes, written twice in a row: the copy is what one rotten sector or
+ * byte in the first 64 may cost, so that a segment is never lost with its header.
+ *
+ *    0       4   5   6       8                       24              32              40              48          54  56      60      64
+ *    +-------+---+---+-------+-----------------------+---------------+---------------+---------------+-----------+---+-------+-------+
+ *    | magic |maj|min| flags |      store UUID       |    file ID    |    base ID    | ID high water | created ms| 0 | salt  | crc32 |
+ *    +-------+---+---+-------+-----------------------+---------------+---------------+---------------+-----------+---+-------+-------+
+ *
+ * Little-endian. `crc32` is the plain CRC-32 of bytes 0 to 59. Magic, versions, size and the place of the checksum are the same
+ * in every format to come, so that a newer file is told from a damaged one.
+ */
+import { assert } from '../assert.js';
+import { crc32, seedOf } from '../checksum.js';
+import { readU64, writeU64 } from '../ids.js';
+
+export const FORMAT_MAJOR = 1;
+export const FORMAT_MINOR = 0;
+
+const COPY_BYTES = 64;
+/** Both copies: where the frames of a file begin. */
+export const FILE_HEADER_BYTES = 128;
+assert(FILE_HEADER_BYTES === 2 * COPY_BYTES, 'a header and its copy fill the header');
+
+export type FileKind = 'store' | 'segment' | 'tombstones';
+
+const MAGIC: Readonly<Record<FileKind, string>> = { store: 'EvqM', segment: 'EvqS', tombstones: 'EvqT' };
+
+/** The segment was made by rewriting others: its frames carry their own IDs and times, and IDs may be missing in between. */
+export const HEADER_FLAG_REWRITTEN = 1;
+/** Appended in a durability mode that resolves before the sync: IDs below `idHighWater` may have been handed out and lost. */
+export const HEADER_FLAG_RELAXED = 2;
+/** The file was used before: what follows its last frame may be stale frames of its former life. */
+export const HEADER_FLAG_RECYCLED = 4;
+
+export interface FileHeader {
+  readonly kind: FileKind;
+  readonly flags: number;
+  readonly storeUuid: Buffer;
+  /** Segment ID of a segment, generation of a tombstone log, 0 of a store file. */
+  readonly fileId: number;
+  /** Segment: the lowest ID that it may hold. Tombstone log: bytes of its snapshot, which were synced before it got its name. */
+  readonly baseId: number;
+  /** Segment: no ID from this on was handed out while it was the active one (only `HEADER_FLAG_RELAXED` makes it bind). */
+  readonly idHighWater: number;
+  readonly createdMs: number;
+  /** Random: makes the seed of this file unlike that of any other, should a file ID ever come twice. */
+  readonly salt: number;
+}
+
+export type HeaderDecoding =
+  /** `damaged`: one of the two copies is bad. */
+  | { readonly kind: 'ok'; readonly header: FileHeader; readonly seed: number; readonly damaged: boolean }
+  /** Intact, and of a format that this version does not know. Not corruption; never to be written to. */
+  | { readonly kind: 'unsupported'; readonly major: number }
+  /** All zero or shorter than a header: normal for the newest file after a crash. */
+  | { readonly kind: 'blank' }
+  | { readonly kind: 'bad' };
+
+export function encodeFileHeader(header: FileHeader): Buffer {
+  assert(header.storeUuid.length === 16, 'a store UUID is 16 bytes');
+  const bytes = Buffer.alloc(FILE_HEADER_BYTES);
+  bytes.write(MAGIC[header.kind], 0, 'latin1');
+  bytes.writeUInt8(FORMAT_MAJOR, 4);
+  bytes.writeUInt8(FORMAT_MINOR, 5);
+  bytes.writeUInt16LE(header.flags, 6);
+  header.storeUuid.copy(bytes, 8);
+  writeU64(bytes, header.fileId, 24);
+  writeU64(bytes, header.baseId, 32);
+  writeU64(bytes, header.idHighWater, 40);
+  bytes.writeUIntLE(header.createdMs, 48, 6);
+  bytes.writeUInt32LE(header.salt, 56);
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 60)), 60);
+  bytes.copy(bytes, COPY_BYTES, 0, COPY_BYTES);
+  return bytes;
+}
+
+/** Judges the first `FILE_HEADER_BYTES` of a file; `bytes` may be shorter where the file is. */
+export function decodeFileHeader(bytes: Buffer, kind: FileKind): HeaderDecoding {
+  const first = decodeCopy(bytes, 0, kind);
+  const second = decodeCopy(bytes, COPY_BYTES, kind);
+  const chosen = first.kind === 'ok' || (first.kind === 'unsupported' && second.kind !== 'ok') ? first : second;
+  if (chosen.kind === 'ok') {
+    const damaged = first.kind !== 'ok' || second.kind !== 'ok';
+    return { kind: 'ok', header: chosen.header, seed: fileSeed(chosen.header), damaged };
+  }
+  if (chosen.kind === 'unsupported') return chosen;
+  return bytes.length < FILE_HEADER_BYTES || bytes.every((byte) => byte === 0) ? { kind: 'blank' } : { kind: 'bad' };
+}
+
+type CopyDecoding =
+  | { readonly kind: 'ok'; readonly header: FileHeader }
+  | { readonly kind: 'unsupported'; readonly major: number }
+  | { readonly kind: 'bad' };
+
+function decodeCopy(bytes: Buffer, at: number, kind: FileKind): CopyDecoding {
+  if (bytes.length < at + COPY_BYTES) return { kind: 'bad' };
+  const copy = bytes.subarray(at, at + COPY_BYTES);
+  if (copy.toString('latin1', 0, 4) !== MAGIC[kind]) return { kind: 'bad' };
+  if (crc32(copy.subarray(0, 60)) !== copy.readUInt32LE(60)) return { kind: 'bad' };
+  const major = copy.readUInt8(4);
+  if (major !== FORMAT_MAJOR) return { kind: 'unsupported', major };
+  const header: FileHeader = {
+    kind,
+    flags: copy.readUInt16LE(6),
+    storeUuid: Buffer.from(copy.subarray(8, 24)),
+    fileId: readU64(copy, 24),
+    baseId: readU64(copy, 32),
+    idHighWater: readU64(copy, 40),
+    createdMs: copy.readUIntLE(48, 6),
+    salt: copy.readUInt32LE(56),
+  };
+  return header.fileId < 0 || header.baseId < 0 || header.idHighWater < 0 ? { kind: 'bad' } : { kind: 'ok', header };
+}
+
+/** The seed of all frames of a file: CRC-32 of magic, store UUID, file ID and salt. */
+export function fileSeed(header: FileHeader): number {
+  const identity = Buffer.alloc(32);
+  identity.write(MAGIC[header.kind], 0, 'latin1');
+  header.storeUuid.copy(identity, 4);
+  writeU64(identity, header.fileId, 20);
+  identity.writeUInt32LE(header.salt, 28);
+  return seedOf(identity);
+}

@@ -1,0 +1,53 @@
+/**
+ * The verdict on a segment that was scanned: a pure, labelled decision table. Judging neither reads nor writes.
+ *
+ *     W = the highest offset of this segment that anything says was synced: a later commit of its own, the link of the next
+ *         segment, a frame of the tombstone log
+ *
+ *     a bad range at f < W, or in a segment that was sealed              DAMAGE: step over, report, keep
+ *     bytes end before W, or a sealed segment has no footer              DAMAGE: its end is gone
+ *     a bad range at f >= W                                               TORN: cut there, everything behind it goes too
+ *     nothing bad                                                         WHOLE
+ *
+ * A good commit behind a bad one proves nothing by itself: one unsynced write can reach the disk with its middle sectors
+ * missing. What it says of W does.
+ */
+import type { DamagedRange, SegmentScan } from './segment-scan.js';
+
+export interface SegmentVerdict {
+  /** Where to cut, or undefined: nothing is torn. */
+  readonly cutAt: number | undefined;
+  /** Whether the bytes from `cutAt` on hold anything but zeros. */
+  readonly cutHoldsBytes: boolean;
+  /** Damage to synced bytes. */
+  readonly damage: readonly DamagedRange[];
+  /** Bytes that were synced and are no longer there, from the end of the scan on; 0 if none. */
+  readonly missingBytes: number;
+}
+
+export interface SegmentEvidence {
+  /** W of the table above. */
+  readonly durableOffset: number;
+  /** It is known to have been sealed: rewritten segments are from birth, others by a later statement. */
+  readonly sealed: boolean;
+}
+
+export function judgeSegment(scan: SegmentScan, evidence: SegmentEvidence): SegmentVerdict {
+  const damage: DamagedRange[] = [];
+  let cut: DamagedRange | undefined;
+  for (const range of scan.damaged) {
+    if (evidence.sealed || range.offset < evidence.durableOffset) damage.push(range);
+    else {
+      cut = range;
+      break;
+    }
+  }
+  const footerMissing = evidence.sealed && scan.footerAt < 0;
+  const missing = Math.max(evidence.durableOffset - scan.end, footerMissing && damage.length === 0 ? 1 : 0, 0);
+  return {
+    cutAt: cut?.offset,
+    cutHoldsBytes: cut !== undefined && !scan.damaged.filter((range) => range.offset >= cut.offset).every((range) => range.allZero),
+    damage,
+    missingBytes: missing,
+  };
+}

@@ -1,0 +1,243 @@
+/**
+ * Reads a segment from end to end, for those that have no valid footer, and for `verify`. Scanning never writes and never judges: it reports what
+ * is there, and every range that is not a valid commit.
+ */
+import {
+  COMMIT_FLAG_SPARSE,
+  COMMIT_HEADER_BYTES,
+  KIND_FOOTER,
+  KIND_LINK,
+  KIND_RECORDS,
+} from '../frame/commit-header.js';
+import { salvageCommit } from '../frame/commit-salvage.js';
+import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
+import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import { decodeMeta, type RecordOrigin } from '../frame/metadata.js';
+import { newFrameView, viewFrame } from '../frame/record-frame.js';
+import type { IdRange } from '../ids.js';
+import { newSegmentIndex, type SegmentIndex } from './segment-index.js';
+
+/** A range of a segment that holds no valid commit. */
+export interface DamagedRange {
+  readonly offset: number;
+  readonly end: number;
+  readonly headerIntact: boolean;
+  readonly allZero: boolean;
+  /** IDs that may have stood there and are gone: those between the intact neighbours. Empty if `lastId < firstId`. */
+  firstId: number;
+  lastId: number;
+  /** Times of the intact neighbours; 0 where there is none. */
+  fromMs: number;
+  toMs: number;
+}
+
+export interface MovedRecord {
+  readonly id: number;
+  readonly origin: RecordOrigin;
+}
+
+/** The statement of a segment about the one before it. */
+export interface SegmentLink {
+  readonly segmentId: number;
+  readonly durableOffset: number;
+}
+
+export interface SegmentScan {
+  count: number;
+  /** Of the records that are there; `lastId` is `firstId` - 1 where there is none. */
+  firstId: number;
+  lastId: number;
+  minTimeMs: number;
+  maxTimeMs: number;
+  payloadBytes: number;
+  /** Where the last valid commit of records ends. */
+  dataEnd: number;
+  /** Where the scan ended: no byte from here on belongs to a frame. */
+  end: number;
+  readonly index: SegmentIndex;
+  /** The IDs that are there, as maximal runs. */
+  readonly runs: IdRange[];
+  readonly moved: MovedRecord[];
+  link: SegmentLink | undefined;
+  /** The highest durable offset that a valid commit of this file promises, with the place of that commit. */
+  promisedOffset: number;
+  /** The highest number of a durable round of removals that a commit mentions, low 32 bits. */
+  removalSeq: number;
+  readonly damaged: DamagedRange[];
+  /** Offset of an intact footer commit, or -1. */
+  footerAt: number;
+}
+
+export interface ScanProgress {
+  (bytes: number): void;
+}
+
+/** Scans [FILE_HEADER_BYTES, size). Rejects with the system error if a read does: an unreadable disk is not corruption. */
+export async function scanSegment(
+  source: ScanSource,
+  size: number,
+  seed: number,
+  baseId: number,
+  intervalBytes: number,
+  progress?: ScanProgress,
+): Promise<SegmentScan> {
+  const scan = newScan(baseId);
+  const scanner = new CommitScanner(source, seed, FILE_HEADER_BYTES, size, 'resync');
+  const state: IndexState = { intervalBytes, marked: -Infinity };
+  let reported = 0;
+  for (;;) {
+    const outcome = await scanner.next();
+    if (outcome === 'end') break;
+    if (outcome === 'bad') {
+      noteDamage(scan, scanner, seed, state);
+      continue;
+    }
+    noteCommit(scan, scanner, state);
+    if (progress !== undefined && scanner.offset - reported > 16 * 1024 * 1024) {
+      progress(scanner.offset - reported);
+      reported = scanner.offset;
+    }
+  }
+  scan.end = scanner.offset;
+  closeDamage(scan);
+  return scan;
+}
+
+export function newScan(baseId: number): SegmentScan {
+  return {
+    count: 0,
+    firstId: baseId,
+    lastId: baseId - 1,
+    minTimeMs: 0,
+    maxTimeMs: 0,
+    payloadBytes: 0,
+    dataEnd: FILE_HEADER_BYTES,
+    end: FILE_HEADER_BYTES,
+    index: newSegmentIndex(),
+    runs: [],
+    moved: [],
+    link: undefined,
+    promisedOffset: 0,
+    removalSeq: 0,
+    damaged: [],
+    footerAt: -1,
+  };
+}
+
+/** Where the index stands: the offset of its last entry. */
+export interface IndexState {
+  readonly intervalBytes: number;
+  marked: number;
+}
+
+const frame = newFrameView();
+
+/** Takes in the valid commit on which the scanner stands. */
+export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: IndexState): void {
+  const { header, offset, buffer, bodyAt } = scanner;
+  if (header.kind !== KIND_LINK && header.durableOffset > scan.promisedOffset) scan.promisedOffset = header.durableOffset;
+  scan.removalSeq = Math.max(scan.removalSeq, header.removalSeq);
+  if (header.kind === KIND_LINK) {
+    scan.link = { segmentId: header.firstId, durableOffset: header.durableOffset };
+    scan.dataEnd = offset + COMMIT_HEADER_BYTES;
+    return;
+  }
+  if (header.kind === KIND_FOOTER) {
+    scan.footerAt = offset;
+    return;
+  }
+  if (header.kind !== KIND_RECORDS) return;
+
+  const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
+  const bodyEnd = bodyAt + header.bodyBytes;
+  let wide = false;
+  if (offset - state.marked >= state.intervalBytes) {
+    addEntry(scan, header.firstId, offset, 0);
+    state.marked = offset;
+  }
+  let at = bodyAt;
+  for (let i = 0; i < header.count; i++) {
+    if (!viewFrame(buffer, at, bodyEnd, sparse, header.firstId + i, header.firstId, header.timestamp, frame)) break;
+    const frameOffset = offset + COMMIT_HEADER_BYTES + at - bodyAt;
+    if (frameOffset - state.marked >= state.intervalBytes) {
+      addEntry(scan, frame.id, frameOffset, 1);
+      state.marked = frameOffset;
+      wide = true;
+    }
+    noteRecord(scan, buffer);
+    at += frame.frameBytes;
+  }
+  const end = offset + COMMIT_HEADER_BYTES + header.bodyBytes;
+  if (wide) scan.index.wide.push({ offset, end, firstId: header.firstId, timestamp: header.timestamp });
+  scan.dataEnd = end;
+}
+
+/** Takes in the record that `frame` shows. */
+function noteRecord(scan: SegmentScan, buffer: Buffer): void {
+  const { id, timestamp } = frame;
+  if (scan.count === 0) {
+    scan.firstId = id;
+    scan.minTimeMs = timestamp;
+  }
+  const run = scan.runs.at(-1);
+  if (run !== undefined && run.last + 1 === id) scan.runs[scan.runs.length - 1] = { first: run.first, last: id };
+  else scan.runs.push({ first: id, last: id });
+  scan.count++;
+  scan.lastId = id;
+  scan.minTimeMs = Math.min(scan.minTimeMs, timestamp);
+  scan.maxTimeMs = Math.max(scan.maxTimeMs, timestamp);
+  scan.payloadBytes += frame.payloadBytes;
+  if (frame.metaBytes > 0) {
+    const { origin } = decodeMeta(buffer.subarray(frame.metaAt, frame.metaAt + frame.metaBytes));
+    if (origin !== undefined) scan.moved.push({ id, origin });
+  }
+}
+
+function addEntry(scan: SegmentScan, id: number, offset: number, mid: 0 | 1): void {
+  scan.index.ids.push(id);
+  scan.index.offsets.push(offset);
+  scan.index.mids.push(mid);
+}
+
+function noteDamage(scan: SegmentScan, scanner: CommitScanner, seed: number, state: IndexState): void {
+  closeDamage(scan);
+  scan.damaged.push({
+    ...scanner.bad,
+    firstId: scan.lastId + 1,
+    lastId: scan.lastId,
+    fromMs: scan.maxTimeMs,
+    toMs: 0,
+  });
+  const { header, bad, buffer, bodyAt, bodyHeld } = scanner;
+  if (!bad.headerIntact || header.kind !== KIND_RECORDS) return;
+  // The index names the commit, whatever its size, so that a reader comes by and salvages the same records.
+  let indexed = false;
+  const bodyOffset = bad.offset + COMMIT_HEADER_BYTES;
+  salvageCommit(buffer, bodyAt, bodyHeld, header, seed, bodyOffset, (view) => {
+    if (!indexed) {
+      addEntry(scan, view.id, bad.offset, 0);
+      state.marked = bad.offset;
+      indexed = true;
+    }
+    Object.assign(frame, view);
+    noteRecord(scan, buffer);
+  });
+  const damage = scan.damaged.at(-1);
+  if (damage !== undefined) {
+    damage.firstId = header.firstId;
+    damage.fromMs = header.timestamp;
+    damage.lastId = Math.max(header.firstId, (header.flags & COMMIT_FLAG_SPARSE) === 0 ? header.firstId + header.count - 1 : scan.lastId);
+    damage.toMs = header.timestamp;
+  }
+  if (indexed) scan.dataEnd = bad.end;
+}
+
+/** The damage seen last ends where the next intact commit begins. */
+export function closeDamage(scan: SegmentScan): void {
+  const damage = scan.damaged.at(-1);
+  if (damage === undefined || damage.toMs !== 0 || damage.lastId >= damage.firstId) return;
+  const next = scan.runs.find((run) => run.first >= damage.firstId);
+  if (next === undefined) return;
+  damage.lastId = next.first - 1;
+  damage.toMs = scan.maxTimeMs;
+}

@@ -1,0 +1,117 @@
+/**
+ * One round of removals: a commit (`frame/commit-header.ts`) in the tombstone log.
+ *
+ *    commit header: kind = SNAPSHOT | REMOVALS | CLOSE, count = number of ranges, firstId = number of the round
+ *    0               8               16              24              32              40              48
+ *    +---------------+---------------+---------------+---------------+---------------+---------------+------------------
+ *    |    next ID    | data segment  |  data offset  | sealed below  |segment ID max |  live records | ranges (varints)
+ *    +---------------+---------------+---------------+---------------+---------------+---------------+------------------
+ *
+ * `data segment` and `data offset` promise: of that segment of this queue, all below the offset had been synced. `sealed below`
+ * promises: every segment of this queue with a lower ID has a durable footer. `live records` is counted at CLOSE and 0 elsewhere. Ranges are
+ * ascending: gap to the previous range's end, length - 1.
+ *
+ * Every round is written twice in a row, so that one rotten byte cannot undo a removal; applying a round twice is
+ * applying it once.
+ */
+import {
+  COMMIT_HEADER_BYTES,
+  type CommitHeader,
+  commitBodyCrc,
+  encodeCommitHeader,
+  newCommitHeader,
+} from '../frame/commit-header.js';
+import { readVarint, VARINT_BYTES_MAX, varintCursor, writeVarint } from '../frame/varint.js';
+import { type IdRange, readU64, writeU64 } from '../ids.js';
+
+export const KIND_SNAPSHOT = 16;
+export const KIND_REMOVALS = 17;
+export const KIND_CLOSE = 18;
+
+const FIXED_BYTES = 48;
+
+/** What a round says beside the removed IDs. */
+export interface RoundStatement {
+  readonly kind: number;
+  /** Number of the round, from 1 on, in all generations of the log. All parts of a snapshot share one. */
+  readonly round: number;
+  readonly nextId: number;
+  readonly dataSegmentId: number;
+  readonly dataOffset: number;
+  readonly sealedBelow: number;
+  readonly segmentIdMax: number;
+  readonly liveRecords: number;
+  readonly timestamp: number;
+}
+
+/** The round and its copy, to be written at `fileOffset` of the log with `seed`. */
+export function encodeRound(
+  statement: RoundStatement,
+  ranges: readonly IdRange[],
+  seed: number,
+  fileOffset: number,
+  durableOffset: number,
+): Buffer {
+  const scratch = Buffer.allocUnsafe(COMMIT_HEADER_BYTES + FIXED_BYTES + ranges.length * 2 * VARINT_BYTES_MAX);
+  const b = COMMIT_HEADER_BYTES;
+  writeU64(scratch, statement.nextId, b);
+  writeU64(scratch, statement.dataSegmentId, b + 8);
+  writeU64(scratch, statement.dataOffset, b + 16);
+  writeU64(scratch, statement.sealedBelow, b + 24);
+  writeU64(scratch, statement.segmentIdMax, b + 32);
+  writeU64(scratch, statement.liveRecords, b + 40);
+  let at = b + FIXED_BYTES;
+  let next = 0;
+  for (const { first, last } of ranges) {
+    at = writeVarint(scratch, at, first - next);
+    at = writeVarint(scratch, at, last - first);
+    next = last + 1;
+  }
+  const frame = Buffer.allocUnsafe(at * 2);
+  const header: CommitHeader = newCommitHeader();
+  header.kind = statement.kind;
+  header.count = ranges.length;
+  header.bodyBytes = at - COMMIT_HEADER_BYTES;
+  header.firstId = statement.round;
+  header.durableOffset = durableOffset;
+  header.timestamp = statement.timestamp;
+  header.removalSeq = statement.round;
+  const body = scratch.subarray(COMMIT_HEADER_BYTES, at);
+  for (let copy = 0; copy < 2; copy++) {
+    const offset = fileOffset + copy * at;
+    header.bodyCrc = commitBodyCrc(body, seed, offset);
+    scratch.copy(frame, copy * at, 0, at);
+    encodeCommitHeader(frame, copy * at, seed, offset, header);
+  }
+  return frame;
+}
+
+/** Reads a round whose checksum held; hands each range to `removed`. Returns undefined where the body is no round. */
+export function decodeRound(
+  header: CommitHeader,
+  buffer: Buffer,
+  bodyAt: number,
+  removed: (first: number, last: number) => void,
+): RoundStatement | undefined {
+  if (header.kind < KIND_SNAPSHOT || header.kind > KIND_CLOSE || header.bodyBytes < FIXED_BYTES) return undefined;
+  const cursor = varintCursor(buffer, bodyAt + FIXED_BYTES, bodyAt + header.bodyBytes);
+  let next = 0;
+  for (let i = 0; i < header.count; i++) {
+    const first = next + readVarint(cursor);
+    const last = first + readVarint(cursor);
+    if (cursor.failed) return undefined;
+    removed(first, last);
+    next = last + 1;
+  }
+  return {
+    kind: header.kind,
+    round: header.firstId,
+    nextId: readU64(buffer, bodyAt),
+    dataSegmentId: readU64(buffer, bodyAt + 8),
+    dataOffset: readU64(buffer, bodyAt + 16),
+    sealedBelow: readU64(buffer, bodyAt + 24),
+    segmentIdMax: readU64(buffer, bodyAt + 32),
+    liveRecords: readU64(buffer, bodyAt + 40),
+    timestamp: header.timestamp,
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * Reads a tombstone log: what was removed, and what its rounds say of the data. Never writes, never judges by itself beyond telling
+ * which rounds are lost.
+ */
+import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
+import { decodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from '../frame/file-header.js';
+import { decodeRound, KIND_CLOSE, KIND_SNAPSHOT } from './tombstone-frame.js';
+
+/** What the rounds of a log add up to. Grows while a log is followed. */
+export interface TombstoneState {
+  /** The last round seen. */
+  round: number;
+  nextId: number;
+  /** By segment ID: how much of it had been synced. */
+  readonly durableData: Map<number, number>;
+  sealedBelow: number;
+  segmentIdMax: number;
+  /** Records that were live at the clean close which is the log's last word, or undefined. */
+  closedWithLive: number | undefined;
+  /** The highest promise of the log about itself. */
+  promisedOffset: number;
+  /** Bad ranges, as they were met. */
+  readonly damaged: { readonly offset: number; readonly end: number; readonly allZero: boolean }[];
+  /** Rounds of which neither copy was readable, though a later one was. */
+  missingRounds: number;
+  /** Where the last good frame ends. */
+  end: number;
+}
+
+export type TombstoneScan =
+  | { readonly kind: 'ok'; readonly header: FileHeader; readonly headerDamaged: boolean; readonly state: TombstoneState }
+  | { readonly kind: 'unsupported'; readonly major: number }
+  /** Header blank or bad: nothing in it can be read. */
+  | { readonly kind: 'unreadable' };
+
+/** Scans a whole log and hands each removed range to `removed`. */
+export async function scanTombstones(
+  source: ScanSource,
+  size: number,
+  storeUuid: Buffer,
+  removed: (first: number, last: number) => void,
+): Promise<TombstoneScan> {
+  const head = Buffer.alloc(FILE_HEADER_BYTES);
+  const read = await source.readAt(head, 0, FILE_HEADER_BYTES, 0);
+  const decoding = decodeFileHeader(head.subarray(0, read), 'tombstones');
+  if (decoding.kind === 'unsupported') return decoding;
+  if (decoding.kind !== 'ok' || !decoding.header.storeUuid.equals(storeUuid)) return { kind: 'unreadable' };
+  const state = newTombstoneState();
+  const scanner = new CommitScanner(source, decoding.seed, FILE_HEADER_BYTES, size, 'resync');
+  await scanRounds(scanner, state, removed);
+  return { kind: 'ok', header: decoding.header, headerDamaged: decoding.damaged, state };
+}
+
+export function newTombstoneState(): TombstoneState {
+  return {
+    round: 0,
+    nextId: 0,
+    durableData: new Map(),
+    sealedBelow: 0,
+    segmentIdMax: 0,
+    closedWithLive: undefined,
+    promisedOffset: 0,
+    damaged: [],
+    missingRounds: 0,
+    end: FILE_HEADER_BYTES,
+  };
+}
+
+/** Takes in every round up to the scanner's end. */
+export async function scanRounds(
+  scanner: CommitScanner,
+  state: TombstoneState,
+  removed: (first: number, last: number) => void,
+): Promise<void> {
+  for (;;) {
+    const outcome = await scanner.next();
+    if (outcome === 'end') return;
+    if (outcome === 'bad') {
+      state.damaged.push({ offset: scanner.bad.offset, end: scanner.bad.end, allZero: scanner.bad.allZero });
+      continue;
+    }
+    const { header } = scanner;
+    const round = decodeRound(header, scanner.buffer, scanner.bodyAt, removed);
+    const end = scanner.offset + 48 + header.bodyBytes;
+    if (round === undefined) {
+      state.damaged.push({ offset: scanner.offset, end, allZero: false });
+      continue;
+    }
+    state.end = end;
+    state.promisedOffset = Math.max(state.promisedOffset, header.durableOffset);
+    if (round.kind !== KIND_SNAPSHOT && round.round > state.round + 1) state.missingRounds += round.round - state.round - 1;
+    state.round = Math.max(state.round, round.round);
+    state.nextId = Math.max(state.nextId, round.nextId);
+    state.sealedBelow = Math.max(state.sealedBelow, round.sealedBelow);
+    state.segmentIdMax = Math.max(state.segmentIdMax, round.segmentIdMax);
+    state.closedWithLive = round.kind === KIND_CLOSE ? round.liveRecords : undefined;
+    if (round.dataOffset > 0) {
+      const known = state.durableData.get(round.dataSegmentId) ?? 0;
+      state.durableData.set(round.dataSegmentId, Math.max(known, round.dataOffset));
+    }
+  }
+}
