@@ -1,0 +1,221 @@
+/** An open file on a simulated disk: the `VfsFile` of one process. */
+import type { VfsChunk, VfsFile } from '../vfs/vfs.js';
+import type { SimCall } from './sim-call.js';
+import { flipBit } from './sim-damage.js';
+import { SimSystemError } from './sim-error.js';
+import type { Incarnation, Performance, SimMachine } from './sim-machine.js';
+
+// Microseconds, of the order that the design measured; only their proportions matter.
+const STAT_US = 2;
+const READ_US = 10;
+const WRITE_US = 20;
+const SYNC_US = 200;
+const BYTES_PER_US = 2000;
+/** A write may take effect in up to this many pieces, so that it can be seen, or cut, half done. */
+const PIECES_MAX = 3;
+
+export class SimFile implements VfsFile {
+  readonly path: string;
+  readonly inode: number;
+  readonly #machine: SimMachine;
+  readonly #process: Incarnation;
+  readonly #isWritable: boolean;
+  readonly #onClose: () => void;
+  #underWay = 0;
+  #closed = false;
+
+  constructor(
+    path: string,
+    inode: number,
+    machine: SimMachine,
+    process: Incarnation,
+    isWritable: boolean,
+    onClose: () => void,
+  ) {
+    this.path = path;
+    this.inode = inode;
+    this.#machine = machine;
+    this.#process = process;
+    this.#isWritable = isWritable;
+    this.#onClose = onClose;
+  }
+
+  size(): Promise<number> {
+    return this.#perform({
+      name: 'size',
+      syscall: 'fstat',
+      costUs: STAT_US,
+      effect: () => this.#machine.image.file(this.inode)?.size ?? 0,
+    });
+  }
+
+  readAt(target: Uint8Array, offset: number, length: number, position: number): Promise<number> {
+    return this.#perform({
+      name: 'read',
+      detail: `${position}+${length}`,
+      syscall: 'read',
+      costUs: READ_US + length / BYTES_PER_US,
+      effect: () => {
+        const file = this.#machine.image.file(this.inode);
+        if (file === undefined) return 0;
+        if (file.isUnreadable(position, length)) throw new SimSystemError('EIO', 'read');
+        return file.read(target, offset, length, position);
+      },
+      whenFaulty: ({ flip }) => {
+        if (flip !== true) return;
+        const { image, prng } = this.#machine;
+        const end = Math.min(image.file(this.inode)?.size ?? 0, position + length);
+        if (end <= position) return;
+        flipBit(image, this.inode, position + prng.below(end - position), prng.below(8));
+        image.file(this.inode)?.read(target, offset, length, position);
+      },
+    });
+  }
+
+  writeAt(source: Uint8Array, offset: number, length: number, position: number): Promise<void> {
+    if (!this.#isWritable) return this.#refuse('write');
+    const machine = this.#machine;
+    const { prng } = machine;
+    const cuts = [0, length];
+    if (machine.timing === 'wild' && length > 1) {
+      for (let pieces = prng.below(PIECES_MAX); pieces > 0; pieces--) cuts.push(1 + prng.below(length - 1));
+    }
+    cuts.sort((a, b) => a - b);
+    return this.#perform({
+      name: 'write',
+      detail: `${position}+${length}`,
+      syscall: 'write',
+      costUs: WRITE_US + length / BYTES_PER_US,
+      inode: this.inode,
+      pieces: cuts.length - 1,
+      // The source is read when the write takes effect: a caller that reuses its buffer too early is found out.
+      effect: (piece) => {
+        const from = cuts[piece] ?? 0;
+        const to = cuts[piece + 1] ?? length;
+        machine.write(this.inode, source, offset + from, to - from, position + from);
+      },
+      whenFaulty: (fault) => machine.writeFaulty(fault, this.inode, source, offset, length, position),
+    });
+  }
+
+  sync(): Promise<void> {
+    const machine = this.#machine;
+    const mark = machine.image.serial;
+    let failed = false;
+    const report = (): void => {
+      if (failed) machine.image.own(this.inode).errorUnreported = false;
+    };
+    const synced = this.#perform({
+      name: 'sync',
+      syscall: 'fdatasync',
+      costUs: SYNC_US,
+      inode: this.inode,
+      effect: () => {
+        machine.image.nextSerial();
+        machine.image.own(this.inode).sync(mark);
+      },
+      whenFaulty: () => {
+        failed = true;
+        machine.failSync(this.inode);
+      },
+    });
+    return synced.finally(report);
+  }
+
+  truncate(size: number): Promise<void> {
+    if (!this.#isWritable) return this.#refuse('ftruncate');
+    const { image, limits } = this.#machine;
+    return this.#perform({
+      name: 'truncate',
+      detail: `to ${size}`,
+      syscall: 'ftruncate',
+      costUs: WRITE_US,
+      inode: this.inode,
+      effect: () => {
+        if (size > limits.fileBytesMax) throw new SimSystemError('EFBIG', 'ftruncate');
+        const file = image.own(this.inode);
+        const gone = Math.ceil(size / image.sectorBytes);
+        image.free(gone, file.sectors.slice(gone));
+        file.truncate(size, image.nextSerial());
+      },
+    });
+  }
+
+  writeAndSyncBlocking(chunks: readonly VfsChunk[]): void {
+    const machine = this.#machine;
+    // Nobody is left to be told: but a promise must not be made by returning.
+    if (!this.#process.alive) throw new Error('this simulated process is dead');
+    const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
+    const call = machine.begin(this.#process, 'writeAndSyncBlocking', this.path, `${chunks.length} chunks, ${bytes} B`);
+    try {
+      const inode = machine.image.names.lookup(this.path);
+      if (typeof inode === 'string') throw new SimSystemError(inode, 'open', this.path);
+      // Whatever is under way on this file in the thread pool happens before or after: it is not stopped by a blocked main thread.
+      machine.scheduler.hasten(inode, () => machine.prng.chance(0.5));
+      for (const chunk of chunks) {
+        this.#live();
+        machine.scheduler.spend(WRITE_US);
+        const fault = machine.faults.hit('write', call);
+        if (fault !== undefined) {
+          machine.writeFaulty(fault, inode, chunk.source, 0, chunk.length, chunk.position);
+          throw new SimSystemError(fault.error ?? 'EIO', 'write');
+        }
+        machine.write(inode, chunk.source, 0, chunk.length, chunk.position);
+        machine.step('effect', call);
+      }
+      this.#live();
+      machine.scheduler.spend(SYNC_US);
+      this.#syncBlocking(inode, call);
+      machine.step('effect', call);
+      this.#live();
+      machine.end(call, 'ok');
+    } catch (error) {
+      if (this.#process.alive) machine.end(call, error instanceof SimSystemError ? error.code : 'failed');
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    if (this.#underWay > 0) {
+      this.#machine.violations.push(`close of ${this.path} with ${this.#underWay} calls under way`);
+    }
+    const closing = this.#perform({ name: 'close', syscall: 'close', costUs: STAT_US, effect: this.#onClose });
+    this.#closed = true;
+    return closing;
+  }
+
+  /** An error that a sync under way elsewhere ran into, and that nobody heard of yet, is reported here, too. */
+  #syncBlocking(inode: number, call: SimCall): void {
+    const machine = this.#machine;
+    const fault = machine.faults.hit('sync', call);
+    const unreported = machine.image.file(inode)?.errorUnreported === true;
+    if (fault !== undefined || unreported) {
+      machine.failSync(inode).errorUnreported = unreported;
+      throw new SimSystemError(fault?.error ?? 'EIO', 'fdatasync');
+    }
+    machine.image.own(inode).sync(machine.image.nextSerial());
+  }
+
+  #live(): void {
+    if (!this.#process.alive) throw new Error('this simulated process is dead');
+  }
+
+  #perform<T>(what: Omit<Performance<T>, 'path'>): Promise<T> {
+    if (this.#closed) return this.#refuse(what.syscall);
+    this.#underWay++;
+    const done = (): void => {
+      this.#underWay--;
+    };
+    const result = this.#machine.perform(this.#process, { ...what, path: this.path });
+    result.then(done, done);
+    return result;
+  }
+
+  #refuse<T>(syscall: string): Promise<T> {
+    this.#machine.violations.push(
+      `${syscall} of ${this.path}, which is ${this.#closed ? 'closed' : 'open for reading'}`,
+    );
+    return Promise.reject(new SimSystemError('EBADF', syscall));
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * What all processes on one simulated disk share: the state of the disk, time, chance, faults, locks, the history. Every call of the
+ * port goes through `perform`, which decides when it takes effect and when its caller hears of it.
+ */
+import { unreachable } from '../assert.js';
+import type { SimCall, SimCallName, SimStep } from './sim-call.js';
+import type { CrashModel } from './sim-crash.js';
+import { type SimErrorName, SimSystemError } from './sim-error.js';
+import { type FaultRule, SimFaults } from './sim-fault.js';
+import type { SimImage } from './sim-image.js';
+import type { SimInode } from './sim-inode.js';
+import { Prng } from './sim-prng.js';
+import { SimScheduler } from './sim-scheduler.js';
+
+/** What the machine has to know of a process. */
+export interface Incarnation {
+  readonly id: number;
+  readonly alive: boolean;
+  isOpen(inode: number): boolean;
+  kill(): void;
+}
+
+export interface SimLimits {
+  /** Bytes of file content that fit; Infinity for a disk that never fills up. */
+  capacityBytes: number;
+  /** How a full disk answers: as a full disk, or as a user's exhausted share of it. */
+  full: 'ENOSPC' | 'EDQUOT';
+  /** No file grows past this (EFBIG). */
+  fileBytesMax: number;
+}
+
+/** One call, as `perform` takes it. */
+export interface Performance<T> {
+  readonly name: SimCallName;
+  readonly path: string;
+  readonly detail?: string;
+  /** What Node's error calls it. */
+  readonly syscall: string;
+  /** The paths that Node's error shows: none for calls on a descriptor. */
+  readonly errorPaths?: readonly string[];
+  readonly costUs: number;
+  readonly inode?: number;
+  /** In how many pieces it takes effect, each at a time of its own; 1 if not given. */
+  readonly pieces?: number;
+  /** Changes the disk. Called once for each piece; the result of the last one counts. Throws a system error. */
+  readonly effect: (piece: number) => T;
+  /** What happens to the disk when the call runs into a fault. */
+  readonly whenFaulty?: (fault: FaultRule) => void;
+}
+
+interface LoggedCall extends SimCall {
+  outcome: string;
+  endedUs: number | undefined;
+}
+
+export class SimMachine {
+  readonly image: SimImage;
+  readonly model: CrashModel;
+  readonly timing: 'wild' | 'steady';
+  readonly limits: SimLimits;
+  readonly scheduler: SimScheduler;
+  readonly prng: Prng;
+  readonly faults: SimFaults = new SimFaults();
+  readonly calls: LoggedCall[] = [];
+  /** Calls that broke the contract of the port. */
+  readonly violations: string[] = [];
+  /** The holder of the lock on an inode. */
+  readonly locks: Map<number, Incarnation> = new Map();
+  readonly processes: Set<Incarnation> = new Set();
+  readonly observers: Set<(step: SimStep) => void> = new Set();
+  /** Effects and acknowledgements so far. */
+  steps = 0;
+  cut: { readonly afterSteps: number; readonly died: () => void } | undefined;
+
+  constructor(image: SimImage, model: CrashModel, timing: 'wild' | 'steady', limits: SimLimits, nowUs: number) {
+    this.image = image;
+    this.model = model;
+    this.timing = timing;
+    this.limits = { ...limits };
+    this.scheduler = new SimScheduler(nowUs);
+    this.prng = new Prng(model.seed);
+  }
+
+  perform<T>(who: Incarnation, what: Performance<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      // The dead hear nothing: a promise of theirs is never settled.
+      if (!who.alive) return;
+      const call = this.begin(who, what.name, what.path, what.detail);
+      const fault = this.faults.hit(what.name, call);
+      const pieces = fault === undefined ? (what.pieces ?? 1) : 1;
+      const [untilEffect, untilAck] = this.#delays(what.costUs);
+      const isWanted = (): boolean => who.alive;
+      const settle = (outcome: SimCall['outcome'], tell: () => void): void => {
+        const acknowledge = (): void => {
+          this.end(call, outcome);
+          tell();
+          this.step('ack', call);
+        };
+        this.scheduler.at(untilAck, acknowledge, { isWanted });
+      };
+      const happen = (piece: number): void => {
+        let result: T;
+        try {
+          if (fault !== undefined && fault.flip !== true) this.#fail(fault, what);
+          result = what.effect(piece);
+          if (fault !== undefined) what.whenFaulty?.(fault);
+        } catch (error) {
+          this.step('effect', call);
+          settle(error instanceof SimSystemError ? error.code : 'failed', () => reject(error));
+          return;
+        }
+        this.step('effect', call);
+        if (piece + 1 < pieces)
+          this.scheduler.at(untilEffect / pieces, () => happen(piece + 1), { isWanted, inode: what.inode });
+        else settle('ok', () => resolve(result));
+      };
+      this.scheduler.at(untilEffect / pieces, () => happen(0), { isWanted, inode: what.inode });
+    });
+  }
+
+  begin(who: Incarnation, name: SimCallName, path: string, detail = ''): SimCall {
+    const call: LoggedCall = {
+      index: this.calls.length + 1,
+      process: who.id,
+      name,
+      path,
+      detail,
+      calledUs: this.scheduler.nowUs,
+      outcome: 'under way',
+      endedUs: undefined,
+    };
+    this.calls.push(call);
+    this.#notify('call', call);
+    return call;
+  }
+
+  end(call: SimCall, outcome: string): void {
+    const logged = this.calls[call.index - 1];
+    if (logged === undefined) return;
+    logged.outcome = outcome;
+    logged.endedUs = this.scheduler.nowUs;
+  }
+
+  /** Counts, tells the observers, and kills every process where a cut is due. */
+  step(phase: 'effect' | 'ack', call: SimCall): void {
+    this.steps++;
+    this.#notify(phase, call);
+    if (this.cut === undefined || this.steps < this.cut.afterSteps) return;
+    const { died } = this.cut;
+    this.cut = undefined;
+    this.killAll();
+    // After all that the last acknowledgement set off.
+    setImmediate(died);
+  }
+
+  killAll(): void {
+    for (const process of this.processes) process.kill();
+  }
+
+  isOpen(inode: number): boolean {
+    for (const process of this.processes) if (process.isOpen(inode)) return true;
+    return false;
+  }
+
+  sweep(): void {
+    this.image.sweep((inode) => this.isOpen(inode));
+  }
+
+  freeBytes(): number {
+    if (this.limits.capacityBytes === Infinity) return Infinity;
+    return Math.max(0, this.limits.capacityBytes - this.image.usedBytes((inode) => this.isOpen(inode)));
+  }
+
+  /** Writes as much as fits and throws where that is not all. */
+  write(inode: number, source: Uint8Array, offset: number, length: number, position: number): void {
+    const file = this.image.own(inode);
+    const below = Math.max(0, Math.min(length, this.limits.fileBytesMax - position));
+    const free = this.freeBytes();
+    const fits = free === Infinity ? below : file.bytesThatFit(position, below, free);
+    file.write(source, offset, fits, position, this.image.nextSerial());
+    if (fits < below) throw new SimSystemError(this.limits.full, 'write');
+    if (below < length) throw new SimSystemError('EFBIG', 'write');
+  }
+
+  /** A write that a fault cuts short. */
+  writeFaulty(fault: FaultRule, inode: number, source: Uint8Array, offset: number, length: number, at: number): void {
+    const prefix = fault.alsoDone === true ? length : Math.min(length, fault.afterBytes ?? this.prng.below(length + 1));
+    this.write(inode, source, offset, prefix, at);
+  }
+
+  failSync(inode: number): SimInode {
+    this.image.nextSerial();
+    const file = this.image.own(inode);
+    file.failSync();
+    file.errorUnreported = true;
+    return file;
+  }
+
+  #fail<T>(fault: FaultRule, what: Performance<T>): never {
+    if (what.whenFaulty !== undefined) what.whenFaulty(fault);
+    else if (fault.alsoDone === true) what.effect(0);
+    const error: SimErrorName = fault.error ?? 'EIO';
+    throw new SimSystemError(error, what.syscall, ...(what.errorPaths ?? []));
+  }
+
+  /** How long until a call takes effect, and from there until its caller hears of it. */
+  #delays(costUs: number): [number, number] {
+    switch (this.timing) {
+      case 'steady':
+        return [costUs, 0];
+      case 'wild': {
+        const { prng } = this;
+        // One call in 25 is slow, as behind a device that cleans up: enough to overtake and be overtaken by everything.
+        const stretch = prng.chance(0.04) ? 10 + prng.below(40) : 0.2 + prng.below(1000) / 600;
+        const total = costUs * stretch;
+        const share = prng.below(1001) / 1000;
+        return [total * share, total * (1 - share)];
+      }
+      default:
+        return unreachable(this.timing);
+    }
+  }
+
+  #notify(phase: SimStep['phase'], call: SimCall): void {
+    for (const observer of this.observers) observer({ phase, step: this.steps, call });
+  }
+}
