@@ -11,7 +11,10 @@ const READ_US = 10;
 const WRITE_US = 20;
 const SYNC_US = 200;
 const BYTES_PER_US = 2000;
-/** A write may take effect in up to this many pieces, so that it can be seen, or cut, half done. */
+/**
+ * A write may take effect in up to this many pieces, so that it can be seen, or cut, half done. They end at sectors: Linux copies page
+ * by page under the page's lock, so no sector ever reaches the disk half written.
+ */
 const PIECES_MAX = 3;
 
 export class SimFile implements VfsFile {
@@ -75,19 +78,14 @@ export class SimFile implements VfsFile {
   writeAt(source: Uint8Array, offset: number, length: number, position: number): Promise<void> {
     if (!this.#isWritable) return this.#refuse('write');
     const machine = this.#machine;
-    const { prng } = machine;
-    const cuts = [0, length];
-    if (machine.timing === 'wild' && length > 1) {
-      for (let pieces = prng.below(PIECES_MAX); pieces > 0; pieces--) cuts.push(1 + prng.below(length - 1));
-    }
-    cuts.sort((a, b) => a - b);
+    const cuts = machine.timing === 'wild' ? this.#pieces(length, position) : [0, length];
     return this.#perform({
       name: 'write',
       detail: `${position}+${length}`,
       syscall: 'write',
       costUs: WRITE_US + length / BYTES_PER_US,
       inode: this.inode,
-      pieces: cuts.length - 1,
+      pieces: Math.max(1, cuts.length - 1),
       // The source is read when the write takes effect: a caller that reuses its buffer too early is found out.
       effect: (piece) => {
         const from = cuts[piece] ?? 0;
@@ -195,6 +193,19 @@ export class SimFile implements VfsFile {
       throw new SimSystemError(fault?.error ?? 'EIO', 'fdatasync');
     }
     machine.image.own(inode).sync(machine.image.nextSerial());
+  }
+
+  /** Where the pieces of a write begin and end, counted from its first byte. */
+  #pieces(length: number, position: number): number[] {
+    const { prng, image } = this.#machine;
+    const { sectorBytes } = image;
+    const toBoundary = sectorBytes - (position % sectorBytes);
+    const boundaries = Math.ceil((length - toBoundary) / sectorBytes);
+    const cuts = new Set([0, length]);
+    if (boundaries > 0) {
+      for (let i = prng.below(PIECES_MAX); i > 0; i--) cuts.add(toBoundary + prng.below(boundaries) * sectorBytes);
+    }
+    return [...cuts].sort((a, b) => a - b);
   }
 
   #live(): void {

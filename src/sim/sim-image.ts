@@ -93,7 +93,7 @@ export class SimImage {
   }
 
   free(firstSector: number, sectors: readonly Sector[]): void {
-    if (sectors.some((sector) => !sector.hole)) {
+    if (sectors.some((sector) => sector.allocatedBytes > 0)) {
       this.freed = [{ firstSector, sectors }, ...this.freed].slice(0, FREED_MAX);
     }
   }

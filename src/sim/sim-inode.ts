@@ -94,8 +94,14 @@ export class SimInode {
       const stop = Math.min(end, (index + 1) * this.sectorBytes);
       const present = this.sectors[index];
       const start = index * this.sectorBytes;
-      const needs = present?.hole ? stop - start : Math.max(0, stop - start - (present?.bytes.length ?? 0));
-      if (needs > free) return Math.max(0, Math.min(at + free, stop) - position);
+      const presentBytes = present?.bytes.length ?? 0;
+      const allocatedBytes = present?.allocatedBytes ?? 0;
+      const needs = Math.max(stop - start, presentBytes) - allocatedBytes;
+      if (needs > free) {
+        // Within a hole it is all or nothing; at the end of the file it is byte by byte.
+        const reached = allocatedBytes === presentBytes ? start + presentBytes + free : at;
+        return Math.min(stop, Math.max(at, reached)) - position;
+      }
       free -= needs;
       at = stop;
     }
@@ -127,8 +133,8 @@ export class SimInode {
   write(source: Uint8Array, offset: number, length: number, position: number, serial: number): void {
     if (length === 0) return;
     const end = position + length;
-    if (position > this.size) this.#extend(position, serial);
     const first = Math.floor(position / this.sectorBytes);
+    if (first * this.sectorBytes > this.size) this.#addHole(first * this.sectorBytes, serial);
     const last = Math.floor((end - 1) / this.sectorBytes);
     // One allocation for all sectors of the write: typed arrays are costly to make by the thousand.
     const base = first * this.sectorBytes;
@@ -147,7 +153,8 @@ export class SimInode {
   truncate(size: number, serial: number): void {
     if (size === this.size) return;
     if (size > this.size) {
-      this.#extend(size, serial);
+      this.#addHole(size, serial);
+      this.#setSize(size, serial);
       return;
     }
     const count = Math.ceil(size / this.sectorBytes);
@@ -223,7 +230,8 @@ export class SimInode {
     for (const index of this.unreadable) target.add(index);
   }
 
-  #extend(size: number, serial: number): void {
+  /** Zeros from the end up to `size`. The size itself is left to the caller: a write past the end grows the file in one go. */
+  #addHole(size: number, serial: number): void {
     const tailIndex = this.sectors.length - 1;
     const tail = this.sectors[tailIndex];
     const lengthAt = (index: number): number => Math.min(this.sectorBytes, size - index * this.sectorBytes);
@@ -233,7 +241,6 @@ export class SimInode {
     for (let index = tailIndex + 1; index * this.sectorBytes < size; index++) {
       this.#put(index, hole(lengthAt(index)), serial);
     }
-    this.#setSize(size, serial);
   }
 
   #put(index: number, sector: Sector | undefined, serial: number): void {

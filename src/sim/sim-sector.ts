@@ -6,18 +6,14 @@ import { Digest } from './sim-digest.js';
 
 export class Sector {
   readonly bytes: Uint8Array;
-  /** Zeros that take no room on the disk: writing here later needs space, as in any sparse file. */
-  readonly hole: boolean;
+  /** Less than its length where zeros were added without being written, as in any sparse file: writing there needs space yet. */
+  readonly allocatedBytes: number;
   #digest: Digest | undefined;
 
   /** The caller gives `bytes` away. */
-  constructor(bytes: Uint8Array, hole = false) {
+  constructor(bytes: Uint8Array, allocatedBytes: number = bytes.length) {
     this.bytes = bytes;
-    this.hole = hole;
-  }
-
-  get allocatedBytes(): number {
-    return this.hole ? 0 : this.bytes.length;
+    this.allocatedBytes = allocatedBytes;
   }
 
   /** Summed at the first call and kept: most sectors are part of many states. */
@@ -33,10 +29,12 @@ export class Sector {
   /** The same bytes cut, or filled with zeros, to `length`. */
   resized(length: number): Sector {
     if (length === this.bytes.length) return this;
-    if (length < this.bytes.length) return new Sector(this.bytes.subarray(0, length), this.hole);
+    if (length < this.bytes.length) {
+      return new Sector(this.bytes.subarray(0, length), Math.min(this.allocatedBytes, length));
+    }
     const bytes = new Uint8Array(length);
     bytes.set(this.bytes);
-    return new Sector(bytes, this.hole);
+    return new Sector(bytes, this.allocatedBytes);
   }
 }
 
@@ -46,7 +44,7 @@ const holes = new Map<number, Sector>();
 export function hole(length: number): Sector {
   let sector = holes.get(length);
   if (sector === undefined) {
-    sector = new Sector(new Uint8Array(length), true);
+    sector = new Sector(new Uint8Array(length), 0);
     holes.set(length, sector);
   }
   return sector;
