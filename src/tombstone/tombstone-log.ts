@@ -125,6 +125,7 @@ export class TombstoneLog {
   async wipeAppended(): Promise<void> {
     const bytes = this.#filled - this.#end;
     if (bytes > 0) await this.#file.writeAt(Buffer.alloc(bytes), 0, bytes, this.#end);
+    await this.#file.truncate(this.#filled);
   }
 
   async sync(): Promise<void> {

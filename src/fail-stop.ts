@@ -1,0 +1,37 @@
+/**
+ * The switch that a failed sync throws, for a whole store (P7): after it nothing is acknowledged by this handle any more. What was durable can
+ * still be read. The cure is to close and reopen, which reads the disk anew.
+ */
+import { EvaqError } from './errors.js';
+
+export class FailStop {
+  #error: EvaqError | undefined;
+  readonly #listeners: ((error: EvaqError) => void)[] = [];
+
+  /** The failure, or undefined while all is well. */
+  get error(): EvaqError | undefined {
+    return this.#error;
+  }
+
+  /** Calls `listener` at the failure, once. */
+  onFailure(listener: (error: EvaqError) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Throws the switch (only the first cause counts) and returns the error that every waiter is to get. */
+  fail(cause: unknown, doing: string, path: string): EvaqError {
+    if (this.#error !== undefined) return this.#error;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    this.#error = new EvaqError('EVAQ_FAILED', `the store has stopped: ${doing} failed: ${reason}`, {
+      cause,
+      details: { path },
+      hint: 'Close the store and open it again: what was acknowledged is there. Until then it can only be read.',
+    });
+    for (const listener of this.#listeners) listener(this.#error);
+    return this.#error;
+  }
+
+  throwIfFailed(): void {
+    if (this.#error !== undefined) throw this.#error;
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * What garbage collection should do next: a pure function from numbers to steps.
+ *
+ *     no live record                                     -> drop
+ *     live share below the limit, by count or by bytes,
+ *     and the segment is quiet                           -> rewrite, together with its sparse neighbours, up to one segment's size
+ *     otherwise                                          -> leave
+ *
+ * Hysteresis: a segment that is being drained in order would be rewritten again and again on its way to being empty. So it has to
+ * have been left alone for a while first, unless the waste of the whole queue has outgrown what is live; and a rewrite has to
+ * gain enough to be worth its syncs.
+ */
+
+/** A sealed segment, in numbers. */
+export interface SegmentStats {
+  /** Position among the queue's segments; neighbours differ by one. */
+  readonly position: number;
+  readonly bytes: number;
+  readonly records: number;
+  readonly liveRecords: number;
+  /** Estimated where records differ in size. */
+  readonly liveBytes: number;
+  /** How long since a record of it was removed. */
+  readonly quietMs: number;
+  /** It must stay as it is for now: removals under way, damage. */
+  readonly held: boolean;
+}
+
+export interface GcLimits {
+  /** Rewrite below this share of live records or bytes. */
+  readonly liveShareMax: number;
+  /** The most that one rewrite puts together. */
+  readonly segmentBytes: number;
+  /** Bytes that a rewrite has to gain. */
+  readonly gainBytesMin: number;
+  readonly quietMsMin: number;
+}
+
+export type GcStep =
+  | { readonly kind: 'drop'; readonly positions: readonly number[] }
+  | { readonly kind: 'rewrite'; readonly positions: readonly number[] };
+
+export interface GcPlan {
+  readonly steps: readonly GcStep[];
+  /** Something would be rewritten if it were quiet: look again after so long. */
+  readonly againInMs: number | undefined;
+}
+
+/** `segments` in ID order. */
+export function planGc(segments: readonly SegmentStats[], limits: GcLimits): GcPlan {
+  const dead = segments.filter((segment) => segment.liveRecords === 0 && !segment.held);
+  const steps: GcStep[] = [];
+  if (dead.length > 0) steps.push({ kind: 'drop', positions: dead.map((segment) => segment.position) });
+
+  let bytes = 0;
+  let liveBytes = 0;
+  for (const segment of segments) {
+    if (segment.liveRecords === 0) continue;
+    bytes += segment.bytes;
+    liveBytes += segment.liveBytes;
+  }
+  // Twice what is live, and more than a few segments: waiting for quiet would let the disk fill.
+  const pressing = bytes - liveBytes > liveBytes + 4 * limits.segmentBytes;
+
+  let againInMs: number | undefined;
+  let run: SegmentStats[] = [];
+  const flush = (): void => {
+    const step = rewriteOf(run, limits);
+    if (step !== undefined) steps.push(step);
+    run = [];
+  };
+  for (const segment of segments) {
+    if (segment.liveRecords === 0) continue;
+    if (!isSparse(segment, limits) || segment.held) {
+      flush();
+      continue;
+    }
+    if (!pressing && segment.quietMs < limits.quietMsMin) {
+      againInMs = Math.max(againInMs ?? 0, limits.quietMsMin - segment.quietMs);
+      flush();
+      continue;
+    }
+    const previous = run.at(-1);
+    const total = run.reduce((sum, one) => sum + one.liveBytes, 0) + segment.liveBytes;
+    if (previous !== undefined && total > limits.segmentBytes) flush();
+    run.push(segment);
+  }
+  flush();
+  return { steps, againInMs };
+}
+
+function isSparse(segment: SegmentStats, limits: GcLimits): boolean {
+  return (
+    segment.liveRecords < segment.records * limits.liveShareMax || segment.liveBytes < segment.bytes * limits.liveShareMax
+  );
+}
+
+/** Rewrites a run of sparse segments, if that gains enough. Dead segments between them do not part them. */
+function rewriteOf(run: readonly SegmentStats[], limits: GcLimits): GcStep | undefined {
+  const gain = run.reduce((sum, segment) => sum + segment.bytes - segment.liveBytes, 0);
+  if (run.length === 0 || gain < limits.gainBytesMin) return undefined;
+  return { kind: 'rewrite', positions: run.map((segment) => segment.position) };
+}

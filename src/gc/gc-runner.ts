@@ -1,0 +1,409 @@
+/**
+ * Carries out the steps of GC, each safe at every instant of a crash (P6).
+ *
+ * drop:     out of the log -> (last reader has left) -> renamed into the pool, or unlinked -> folder synced -> tombstones may go
+ * rewrite:  live records copied, every one checked on the way, to a file of a temporary name -> footer names what it replaces ->
+ *           file synced -> renamed -> folder synced -> swapped in memory -> the old ones as in drop
+ *
+ * Everything is synced whatever the queue's durability, since it destroys the only other copy. A copy that could no longer be right (a
+ * removal under way failed and came back) is thrown away.
+ */
+import { assert } from '../assert.js';
+import { EvaqError, ioError } from '../errors.js';
+import type { FailStop } from '../fail-stop.js';
+import { COMMIT_FLAG_SPARSE, COMMIT_HEADER_BYTES, KIND_RECORDS } from '../frame/commit-header.js';
+import { CommitBuilder } from '../frame/commit-builder.js';
+import { salvageCommit } from '../frame/commit-salvage.js';
+import { CommitScanner } from '../frame/commit-scanner.js';
+import { FILE_HEADER_BYTES, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
+import { DENSE_FRAME_BYTES, type FrameView, newFrameView, SPARSE_FRAME_BYTES, viewFrame } from '../frame/record-frame.js';
+import type { IdRange } from '../ids.js';
+import type { FileCache } from '../log/file-cache.js';
+import { LogSegment } from '../log/log-segment.js';
+import type { SegmentLog } from '../log/segment-log.js';
+import { encodeFooter, type SegmentSummary } from '../segment/segment-footer.js';
+import { newSegmentIndex, type SegmentIndex } from '../segment/segment-index.js';
+import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
+import type { Host } from '../vfs/host.js';
+import type { Vfs } from '../vfs/vfs.js';
+
+/** Size of one written commit of copies. */
+const COPY_BYTES = 256 * 1024;
+/** How long it may hold the event loop at a time. */
+const SLICE_MS = 1.5;
+
+export interface GcRunnerOptions {
+  readonly queue: string;
+  readonly dir: string;
+  readonly vfs: Vfs;
+  readonly host: Host;
+  readonly log: SegmentLog;
+  readonly files: FileCache;
+  readonly supply: SegmentSupply;
+  readonly failStop: FailStop;
+  readonly indexIntervalBytes: number;
+  /** Upper bound of what it reads and writes; undefined = none. */
+  readonly bytesPerSecond: number | undefined;
+  readonly removalRound: () => number;
+  /** Waits until every removal asked for so far is durable, or was rejected. */
+  readonly removalsSettled: () => Promise<void>;
+  /** Damage met on the way: the file is kept aside under quarantine/. */
+  readonly onDamage: (segment: LogSegment, offset: number, bytes: number, firstId: number, lastId: number) => void;
+}
+
+export interface GcCounters {
+  droppedSegments: number;
+  rewrittenSegments: number;
+  copiedRecords: number;
+  copiedBytes: number;
+  reclaimedBytes: number;
+}
+
+export class GcRunner {
+  readonly #options: GcRunnerOptions;
+  /** Out of the log, but their files are still there: their tombstones must not be forgotten. */
+  readonly dying: Set<LogSegment> = new Set();
+  readonly counters: GcCounters = {
+    droppedSegments: 0,
+    rewrittenSegments: 0,
+    copiedRecords: 0,
+    copiedBytes: 0,
+    reclaimedBytes: 0,
+  };
+  #sliceStart = 0;
+  #budgetStart = 0;
+  #budgetBytes = 0;
+
+  constructor(options: GcRunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Removes segments in which nothing is live. */
+  async drop(segments: readonly LogSegment[]): Promise<void> {
+    const { log } = this.#options;
+    const dead = segments.filter((segment) => segment.phase === 'sealed' && segment.isDead);
+    for (const segment of dead) {
+      this.dying.add(segment);
+      log.drop(segment);
+    }
+    await this.#retire(dead);
+    this.counters.droppedSegments += dead.length;
+  }
+
+  /** Copies what is live in neighbouring segments into one. False if it was given up: nothing has changed then. */
+  async rewrite(sources: readonly LogSegment[]): Promise<boolean> {
+    const { supply, log } = this.#options;
+    const [first] = sources;
+    assert(first !== undefined, 'something is rewritten');
+    await this.#options.removalsSettled();
+    if (sources.some((one) => one.phase !== 'sealed' || one.pendingRemovals > 0)) return false;
+    // From here on removals leave word of themselves.
+    for (const source of sources) source.killedInRewrite = [];
+    let draft: DraftSegment | undefined;
+    try {
+      draft = await supply.draft(first.baseId, HEADER_FLAG_REWRITTEN, 0);
+      const copy = await this.#copy(draft, sources);
+      // A removal that is not durable yet may have kept its record out of the copy: from its name on, the copy speaks for the
+      // originals, so it must not get one before every such removal is past recall.
+      await this.#options.removalsSettled();
+      if (copy === undefined || sources.some((one) => one.killedInRewrite === undefined || one.pendingRemovals > 0)) {
+        await supply.discard(draft);
+        return false;
+      }
+      await this.#publish(draft);
+      if (sources.some((one) => one.killedInRewrite === undefined)) {
+        // A removal made since was taken back; the copy still holds its record, only this process has lost track.
+        await supply.retire([{ path: draft.path, id: draft.id }]);
+        return false;
+      }
+      this.#swap(draft, sources, copy);
+    } catch (error) {
+      if (draft !== undefined) await supply.discard(draft);
+      throw ioError(error, 'rewriting segments', { queue: this.#options.queue });
+    } finally {
+      for (const source of sources) source.killedInRewrite = undefined;
+    }
+    await draft.file.close().catch(() => undefined);
+    for (const source of sources) this.dying.add(source);
+    await this.#retire(sources);
+    this.counters.rewrittenSegments += sources.length;
+    assert(log.segments.length > 0, 'a log has a newest segment');
+    return true;
+  }
+
+  /** Syncs and names the copy. A failed sync here acknowledges nothing, yet the handle stops: the disk is not to be trusted. */
+  async #publish(draft: DraftSegment): Promise<void> {
+    try {
+      await this.#options.supply.publish(draft);
+    } catch (cause) {
+      throw this.#options.failStop.fail(cause, 'making a rewritten segment durable', draft.path);
+    }
+  }
+
+  /** Synchronous: from one state of the log to the next. */
+  #swap(draft: DraftSegment, sources: readonly LogSegment[], copy: Copy): void {
+    const { log } = this.#options;
+    const { summary } = copy;
+    if (summary.count === 0) {
+      log.replace(sources, undefined, undefined);
+      return;
+    }
+    const segment = new LogSegment({
+      id: draft.id,
+      baseId: draft.baseId,
+      path: draft.path,
+      seed: draft.seed,
+      flags: draft.flags,
+      phase: 'sealed',
+      end: summary.dataEnd,
+      fileBytes: copy.fileBytes,
+    });
+    segment.adopt(summary);
+    segment.wide = copy.index.wide;
+    for (const source of sources) {
+      for (const { first, last } of source.killedInRewrite ?? []) segment.live.removeRange(first, last);
+      segment.lastRemovalMs = Math.max(segment.lastRemovalMs, source.lastRemovalMs);
+    }
+    log.replace(sources, segment, copy.index);
+  }
+
+  async #retire(segments: readonly LogSegment[]): Promise<void> {
+    const { supply, files, failStop, queue } = this.#options;
+    for (const segment of segments) {
+      await segment.whenUnpinned();
+      await files.forget(segment.path);
+    }
+    const intact = segments.filter((segment) => !segment.damaged);
+    for (const segment of segments) if (segment.damaged) await this.#quarantine(segment);
+    try {
+      await supply.retire(intact);
+    } catch (cause) {
+      const error = ioError(cause, 'removing dead segments', { queue });
+      if (error.code === 'EVAQ_IO') failStop.fail(cause, 'removing dead segments', segments[0]?.path ?? '');
+      throw error;
+    }
+    for (const segment of segments) {
+      this.dying.delete(segment);
+      this.counters.reclaimedBytes += segment.fileBytes;
+    }
+  }
+
+  /** A damaged file is evidence: it is moved aside whole, never deleted. */
+  async #quarantine(segment: LogSegment): Promise<void> {
+    const { vfs, dir } = this.#options;
+    const aside = `${dir}/quarantine`;
+    if (await vfs.makeDir(aside)) await vfs.syncDir(dir);
+    await vfs.rename(segment.path, `${aside}/${segment.path.slice(dir.length + 1)}`);
+    await vfs.syncDir(aside);
+  }
+
+  async #copy(draft: DraftSegment, sources: readonly LogSegment[]): Promise<Copy | undefined> {
+    const copier = new Copier(draft, this.#options.indexIntervalBytes, this.#options.removalRound());
+    this.#sliceStart = this.#options.host.elapsed();
+    for (const source of sources) {
+      source.pin();
+      try {
+        await this.#options.files.using(source.path, (file) => this.#copySegment(copier, source, file));
+      } finally {
+        source.unpin();
+      }
+      if (source.killedInRewrite === undefined) return undefined;
+    }
+    await copier.flush();
+    const summary = copier.summary(sources.map((source) => source.id));
+    const footer = encodeFooter(summary, copier.index, draft.seed, 0, this.#options.host.now());
+    await draft.file.writeAt(footer, 0, footer.length, summary.dataEnd);
+    const fileBytes = summary.dataEnd + footer.length;
+    if (draft.formerBytes > fileBytes) await draft.file.truncate(fileBytes);
+    this.counters.copiedBytes += fileBytes;
+    this.counters.copiedRecords += summary.count;
+    return { summary, index: copier.index, fileBytes };
+  }
+
+  async #copySegment(copier: Copier, source: LogSegment, file: ConstructorParameters<typeof CommitScanner>[0]): Promise<void> {
+    const scanner = new CommitScanner(file, source.seed, FILE_HEADER_BYTES, source.end, 'resync');
+    const view = newFrameView();
+    let expected = source.firstId;
+    for (;;) {
+      const outcome = await scanner.next();
+      if (outcome === 'end') return;
+      const { header, buffer, bodyAt } = scanner;
+      if (outcome === 'bad') {
+        const before = copier.count;
+        if (scanner.bad.headerIntact && header.kind === KIND_RECORDS) {
+          const take = (frame: FrameView, at: number): void => copier.add(source, buffer, at, frame);
+          salvageCommit(buffer, bodyAt, scanner.bodyHeld, header, source.seed, scanner.bad.offset + COMMIT_HEADER_BYTES, take);
+        }
+        await copier.flush();
+        this.#noteDamage(source, scanner, expected, before === copier.count);
+        continue;
+      }
+      if (header.kind !== KIND_RECORDS) continue;
+      const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
+      const end = bodyAt + header.bodyBytes;
+      let at = bodyAt;
+      for (let i = 0; i < header.count; i++) {
+        if (!viewFrame(buffer, at, end, sparse, header.firstId + i, header.firstId, header.timestamp, view)) break;
+        copier.add(source, buffer, at, view);
+        at += view.frameBytes;
+        expected = view.id + 1;
+        if (copier.wantsFlush || (i & 1023) === 1023) {
+          if (copier.wantsFlush) await copier.flush();
+          await this.#pace(view.frameBytes);
+        }
+      }
+      await this.#pace(header.bodyBytes);
+    }
+  }
+
+  #noteDamage(source: LogSegment, scanner: CommitScanner, expected: number, nothingSaved: boolean): void {
+    source.damaged = true;
+    const { bad, header } = scanner;
+    const last = bad.headerIntact && nothingSaved ? header.firstId + header.count - 1 : source.lastId;
+    this.#options.onDamage(source, bad.offset, bad.end - bad.offset, expected, last);
+  }
+
+  /** Lets others have their turn, and keeps to the rate. */
+  async #pace(bytes: number): Promise<void> {
+    const { host, bytesPerSecond, failStop } = this.#options;
+    failStop.throwIfFailed();
+    this.#budgetBytes += bytes;
+    if (host.elapsed() - this.#sliceStart > SLICE_MS) {
+      await host.yield();
+      this.#sliceStart = host.elapsed();
+    }
+    if (bytesPerSecond === undefined) return;
+    const due = (this.#budgetBytes / bytesPerSecond) * 1000;
+    const spent = host.elapsed() - this.#budgetStart;
+    if (spent > due + 1000) {
+      this.#budgetStart = host.elapsed();
+      this.#budgetBytes = 0;
+    } else if (due - spent > 5) {
+      await new Promise<void>((resolve) => host.after(due - spent, resolve));
+    }
+  }
+}
+
+interface Copy {
+  readonly summary: SegmentSummary;
+  readonly index: SegmentIndex;
+  readonly fileBytes: number;
+}
+
+/** Collects records into sparse commits of a new segment. */
+class Copier {
+  readonly index: SegmentIndex = newSegmentIndex();
+  readonly #builder = new CommitBuilder('sparse');
+  readonly #draft: DraftSegment;
+  readonly #intervalBytes: number;
+  readonly #removalRound: number;
+  readonly #runs: IdRange[] = [];
+  #runFirst = -1;
+  #runLast = -2;
+  #end = FILE_HEADER_BYTES;
+  #marked = -Infinity;
+  #payloadBytes = 0;
+  #minTimeMs = 0;
+  #maxTimeMs = 0;
+  #firstId = -1;
+  count = 0;
+  /** Commits that are complete and not yet written. */
+  #full: Buffer[] = [];
+
+  constructor(draft: DraftSegment, intervalBytes: number, removalRound: number) {
+    this.#draft = draft;
+    this.#intervalBytes = intervalBytes;
+    this.#removalRound = removalRound;
+  }
+
+  get wantsFlush(): boolean {
+    return this.#builder.length >= COPY_BYTES || this.#full.length > 0;
+  }
+
+  /** Adds the record at `at` of a checked buffer, if it is live. */
+  add(source: LogSegment, buffer: Buffer, at: number, frame: FrameView): void {
+    const { id, timestamp } = frame;
+    if (!source.live.has(id)) return;
+    if (!this.#builder.accepts(id, timestamp)) this.#complete();
+    const headBytes = source.rewritten ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
+    this.#builder.addCopy(id, timestamp, buffer, at + headBytes, frame.frameBytes - headBytes, frame.metaAt > 0);
+    if (this.count === 0) {
+      this.#firstId = id;
+      this.#minTimeMs = timestamp;
+    }
+    this.#maxTimeMs = Math.max(this.#maxTimeMs, timestamp);
+    this.#payloadBytes += frame.payloadBytes;
+    this.count++;
+    if (id === this.#runLast + 1) {
+      this.#runLast = id;
+    } else {
+      this.#closeRun();
+      this.#runFirst = id;
+      this.#runLast = id;
+    }
+  }
+
+  /** Writes what was collected. */
+  async flush(): Promise<void> {
+    if (this.#builder.count > 0) this.#complete();
+    const full = this.#full;
+    this.#full = [];
+    let at = this.#end - full.reduce((sum, bytes) => sum + bytes.length, 0);
+    for (const bytes of full) {
+      await this.#draft.file.writeAt(bytes, 0, bytes.length, at);
+      at += bytes.length;
+    }
+  }
+
+  summary(replaces: readonly number[]): SegmentSummary {
+    this.#closeRun();
+    return {
+      count: this.count,
+      firstId: this.count === 0 ? this.#draft.baseId : this.#firstId,
+      lastId: this.count === 0 ? this.#draft.baseId - 1 : this.#runLast,
+      minTimeMs: this.#minTimeMs,
+      maxTimeMs: this.#maxTimeMs,
+      payloadBytes: this.#payloadBytes,
+      dataEnd: this.#end,
+      removalSeq: this.#removalRound,
+      runs: this.#runs,
+      replaces,
+    };
+  }
+
+  #closeRun(): void {
+    if (this.#runFirst >= 0) this.#runs.push({ first: this.#runFirst, last: this.#runLast });
+    this.#runFirst = -1;
+  }
+
+  /** Ends the commit being built and gives it its place. */
+  #complete(): void {
+    const builder = this.#builder;
+    const offset = this.#end;
+    const { sparseFirstId: firstId, sparseTimestamp: timestamp } = builder;
+    if (offset - this.#marked >= this.#intervalBytes) this.#mark(firstId, offset, 0);
+    let wide = false;
+    const place = { seed: this.#draft.seed, fileOffset: offset, firstId, timestamp, durableOffset: 0, removalSeq: this.#removalRound };
+    builder.finish(place, this.#intervalBytes, this.#marked, (id, at) => {
+      this.#mark(id, at, 1);
+      wide = true;
+    });
+    const bytes = Buffer.from(builder.buffer.subarray(0, builder.length));
+    this.#end += bytes.length;
+    if (wide) this.index.wide.push({ offset, end: this.#end, firstId, timestamp });
+    this.#full.push(bytes);
+    builder.reset();
+  }
+
+  #mark(id: number, offset: number, mid: 0 | 1): void {
+    this.index.ids.push(id);
+    this.index.offsets.push(offset);
+    this.index.mids.push(mid);
+    this.#marked = offset;
+  }
+}
+
+/** Whether an error of a step leaves GC able to go on with other steps. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof EvaqError && error.code !== 'EVAQ_FAILED';
+}

@@ -1,0 +1,423 @@
+/**
+ * Reads a queue's folder as a crash, or somebody's disk, left it: scans and judges. Never writes, takes no lock: what opening for writing,
+ * opening for reading and `verify` share.
+ *
+ * Tombstones first, for they say up to where the data had been synced; then segments from the newest to the oldest, for each one's link
+ * says that of the one before it.
+ */
+import { EvaqError, isNotFound } from '../errors.js';
+import {
+  decodeFileHeader,
+  FILE_HEADER_BYTES,
+  type FileHeader,
+  HEADER_FLAG_RECYCLED,
+  HEADER_FLAG_REWRITTEN,
+} from '../frame/file-header.js';
+import { FIRST_RECORD_ID, type IdRange, type SegmentId } from '../ids.js';
+import { readFooter, type Footer } from '../segment/segment-footer.js';
+import { judgeSegment, type SegmentVerdict } from '../segment/segment-judge.js';
+import { parseSegmentFileName } from '../segment/segment-name.js';
+import { type SegmentScan, scanSegment } from '../segment/segment-scan.js';
+import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
+import { newTombstoneState, scanTombstones, type TombstoneState } from '../tombstone/tombstone-scan.js';
+import type { Vfs, VfsFile } from '../vfs/vfs.js';
+import { LogSegment } from './log-segment.js';
+import { SegmentLog } from './segment-log.js';
+
+/** Damage to bytes that had been synced, in words and numbers. */
+export interface Damage {
+  readonly queue: string;
+  readonly file: string;
+  readonly offset: number;
+  readonly bytes: number;
+  /** Records that may be lost to it; absent where it cannot be said, or none is. */
+  readonly firstId?: number;
+  readonly lastId?: number;
+  /** Time range of the neighbours, in ms since the epoch. */
+  readonly fromMs?: number;
+  readonly toMs?: number;
+  readonly what: string;
+}
+
+/** A segment as it was found. */
+export interface FoundSegment {
+  readonly segment: LogSegment;
+  readonly header: FileHeader;
+  readonly fileBytes: number;
+  readonly footer: Footer | undefined;
+  /** Of those without a valid footer. */
+  readonly scan: SegmentScan | undefined;
+  readonly verdict: SegmentVerdict | undefined;
+  /** Where its content ends: behind it goes a footer, if it has none. */
+  readonly contentEnd: number;
+  /** Of what had been synced, by the best statement there is. */
+  readonly durableOffset: number;
+}
+
+export interface LoadedQueue {
+  readonly queue: string;
+  readonly dir: string;
+  readonly log: SegmentLog;
+  /** In ID order; only those that belong to the log. */
+  readonly found: readonly FoundSegment[];
+  /** Left over from a rewrite whose result is there: their records are in the segment that replaced them. */
+  readonly replaced: readonly string[];
+  /** Files of ours that no open needs: unfinished ones. */
+  readonly unfinished: readonly string[];
+  /** Segments that cannot be read at all. */
+  readonly unreadable: readonly string[];
+  readonly pool: readonly string[];
+  /** Tombstone logs, oldest first, with those that cannot be read. */
+  readonly tombstoneLogs: readonly string[];
+  readonly tombstones: TombstoneState;
+  readonly generation: number;
+  readonly nextId: number;
+  readonly segmentIdMax: number;
+  readonly damage: readonly Damage[];
+  /** The last writer closed it and nothing happened since. */
+  readonly clean: boolean;
+}
+
+export interface LoadOptions {
+  readonly indexIntervalBytes: number;
+  readonly progress?: (bytes: number) => void;
+}
+
+interface SegmentFile {
+  readonly path: string;
+  readonly baseId: number;
+  readonly id: SegmentId;
+}
+
+interface Listing {
+  readonly segments: SegmentFile[];
+  readonly unfinished: string[];
+  readonly pool: string[];
+  readonly tombstones: { readonly path: string; readonly generation: number }[];
+  segmentIdMax: number;
+}
+
+/** Scans and judges one queue. Rejects with EVAQ_UNSUPPORTED_VERSION, EVAQ_CORRUPT for a link in place of a file, or EVAQ_IO. */
+export async function loadQueue(
+  vfs: Vfs,
+  dir: string,
+  queue: string,
+  storeUuid: Buffer,
+  options: LoadOptions,
+): Promise<LoadedQueue> {
+  const listing = await listQueue(vfs, dir, queue);
+  const damage: Damage[] = [];
+  const removed: IdRange[] = [];
+  const tombstones = await loadTombstones(vfs, listing, queue, storeUuid, damage, removed);
+
+  const found: FoundSegment[] = [];
+  const unreadable: string[] = [];
+  const replacedIds = new Set<number>();
+  let durable = tombstones.durableData;
+  // From the newest on, so that the link of each is known before the one it speaks of is judged.
+  const files = [...listing.segments].sort((a, b) => b.baseId - a.baseId || b.id - a.id);
+  for (const [i, file] of files.entries()) {
+    const handle = await openSegment(vfs, file.path, queue);
+    if (handle === undefined) continue;
+    try {
+      const one = await loadSegment(handle, file, queue, storeUuid, tombstones, durable, i === 0, options, damage);
+      if (one === undefined) {
+        unreadable.push(file.path);
+        continue;
+      }
+      found.unshift(one);
+      for (const id of one.footer?.summary.replaces ?? []) replacedIds.add(id);
+      const link = one.scan?.link ?? (await linkOf(handle, one));
+      if (link !== undefined) {
+        durable = new Map(durable);
+        durable.set(link.segmentId, Math.max(durable.get(link.segmentId) ?? 0, link.durableOffset));
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  const log = new SegmentLog(options.indexIntervalBytes);
+  const kept: FoundSegment[] = [];
+  const replaced: string[] = [];
+  for (const one of found) {
+    if (replacedIds.has(one.segment.id)) {
+      replaced.push(one.segment.path);
+      continue;
+    }
+    const newest = kept.at(-1)?.segment;
+    if (newest !== undefined && !one.segment.isEmpty && !newest.isEmpty && newest.lastId >= one.segment.firstId) {
+      throw new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${one.segment.path} holds IDs that ${newest.path} holds too`, {
+        details: { queue, path: one.segment.path, id: one.segment.firstId, lastId: one.segment.lastId },
+        hint: 'A foreign or restored file is in the folder; move it away.',
+      });
+    }
+    kept.push(one);
+  }
+  // Empty segments have nothing to be found by, and would stand in the way of the order.
+  for (const one of kept) if (!one.segment.isEmpty) addToLog(log, one);
+  let nextId = Math.max(FIRST_RECORD_ID, tombstones.nextId);
+  for (const { first, last } of removed) {
+    log.killRange(first, last);
+    nextId = Math.max(nextId, last + 1);
+  }
+  log.changes = 0;
+
+  const newest = kept.at(-1);
+  let clean = tombstones.closedWithLive !== undefined;
+  for (const one of kept) {
+    nextId = Math.max(nextId, one.header.baseId, one.segment.isEmpty ? 0 : one.segment.lastId + 1);
+    if (one.footer === undefined && !one.segment.isEmpty) clean = false;
+    // IDs that were handed out before they were durable must not come again, though their records may be gone.
+    if (one.segment.relaxed && one.footer === undefined) nextId = Math.max(nextId, one.header.idHighWater);
+    for (const range of one.scan?.damaged ?? []) nextId = Math.max(nextId, range.lastId + 1);
+  }
+  if (clean && tombstones.closedWithLive !== log.liveCount && damage.length === 0 && newest !== undefined) {
+    damage.push({
+      queue,
+      file: dir,
+      offset: 0,
+      bytes: 0,
+      what: `${tombstones.closedWithLive} live records at the last close, ${log.liveCount} now: a segment file is missing or foreign`,
+    });
+  }
+  return {
+    queue,
+    dir,
+    log,
+    found: kept,
+    replaced,
+    unfinished: listing.unfinished,
+    unreadable,
+    pool: listing.pool,
+    tombstoneLogs: listing.tombstones.map(({ path }) => path),
+    tombstones,
+    generation: Math.max(0, ...listing.tombstones.map(({ generation }) => generation)),
+    nextId,
+    segmentIdMax: Math.max(listing.segmentIdMax, tombstones.segmentIdMax),
+    damage,
+    clean,
+  };
+}
+
+/** Puts a found segment into the log, with the index that its scan made, if it was scanned. */
+function addToLog(log: SegmentLog, one: FoundSegment): void {
+  log.append(one.segment);
+  if (one.scan === undefined) return;
+  const { index } = one.scan;
+  one.segment.wide = index.wide;
+  log.index.load(one.segment.slot, index.ids, index.offsets, index.mids);
+}
+
+async function listQueue(vfs: Vfs, dir: string, queue: string): Promise<Listing> {
+  const listing: Listing = { segments: [], unfinished: [], pool: [], tombstones: [], segmentIdMax: 0 };
+  for (const entry of await vfs.list(dir)) {
+    const path = `${dir}/${entry.name}`;
+    const segment = parseSegmentFileName(entry.name);
+    const tombstone = parseTombstoneFileName(entry.name);
+    if (segment === undefined && tombstone === undefined) continue;
+    if (entry.kind !== 'file') {
+      throw new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${path} is not a regular file`, {
+        details: { queue, path },
+        hint: 'Links in place of segments are refused; put the file itself there, or move the link away.',
+      });
+    }
+    if (segment !== undefined) {
+      listing.segmentIdMax = Math.max(listing.segmentIdMax, segment.segmentId);
+      if (segment.kind === 'free') listing.pool.push(path);
+      else if (segment.kind === 'unfinished') listing.unfinished.push(path);
+      else listing.segments.push({ path, baseId: segment.baseId, id: segment.segmentId });
+    } else if (tombstone?.kind === 'unfinished') {
+      listing.unfinished.push(path);
+    } else if (tombstone !== undefined) {
+      listing.tombstones.push({ path, generation: tombstone.generation });
+    }
+  }
+  listing.tombstones.sort((a, b) => a.generation - b.generation);
+  return listing;
+}
+
+/**
+ * All logs that are there count, since what was removed stays removed: an older generation is a subset of the newer one, unless that is
+ * damaged.
+ */
+async function loadTombstones(
+  vfs: Vfs,
+  listing: Listing,
+  queue: string,
+  storeUuid: Buffer,
+  damage: Damage[],
+  removed: IdRange[],
+): Promise<TombstoneState> {
+  let state = newTombstoneState();
+  for (const [i, { path }] of listing.tombstones.entries()) {
+    const newest = i === listing.tombstones.length - 1;
+    const file = await vfs.open(path, 'read');
+    try {
+      const size = await file.size();
+      const scan = await scanTombstones(file, size, storeUuid, (first, last) => removed.push({ first, last }));
+      if (scan.kind === 'unsupported') throw unsupported(path, queue, scan.major);
+      if (scan.kind === 'unreadable') {
+        damage.push({ queue, file: path, offset: 0, bytes: size, what: 'the header of a tombstone log is damaged: removals may be undone' });
+        continue;
+      }
+      if (scan.headerDamaged) {
+        damage.push({ queue, file: path, offset: 0, bytes: FILE_HEADER_BYTES, what: 'one copy of a header is damaged; the other is intact' });
+      }
+      const promised = Math.max(scan.state.promisedOffset, scan.header.baseId);
+      for (const range of scan.state.damaged) {
+        if (range.offset >= promised || !newest) continue;
+        const lost = scan.state.missingRounds;
+        damage.push({
+          queue,
+          file: path,
+          offset: range.offset,
+          bytes: range.end - range.offset,
+          what: lost > 0 ? `${lost} rounds of removals are lost` : 'a round of removals is damaged; its copy is intact',
+        });
+      }
+      if (newest && scan.state.end < promised) {
+        damage.push({ queue, file: path, offset: scan.state.end, bytes: promised - scan.state.end, what: 'the end of a tombstone log is gone' });
+      }
+      state = mergeStates(state, scan.state);
+    } finally {
+      await file.close();
+    }
+  }
+  if (listing.tombstones.length === 0 && listing.segments.length > 1) {
+    damage.push({ queue, file: listing.segments[0]?.path ?? '', offset: 0, bytes: 0, what: 'the tombstone log is missing: removals may be undone' });
+  }
+  return state;
+}
+
+/** The older state is superseded in all but what only grows. */
+function mergeStates(older: TombstoneState, newer: TombstoneState): TombstoneState {
+  for (const [id, offset] of older.durableData) {
+    newer.durableData.set(id, Math.max(offset, newer.durableData.get(id) ?? 0));
+  }
+  return {
+    ...newer,
+    round: Math.max(older.round, newer.round),
+    nextId: Math.max(older.nextId, newer.nextId),
+    sealedBelow: Math.max(older.sealedBelow, newer.sealedBelow),
+    segmentIdMax: Math.max(older.segmentIdMax, newer.segmentIdMax),
+  };
+}
+
+async function openSegment(vfs: Vfs, path: string, queue: string): Promise<VfsFile | undefined> {
+  try {
+    return await vfs.open(path, 'read');
+  } catch (error) {
+    // Reading beside a writer: GC took it meanwhile.
+    if (isNotFound(error)) return undefined;
+    if (error instanceof Error && 'code' in error && error.code === 'ELOOP') {
+      throw new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${path} is a symbolic link`, { cause: error, details: { queue, path } });
+    }
+    throw error;
+  }
+}
+
+async function loadSegment(
+  handle: VfsFile,
+  file: SegmentFile,
+  queue: string,
+  storeUuid: Buffer,
+  tombstones: TombstoneState,
+  durable: ReadonlyMap<number, number>,
+  newest: boolean,
+  options: LoadOptions,
+  damage: Damage[],
+): Promise<FoundSegment | undefined> {
+  const { path, baseId, id } = file;
+  const fileBytes = await handle.size();
+  const head = Buffer.alloc(FILE_HEADER_BYTES);
+  const headBytes = await handle.readAt(head, 0, FILE_HEADER_BYTES, 0);
+  const decoding = decodeFileHeader(head.subarray(0, headBytes), 'segment');
+  if (decoding.kind === 'unsupported') throw unsupported(path, queue, decoding.major);
+  const matches =
+    decoding.kind === 'ok' &&
+    decoding.header.storeUuid.equals(storeUuid) &&
+    decoding.header.fileId === id &&
+    decoding.header.baseId === baseId;
+  if (!matches) {
+    // The newest one may be nothing yet; a header is synced before the name, so anywhere else it is damage.
+    if (decoding.kind !== 'blank' || !newest || (durable.get(id) ?? 0) > 0) {
+      const what = decoding.kind === 'ok' ? 'the header belongs to another segment or store' : 'the header is damaged: nothing in it can be read';
+      damage.push({ queue, file: path, offset: 0, bytes: fileBytes, firstId: baseId, what });
+    }
+    return undefined;
+  }
+  if (decoding.damaged) {
+    damage.push({ queue, file: path, offset: 0, bytes: FILE_HEADER_BYTES, what: 'one copy of a header is damaged; the other is intact' });
+  }
+  const { header, seed } = decoding;
+  const init = { id, baseId, path, seed, flags: header.flags };
+  const footer = await readFooter(handle, fileBytes, seed);
+  const durableOffset = durable.get(id) ?? 0;
+  if (footer !== undefined) {
+    const segment = new LogSegment({ ...init, phase: 'sealed', end: footer.summary.dataEnd, fileBytes });
+    segment.adopt(footer.summary);
+    if (!segment.isEmpty) segment.indexPlace = { kind: 'footer', footer };
+    return {
+      segment,
+      header,
+      fileBytes,
+      footer,
+      scan: undefined,
+      verdict: undefined,
+      contentEnd: footer.summary.dataEnd,
+      durableOffset: footer.end,
+    };
+  }
+
+  const scanTo = (size: number): Promise<SegmentScan> =>
+    scanSegment(handle, size, seed, baseId, options.indexIntervalBytes, options.progress);
+  let scan = await scanTo(fileBytes);
+  const sealed = (header.flags & HEADER_FLAG_REWRITTEN) !== 0 || id < tombstones.sealedBelow;
+  const promised = Math.max(durableOffset, scan.promisedOffset);
+  const verdict = judgeSegment(scan, { durableOffset: promised, sealed });
+  if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);
+  for (const range of verdict.damage) {
+    const lost = range.lastId >= range.firstId;
+    damage.push({
+      queue,
+      file: path,
+      offset: range.offset,
+      bytes: range.end - range.offset,
+      ...(lost ? { firstId: range.firstId, lastId: range.lastId, fromMs: range.fromMs, toMs: range.toMs } : {}),
+      what: range.headerIntact ? 'the body of a commit is damaged' : 'frames are damaged',
+    });
+  }
+  if (verdict.missingBytes > 0) {
+    const what = scan.end < promised ? 'synced bytes at the end of a segment are gone' : 'a sealed segment has lost its footer';
+    damage.push({ queue, file: path, offset: scan.end, bytes: verdict.missingBytes, firstId: scan.lastId + 1, what });
+  }
+  const contentEnd = verdict.cutAt ?? (scan.footerAt >= 0 ? scan.footerAt : scan.end);
+  const segment = new LogSegment({ ...init, phase: 'rolled', end: contentEnd, fileBytes });
+  const whole = scan.count === scan.lastId - scan.firstId + 1;
+  segment.adopt({ ...scan, runs: whole ? undefined : scan.runs });
+  segment.damaged = verdict.damage.length > 0;
+  return { segment, header, fileBytes, footer: undefined, scan, verdict, contentEnd, durableOffset: promised };
+}
+
+/** The link of a sealed segment is its first frame. */
+async function linkOf(handle: VfsFile, one: FoundSegment): Promise<SegmentScan['link']> {
+  if (one.footer === undefined || one.segment.rewritten) return undefined;
+  const end = Math.min(one.contentEnd, FILE_HEADER_BYTES + 48);
+  return (await scanSegment(handle, end, one.segment.seed, one.segment.baseId, Number.MAX_SAFE_INTEGER)).link;
+}
+
+/** Whether the cut bytes of a torn segment may be something: those of a recycled file can be frames of its former life. */
+export function worthKeeping(one: FoundSegment): boolean {
+  if (one.verdict === undefined || one.verdict.cutAt === undefined || !one.verdict.cutHoldsBytes) return false;
+  const { cutAt } = one.verdict;
+  const recycled = (one.header.flags & HEADER_FLAG_RECYCLED) !== 0;
+  return !recycled || (one.scan?.damaged.some((range) => range.offset >= cutAt && range.headerIntact) ?? false);
+}
+
+function unsupported(path: string, queue: string, major: number): EvaqError {
+  return new EvaqError('EVAQ_UNSUPPORTED_VERSION', `${path} has format ${major}, which this version of evaq does not know`, {
+    details: { path, queue },
+    hint: 'Open the store with the newer evaq that wrote it.',
+  });
+}

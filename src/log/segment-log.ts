@@ -1,0 +1,227 @@
+/**
+ * The segments of one queue in ID order, with the B-tree of positions and the liveness of every record: the picture that
+ * appending, removing, reading and GC share.
+ *
+ * Invariants: segments are ordered by ID and their ID ranges are disjoint; every segment with records has at least its first position in the tree;
+ * `liveCount` is the sum over the segments. All methods are synchronous but `ensureIndexed`.
+ */
+import { assert } from '../assert.js';
+import { PositionIndex } from '../index/position-index.js';
+import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import { readFooterIndex } from '../segment/segment-footer.js';
+import type { SegmentIndex } from '../segment/segment-index.js';
+import { scanSegment } from '../segment/segment-scan.js';
+import type { VfsFile } from '../vfs/vfs.js';
+import type { LogSegment } from './log-segment.js';
+
+export class SegmentLog {
+  readonly index: PositionIndex = new PositionIndex();
+  readonly #segments: LogSegment[] = [];
+  readonly #slots: (LogSegment | undefined)[] = [];
+  readonly #freeSlots: number[] = [];
+  readonly #indexing = new Map<LogSegment, Promise<void>>();
+  readonly indexIntervalBytes: number;
+  /** Live records in all segments. */
+  liveCount = 0;
+  /** Records in all segments, dead ones included. */
+  count = 0;
+  /** Counts removals and replaced segments: a reader sees by it whether the world changed while it waited. */
+  changes = 0;
+
+  constructor(indexIntervalBytes: number) {
+    this.indexIntervalBytes = indexIntervalBytes;
+  }
+
+  /** In ID order; not to be changed. */
+  get segments(): readonly LogSegment[] {
+    return this.#segments;
+  }
+
+  /** The last segment, to which records are appended while the queue is open for writing. */
+  get newest(): LogSegment | undefined {
+    return this.#segments.at(-1);
+  }
+
+  /** Adds a segment behind all others. */
+  append(segment: LogSegment): void {
+    const newest = this.newest;
+    assert(newest === undefined || newest.isEmpty || segment.isEmpty || newest.lastId < segment.firstId, 'segments ascend by ID');
+    this.#adopt(segment);
+    this.#segments.push(segment);
+  }
+
+  /** Puts `replacement`, if any, in the place of neighbouring segments, in one synchronous step. Positions of the replacement follow. */
+  replace(old: readonly LogSegment[], replacement: LogSegment | undefined, index: SegmentIndex | undefined): void {
+    const [first] = old;
+    assert(first !== undefined, 'something is replaced');
+    const at = this.#segments.indexOf(first);
+    assert(at >= 0, 'a replaced segment is part of the log');
+    this.changes++;
+    for (const [i, segment] of old.entries()) {
+      assert(this.#segments[at + i] === segment, 'replaced segments are neighbours');
+      this.#release(segment);
+    }
+    if (replacement === undefined) {
+      this.#segments.splice(at, old.length);
+      return;
+    }
+    this.#segments.splice(at, old.length, replacement);
+    this.#adopt(replacement);
+    if (index !== undefined) this.index.load(replacement.slot, index.ids, index.offsets, index.mids);
+  }
+
+  /** Takes a segment out of the log: its records can no longer be found. The file is untouched. */
+  drop(segment: LogSegment): void {
+    this.replace([segment], undefined, undefined);
+  }
+
+  /** The segment whose ID range holds `id`. */
+  find(id: number): LogSegment | undefined {
+    const segment = this.#segments[this.#lowerBound(id)];
+    return segment !== undefined && segment.firstId <= id && !segment.isEmpty ? segment : undefined;
+  }
+
+  /** The first segment with records that reaches up to `id` or beyond. */
+  findFrom(id: number): LogSegment | undefined {
+    for (let i = this.#lowerBound(id); i < this.#segments.length; i++) {
+      const segment = this.#segments[i];
+      if (segment !== undefined && !segment.isEmpty) return segment;
+    }
+    return undefined;
+  }
+
+  isLive(id: number): boolean {
+    return this.find(id)?.live.has(id) ?? false;
+  }
+
+  /** The lowest live ID from `id` on. */
+  firstLive(id: number): number | undefined {
+    for (let i = this.#lowerBound(id); i < this.#segments.length; i++) {
+      const segment = this.#segments[i];
+      if (segment === undefined || segment.live.liveCount === 0) continue;
+      const found = segment.live.firstLive(Math.max(id, segment.firstId));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** Marks a record dead; false if it is not live. */
+  kill(id: number): boolean {
+    const segment = this.find(id);
+    if (segment === undefined || !segment.live.remove(id)) return false;
+    segment.killedInRewrite?.push({ first: id, last: id });
+    this.liveCount--;
+    this.changes++;
+    return true;
+  }
+
+  /** Marks all of [first, last] dead; how many were live. `each` is told for every segment how many. */
+  killRange(first: number, last: number, each?: (segment: LogSegment, killed: number) => void): number {
+    let total = 0;
+    for (let i = this.#lowerBound(first); i < this.#segments.length; i++) {
+      const segment = this.#segments[i];
+      if (segment === undefined || segment.isEmpty) continue;
+      if (segment.firstId > last) break;
+      const from = Math.max(first, segment.firstId);
+      const to = Math.min(last, segment.lastId);
+      const killed = segment.live.removeRange(from, to);
+      segment.killedInRewrite?.push({ first: from, last: to });
+      if (killed > 0) each?.(segment, killed);
+      total += killed;
+    }
+    this.liveCount -= total;
+    this.changes++;
+    return total;
+  }
+
+  /** Takes a removal back that did not become durable. A rewrite that may have left the record out is spoilt by it. */
+  revive(id: number): void {
+    const segment = this.find(id);
+    assert(segment !== undefined, 'only a record that is still there comes back to life');
+    segment.killedInRewrite = undefined;
+    segment.live.revive(id);
+    this.liveCount++;
+  }
+
+  /** Appended records of the newest segment become visible and live. */
+  grow(segment: LogSegment, firstId: number, count: number, payloadBytes: number, timestamp: number, end: number): void {
+    assert(segment === this.newest || segment.phase === 'active', 'only the active segment grows');
+    segment.grow(firstId, count, payloadBytes, timestamp, end);
+    this.count += count;
+    this.liveCount += count;
+  }
+
+  /** Loads the positions of a segment into the tree, if they are still in its footer. `open` reads from the segment's file. */
+  async ensureIndexed(segment: LogSegment, file: VfsFile): Promise<void> {
+    if (segment.indexPlace.kind === 'loaded') return;
+    const underWay = this.#indexing.get(segment);
+    if (underWay !== undefined) return underWay;
+    const loading = this.#loadIndex(segment, file).finally(() => this.#indexing.delete(segment));
+    this.#indexing.set(segment, loading);
+    return loading;
+  }
+
+  async #loadIndex(segment: LogSegment, file: VfsFile): Promise<void> {
+    const place = segment.indexPlace;
+    if (place.kind === 'loaded') return;
+    let index = await readFooterIndex(file, place.footer, segment.seed);
+    // A damaged index section costs a scan, and nothing else.
+    index ??= (await scanSegment(file, segment.end, segment.seed, segment.baseId, this.indexIntervalBytes)).index;
+    if (segment.indexPlace.kind === 'loaded') return;
+    segment.indexPlace = { kind: 'loaded' };
+    if (segment.phase === 'dropped') return;
+    segment.wide = index.wide;
+    this.index.load(segment.slot, index.ids, index.offsets, index.mids);
+  }
+
+  /** Throws at the first broken invariant. */
+  check(): void {
+    let live = 0;
+    let count = 0;
+    let last = -1;
+    for (const segment of this.#segments) {
+      segment.check();
+      assert(this.#slots[segment.slot] === segment, 'a segment knows its slot');
+      live += segment.live.liveCount;
+      count += segment.count;
+      if (segment.isEmpty) continue;
+      assert(segment.firstId > last, 'segments ascend by ID');
+      assert(this.index.floor(segment.firstId) && this.index.slot === segment.slot, 'the first record of a segment is indexed');
+      last = segment.lastId;
+    }
+    assert(live === this.liveCount, `live records are counted: ${live} and ${this.liveCount}`);
+    assert(count === this.count, `records are counted: ${count} and ${this.count}`);
+    this.index.check();
+  }
+
+  /** Index of the first segment whose last ID is `id` or beyond. Empty segments stand at the end only. */
+  #lowerBound(id: number): number {
+    let low = 0;
+    let high = this.#segments.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const segment = this.#segments[middle];
+      if (segment !== undefined && !segment.isEmpty && segment.lastId < id) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #adopt(segment: LogSegment): void {
+    segment.slot = this.#freeSlots.pop() ?? this.#slots.length;
+    this.#slots[segment.slot] = segment;
+    this.liveCount += segment.live.liveCount;
+    this.count += segment.count;
+    // Until the finer positions are loaded, the walk starts at the front of the file.
+    if (!segment.isEmpty) this.index.set(segment.firstId, segment.slot, FILE_HEADER_BYTES, 0);
+  }
+
+  #release(segment: LogSegment): void {
+    if (!segment.isEmpty) this.index.deleteRange(segment.firstId, segment.lastId);
+    this.liveCount -= segment.live.liveCount;
+    this.count -= segment.count;
+    this.#slots[segment.slot] = undefined;
+    this.#freeSlots.push(segment.slot);
+    segment.phase = 'dropped';
+  }
+}

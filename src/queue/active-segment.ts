@@ -1,0 +1,44 @@
+/**
+ * The segment that a queue appends to: the file and how far it is written and synced.
+ *
+ * Invariant: durableEnd <= writtenEnd; the bytes in between are one commit in mode 'sync'.
+ */
+import { COMMIT_HEADER_BYTES, commitBodyCrc, encodeCommitHeader, KIND_LINK, newCommitHeader } from '../frame/commit-header.js';
+import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import type { SegmentLink } from '../segment/segment-scan.js';
+import type { LogSegment } from '../log/log-segment.js';
+import type { VfsFile } from '../vfs/vfs.js';
+
+export interface ActiveSegment {
+  readonly segment: LogSegment;
+  readonly file: VfsFile;
+  /** Where the next commit goes. */
+  writtenEnd: number;
+  durableEnd: number;
+  /** Offset of the last index entry. */
+  markedOffset: number;
+  /** The statement about the segment before, at the front of the file: written with the first commit, and done then. */
+  link: Buffer | undefined;
+}
+
+export function newActiveSegment(segment: LogSegment, file: VfsFile, link: SegmentLink | undefined): ActiveSegment {
+  return {
+    segment,
+    file,
+    writtenEnd: FILE_HEADER_BYTES + (link === undefined ? 0 : COMMIT_HEADER_BYTES),
+    durableEnd: FILE_HEADER_BYTES,
+    markedOffset: -Infinity,
+    link: link === undefined ? undefined : encodeLink(segment, link),
+  };
+}
+
+function encodeLink(segment: LogSegment, link: SegmentLink): Buffer {
+  const bytes = Buffer.alloc(COMMIT_HEADER_BYTES);
+  const header = newCommitHeader();
+  header.kind = KIND_LINK;
+  header.firstId = link.segmentId;
+  header.durableOffset = link.durableOffset;
+  header.bodyCrc = commitBodyCrc(bytes.subarray(0, 0), segment.seed, FILE_HEADER_BYTES);
+  encodeCommitHeader(bytes, 0, segment.seed, FILE_HEADER_BYTES, header);
+  return bytes;
+}

@@ -1,0 +1,565 @@
+/**
+ * Appending: group commit (P1, P4, P7, P8).
+ *
+ * One commit is in flight; what is pushed meanwhile forms the next. There is no timer: a batch is whatever came during the last sync.
+ * A commit is one positioned write and, in mode 'sync', one fdatasync; then its records become visible and its waiters are settled,
+ * in order.
+ *
+ * Invariants
+ * - IDs are given when a batch is placed, in order, and belong to it alone: a failed batch that was cut away gives its IDs back,
+ *   since nobody was told them and the cut is durable.
+ * - A segment is left only when the next one's name is durable, and before a commit that would make it too large.
+ * - After every await the batch in flight is looked at again: `pushSync` may have committed it meanwhile.
+ *
+ * Concurrency: `push`, `pushMany` and `pushSync` at any time; one `#run` at a time.
+ */
+import { assert } from '../assert.js';
+import { EvaqError, ioError } from '../errors.js';
+import type { FailStop } from '../fail-stop.js';
+import { COMMIT_BODY_BYTES_MAX, COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
+import { FILE_HEADER_BYTES, HEADER_FLAG_RELAXED } from '../frame/file-header.js';
+import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
+import { LogSegment } from '../log/log-segment.js';
+import type { SegmentLog } from '../log/segment-log.js';
+import { newSegmentIndex } from '../segment/segment-index.js';
+import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
+import type { Host } from '../vfs/host.js';
+import type { VfsChunk } from '../vfs/vfs.js';
+import { type ActiveSegment, newActiveSegment } from './active-segment.js';
+import { PushBatch } from './push-batch.js';
+
+/** IDs that the records of one segment may take: more than fit by a wide margin (the shortest frame is 8 bytes). */
+export const IDS_PER_SEGMENT: number = Math.ceil((2 * COMMIT_BODY_BYTES_MAX) / DENSE_FRAME_BYTES);
+
+export type PipelineDurability = 'sync' | 'interval' | 'os';
+
+export interface CommitPipelineOptions {
+  readonly queue: string;
+  readonly log: SegmentLog;
+  readonly supply: SegmentSupply;
+  readonly host: Host;
+  readonly failStop: FailStop;
+  readonly durability: PipelineDurability;
+  readonly segmentBytes: number;
+  readonly maxPendingBytes: number;
+  readonly indexIntervalBytes: number;
+  readonly nextId: number;
+  /** The number of the last durable round of removals. */
+  readonly removalRound: () => number;
+  /** Records became visible. */
+  readonly onVisible: () => void;
+  /** A segment was left: its footer is to be written when it may. */
+  readonly onRolled: (rolled: ActiveSegment) => void;
+  /** Milliseconds that a sync took. */
+  readonly onSync: (ms: number) => void;
+}
+
+interface Waiting {
+  readonly bytes: number;
+  readonly go: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class CommitPipeline {
+  readonly #options: CommitPipelineOptions;
+  #active: ActiveSegment;
+  #nextId: number;
+  #lastTimestamp = 0;
+  #open = new PushBatch();
+  #spare: PushBatch | undefined = new PushBatch();
+  #inFlight: PushBatch | undefined;
+  /** Bytes of pushes that are accepted and not yet settled. */
+  #pendingBytes = 0;
+  readonly #waiting: Waiting[] = [];
+  #running = false;
+  #scheduled = false;
+  /** The segment to go on with, made ahead of time. */
+  #prepared: Promise<DraftSegment> | undefined;
+  #rollWanted = false;
+  #idle: (() => void)[] = [];
+  /** A failed write is being cut away: nothing may be written behind it. */
+  #cutting: EvaqError | undefined;
+  /** Segments that are left and whose data may not be durable yet (weaker modes only). */
+  #unsynced: Promise<void> | undefined;
+
+  constructor(options: CommitPipelineOptions, active: ActiveSegment) {
+    this.#options = options;
+    this.#active = active;
+    this.#nextId = options.nextId;
+    for (const segment of options.log.segments) this.#lastTimestamp = Math.max(this.#lastTimestamp, segment.maxTimeMs);
+  }
+
+  /** The ID that the next record gets. */
+  get nextId(): number {
+    return this.#nextId;
+  }
+
+  get active(): ActiveSegment {
+    return this.#active;
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Resolves when the record is committed in the durability mode in force. */
+  push(payload: Uint8Array, meta: Uint8Array | undefined): Promise<number> {
+    const bytes = payload.length + DENSE_FRAME_BYTES + (meta === undefined ? 0 : meta.length + 4);
+    const failure = this.#options.failStop.error;
+    if (failure !== undefined) return Promise.reject(failure);
+    if (this.#mustWait(bytes)) {
+      const copy = Uint8Array.prototype.slice.call(payload);
+      return new Promise((resolve, reject) => {
+        this.#waiting.push({ bytes, go: () => resolve(this.#accept(copy, meta, bytes)), reject });
+      });
+    }
+    return this.#accept(payload, meta, bytes);
+  }
+
+  /** All or none, with consecutive IDs. */
+  pushMany(payloads: readonly Uint8Array[]): Promise<{ firstId: number; lastId: number }> {
+    let bytes = 0;
+    for (const payload of payloads) bytes += payload.length + DENSE_FRAME_BYTES;
+    if (bytes > COMMIT_BODY_BYTES_MAX) return Promise.reject(tooLarge(bytes, COMMIT_BODY_BYTES_MAX, 'the batch'));
+    const failure = this.#options.failStop.error;
+    if (failure !== undefined) return Promise.reject(failure);
+    if (this.#mustWait(bytes)) {
+      const copies = payloads.map((payload) => Uint8Array.prototype.slice.call(payload));
+      return new Promise((resolve, reject) => {
+        this.#waiting.push({ bytes, go: () => resolve(this.#acceptMany(copies, bytes)), reject });
+      });
+    }
+    return this.#acceptMany(payloads, bytes);
+  }
+
+  /**
+   * Durable on return, with all that was pushed before it; blocks the thread. Throws what would have rejected. What is in
+   * flight is written again, to the same place, by the same blocking call, so that order and atomicity stay as they are.
+   */
+  pushSync(payload: Uint8Array): number {
+    const { failStop } = this.#options;
+    failStop.throwIfFailed();
+    if (this.#cutting !== undefined) throw this.#cutting;
+    const inFlight = this.#inFlight;
+    const before: PushBatch[] = [];
+    if (inFlight !== undefined && inFlight.state !== 'settled') {
+      if (inFlight.state === 'taken') this.#place(inFlight);
+      before.push(inFlight);
+    }
+    this.#grant(Number.MAX_SAFE_INTEGER);
+    const batch = this.#open;
+    const index = batch.count;
+    batch.add(payload);
+    this.#place(batch);
+    this.#open = this.#spare ?? new PushBatch();
+    this.#spare = undefined;
+    const active = this.#active;
+    const chunks: VfsChunk[] = [...before, batch].map((one) => chunkOf(one));
+    if (active.link !== undefined) chunks.unshift({ source: active.link, length: active.link.length, position: FILE_HEADER_BYTES });
+    const started = this.#options.host.elapsed();
+    try {
+      active.file.writeAndSyncBlocking(chunks);
+    } catch (cause) {
+      // Whether some of it reached the disk is unknown, and there is no cutting back under a write in flight.
+      const error = failStop.fail(cause, 'a blocking push', active.file.path);
+      this.#fail(batch, error);
+      this.#rejectAll(error);
+      throw error;
+    }
+    this.#options.onSync(this.#options.host.elapsed() - started);
+    const id = batch.firstId + index;
+    active.durableEnd = active.writtenEnd;
+    for (const one of before) this.#settle(one);
+    this.#settle(batch);
+    batch.reset();
+    this.#spare ??= batch;
+    return id;
+  }
+
+  /** Resolves when all that was pushed before is settled, and, in the weaker modes, durable. */
+  async flush(): Promise<void> {
+    await this.settled();
+    this.#options.failStop.throwIfFailed();
+    if (this.#options.durability !== 'sync') await this.syncNow();
+  }
+
+  /** Resolves when nothing pushed is left unsettled. */
+  settled(): Promise<void> {
+    if (!this.#busy()) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Syncs what was written so far (weaker modes); fail-stop if that fails. */
+  async syncNow(): Promise<void> {
+    await this.#unsynced;
+    const active = this.#active;
+    const end = active.writtenEnd;
+    if (active.durableEnd >= end) return;
+    try {
+      await this.#timedSync(active);
+    } catch (cause) {
+      throw this.#options.failStop.fail(cause, 'a sync', active.file.path);
+    }
+    active.durableEnd = Math.max(active.durableEnd, end);
+  }
+
+  /** Leaves the active segment as soon as no commit is in flight, if it holds any record. */
+  roll(): void {
+    this.#rollWanted = true;
+    this.#schedule();
+  }
+
+  /** A statement about the data for tombstones: of this segment, all below the offset is durable. */
+  durablePosition(): { readonly segmentId: number; readonly offset: number } {
+    return { segmentId: this.#active.segment.id, offset: this.#active.durableEnd };
+  }
+
+  /** Gives up the segment made ahead of time. Nothing may be under way. */
+  async close(): Promise<void> {
+    const draft = await this.#prepared?.catch(() => undefined);
+    this.#prepared = undefined;
+    await this.#unsynced?.catch(() => undefined);
+    if (draft !== undefined) await draft.file.close();
+    await this.#active.file.close();
+  }
+
+  #mustWait(bytes: number): boolean {
+    return this.#waiting.length > 0 || !this.#hasRoom(bytes, this.#options.maxPendingBytes);
+  }
+
+  /** Whether a push may join the open batch. A batch that is full as a commit is as good a reason to wait as any. */
+  #hasRoom(bytes: number, limit: number): boolean {
+    if (this.#open.count > 0 && this.#open.length + bytes > COMMIT_BODY_BYTES_MAX) return false;
+    return this.#pendingBytes === 0 || this.#pendingBytes + bytes <= limit;
+  }
+
+  #accept(payload: Uint8Array, meta: Uint8Array | undefined, bytes: number): Promise<number> {
+    this.#pendingBytes += bytes;
+    const promise = this.#open.push(payload, meta);
+    if (!this.#scheduled) this.#schedule();
+    return promise;
+  }
+
+  #acceptMany(payloads: readonly Uint8Array[], bytes: number): Promise<{ firstId: number; lastId: number }> {
+    this.#pendingBytes += bytes;
+    const promise = this.#open.pushMany(payloads, bytes);
+    if (!this.#scheduled) this.#schedule();
+    return promise;
+  }
+
+  /** Lets pushes in that waited for room. */
+  #grant(limit: number): void {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      if (!this.#hasRoom(next.bytes, limit)) return;
+      this.#waiting.shift();
+      next.go();
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#options.host.soon(() => {
+      if (!this.#running) void this.#run();
+    });
+  }
+
+  #busy(): boolean {
+    return this.#open.count > 0 || this.#inFlight !== undefined || this.#waiting.length > 0;
+  }
+
+  /** Commits batch after batch until there is none. Never rejects. */
+  async #run(): Promise<void> {
+    this.#running = true;
+    while (this.#open.count > 0 || this.#rollWanted) {
+      if (this.#options.failStop.error !== undefined) {
+        this.#rejectAll(this.#options.failStop.error);
+        break;
+      }
+      if (this.#open.count === 0) {
+        await this.#rollIfWanted();
+        continue;
+      }
+      const batch = this.#open;
+      this.#open = this.#spare ?? new PushBatch();
+      this.#spare = undefined;
+      batch.state = 'taken';
+      this.#inFlight = batch;
+      await this.#commit(batch);
+      this.#inFlight = undefined;
+      batch.reset();
+      this.#spare = batch;
+      this.#grant(this.#options.maxPendingBytes);
+      // The waiters' continuations run before the next batch is taken: their pushes belong into it.
+      await this.#batchEnd();
+    }
+    this.#running = false;
+    this.#scheduled = false;
+    if (!this.#busy()) {
+      const idle = this.#idle;
+      this.#idle = [];
+      for (const resolve of idle) resolve();
+    } else {
+      this.#schedule();
+    }
+  }
+
+  #batchEnd(): Promise<void> {
+    return new Promise((resolve) => this.#options.host.soon(resolve));
+  }
+
+  async #commit(batch: PushBatch): Promise<void> {
+    const { segmentBytes, failStop, durability } = this.#options;
+    const { segment } = this.#active;
+    if (!segment.isEmpty && this.#active.writtenEnd + batch.length > segmentBytes) {
+      try {
+        await this.#switchSegment();
+      } catch (cause) {
+        if (!isSettled(batch)) this.#fail(batch, failStop.error ?? ioError(cause, 'starting a segment', { queue: this.#options.queue }));
+        return;
+      }
+      if (isSettled(batch)) return;
+    }
+    this.#place(batch);
+    const active = this.#active;
+    const { buffer, length } = batch.builder;
+    try {
+      if (active.link !== undefined) await active.file.writeAt(active.link, 0, active.link.length, FILE_HEADER_BYTES);
+      await active.file.writeAt(buffer, 0, length, batch.offset);
+    } catch (cause) {
+      if (!isSettled(batch)) await this.#cutBack(batch, active, cause);
+      return;
+    }
+    if (durability === 'sync') {
+      try {
+        await this.#timedSync(active);
+      } catch (cause) {
+        const error = failStop.fail(cause, 'a sync', active.file.path);
+        if (!isSettled(batch)) this.#fail(batch, error);
+        return;
+      }
+      if (isSettled(batch)) return;
+      // Nothing is acknowledged after a failure elsewhere in the store either.
+      if (failStop.error !== undefined) return this.#fail(batch, failStop.error);
+      active.durableEnd = Math.max(active.durableEnd, batch.offset + length);
+    } else if (isSettled(batch)) {
+      return;
+    }
+    this.#settle(batch);
+  }
+
+  /** Gives a batch its IDs and its place, and ties its checksums to them. Synchronous. */
+  #place(batch: PushBatch): void {
+    const active = this.#active;
+    const { host, removalRound, indexIntervalBytes } = this.#options;
+    this.#lastTimestamp = Math.max(this.#lastTimestamp, host.now());
+    batch.offset = active.writtenEnd;
+    batch.firstId = this.#nextId;
+    batch.timestamp = this.#lastTimestamp;
+    assert(batch.firstId + batch.count <= Number.MAX_SAFE_INTEGER, 'record IDs stay safe integers');
+    const place = {
+      seed: active.segment.seed,
+      fileOffset: batch.offset,
+      firstId: batch.firstId,
+      timestamp: batch.timestamp,
+      durableOffset: active.durableEnd,
+      removalSeq: removalRound(),
+    };
+    let marked = active.markedOffset;
+    if (batch.offset - marked >= indexIntervalBytes) {
+      batch.markIds.push(batch.firstId);
+      batch.markOffsets.push(batch.offset);
+      marked = batch.offset;
+    }
+    batch.builder.finish(place, indexIntervalBytes, marked, (id, offset) => {
+      batch.markIds.push(id);
+      batch.markOffsets.push(offset);
+    });
+    active.markedOffset = batch.markOffsets.at(-1) ?? active.markedOffset;
+    active.writtenEnd = batch.offset + batch.length;
+    this.#nextId += batch.count;
+    batch.state = 'placed';
+  }
+
+  /** The batch is committed: its records are to be seen, its waiters told. Synchronous. */
+  #settle(batch: PushBatch): void {
+    const { log, onVisible } = this.#options;
+    const { segment } = this.#active;
+    const end = batch.offset + batch.length;
+    const wasEmpty = segment.isEmpty;
+    this.#active.link = undefined;
+    log.grow(segment, batch.firstId, batch.count, batch.payloadBytes, batch.timestamp, end);
+    this.#indexBatch(batch, segment, wasEmpty);
+    this.#pendingBytes -= batch.length - COMMIT_HEADER_BYTES;
+    batch.resolve();
+    onVisible();
+    this.#grant(this.#options.maxPendingBytes);
+    if (this.#prepared === undefined && end > this.#options.segmentBytes / 2) this.#prepare();
+  }
+
+  #indexBatch(batch: PushBatch, segment: LogSegment, wasEmpty: boolean): void {
+    const { index } = this.#options.log;
+    const { building } = segment;
+    const { markIds, markOffsets } = batch;
+    assert(!wasEmpty || markIds.length > 0, 'the first commit of a segment is indexed');
+    let wide = false;
+    for (let i = 0; i < markIds.length; i++) {
+      const id = markIds[i] ?? 0;
+      const offset = markOffsets[i] ?? 0;
+      const mid = offset === batch.offset ? 0 : 1;
+      if (mid === 1) wide = true;
+      index.set(id, segment.slot, offset, mid);
+      building?.ids.push(id);
+      building?.offsets.push(offset);
+      building?.mids.push(mid);
+    }
+    if (wide) {
+      building?.wide.push({
+        offset: batch.offset,
+        end: batch.offset + batch.length,
+        firstId: batch.firstId,
+        timestamp: batch.timestamp,
+      });
+    }
+  }
+
+  /** After a failed write: makes the file end where it ended, durably, so that what was half written can never come back. */
+  async #cutBack(batch: PushBatch, active: ActiveSegment, cause: unknown): Promise<void> {
+    const { failStop, queue } = this.#options;
+    const error = ioError(cause, `appending to queue '${queue}'`, { queue, path: active.file.path, offset: batch.offset });
+    this.#cutting = error;
+    try {
+      await active.file.truncate(batch.offset);
+      await active.file.sync();
+    } catch (cutCause) {
+      this.#fail(batch, failStop.fail(cutCause, 'cutting a failed write back', active.file.path));
+      return;
+    } finally {
+      this.#cutting = undefined;
+    }
+    active.writtenEnd = batch.offset;
+    active.markedOffset = active.segment.building?.offsets.at(-1) ?? -Infinity;
+    this.#nextId = batch.firstId;
+    this.#fail(batch, error);
+  }
+
+  #fail(batch: PushBatch, error: EvaqError): void {
+    this.#pendingBytes -= batch.length - COMMIT_HEADER_BYTES;
+    batch.reject(error);
+  }
+
+  /** After a fail-stop: nobody is left waiting. */
+  #rejectAll(error: EvaqError): void {
+    this.#rollWanted = false;
+    const inFlight = this.#inFlight;
+    if (inFlight !== undefined && inFlight.state !== 'settled') this.#fail(inFlight, error);
+    if (this.#open.count > 0 && this.#open.state !== 'settled') {
+      this.#fail(this.#open, error);
+      this.#open.reset();
+    }
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+  }
+
+  async #rollIfWanted(): Promise<void> {
+    this.#rollWanted = false;
+    if (this.#active.segment.isEmpty) return;
+    try {
+      await this.#switchSegment();
+    } catch {
+      // Wanted for tidiness only; a push that needs a segment will say what is wrong.
+    }
+  }
+
+  /** Makes the segment to go on with; its failure shows when it is needed. */
+  #prepare(): void {
+    const prepared = this.#make();
+    this.#prepared = prepared;
+    prepared.catch(() => undefined);
+  }
+
+  async #make(): Promise<DraftSegment> {
+    const { supply, failStop, durability } = this.#options;
+    const flags = durability === 'sync' ? 0 : HEADER_FLAG_RELAXED;
+    const draft = await supply.draft(this.#nextId, flags, this.#nextId + IDS_PER_SEGMENT);
+    try {
+      await supply.publish(draft);
+    } catch (cause) {
+      // Under which name it will be found after a crash is unknown, but nothing was acknowledged in it.
+      await draft.file.close().catch(() => undefined);
+      throw failStop.fail(cause, 'making a segment durable', draft.path);
+    }
+    return draft;
+  }
+
+  /** Goes on with the next segment. What is appended meanwhile by `pushSync` still goes to the old one. */
+  async #switchSegment(): Promise<void> {
+    if (this.#prepared === undefined) this.#prepare();
+    let draft: DraftSegment;
+    try {
+      draft = (await this.#prepared) ?? (await this.#make());
+    } finally {
+      this.#prepared = undefined;
+    }
+    if (this.#options.durability !== 'sync') await this.#unsynced;
+    const left = this.#active;
+    left.segment.phase = 'rolled';
+    const link = { segmentId: left.segment.id, durableOffset: left.durableEnd };
+    const segment = newSegment(draft);
+    this.#options.log.append(segment);
+    this.#active = newActiveSegment(segment, draft.file, link);
+    if (this.#options.durability !== 'sync') this.#syncLeft(left);
+    this.#options.onRolled(left);
+  }
+
+  /** Weaker modes: a segment that was left becomes durable in the background, one at a time, so that the loss window stays bounded. */
+  #syncLeft(left: ActiveSegment): void {
+    const end = left.writtenEnd;
+    const syncing = this.#timedSync(left).then(
+      () => {
+        left.durableEnd = Math.max(left.durableEnd, end);
+      },
+      (cause) => {
+        throw this.#options.failStop.fail(cause, 'a sync', left.file.path);
+      },
+    );
+    syncing.catch(() => undefined);
+    this.#unsynced = syncing;
+  }
+
+  async #timedSync(active: ActiveSegment): Promise<void> {
+    const { host, onSync } = this.#options;
+    const started = host.elapsed();
+    await active.file.sync();
+    onSync(host.elapsed() - started);
+  }
+}
+
+/** The in-memory side of a segment that was just made. */
+export function newSegment(draft: DraftSegment): LogSegment {
+  const segment = new LogSegment({
+    id: draft.id,
+    baseId: draft.baseId,
+    path: draft.path,
+    seed: draft.seed,
+    flags: draft.flags,
+    phase: 'active',
+    end: FILE_HEADER_BYTES,
+    fileBytes: Math.max(FILE_HEADER_BYTES, draft.formerBytes),
+  });
+  segment.building = newSegmentIndex();
+  return segment;
+}
+
+function isSettled(batch: PushBatch): boolean {
+  return batch.state === 'settled';
+}
+
+function chunkOf(batch: PushBatch): VfsChunk {
+  return { source: batch.builder.buffer, length: batch.length, position: batch.offset };
+}
+
+export function tooLarge(bytes: number, limit: number, what: string): EvaqError {
+  return new EvaqError('EVAQ_RECORD_TOO_LARGE', `${what} has ${bytes} bytes; at most ${limit} are allowed`, {
+    details: { bytes, limit },
+  });
+}

@@ -1,0 +1,117 @@
+/**
+ * The pushes that will become one commit: their frames, and who waits for them.
+ *
+ * A push costs its promise and nothing else: the two functions of the promise are kept in parallel columns, and ID and
+ * outcome are worked out from the position in the batch.
+ */
+import { CommitBuilder } from '../frame/commit-builder.js';
+
+export type BatchState =
+  /** Takes pushes. */
+  | 'open'
+  /** Closed, without a place in a file. */
+  | 'taken'
+  /** Its bytes are being written at `offset`. */
+  | 'placed'
+  /** Committed; or its waiters have been told that it failed. */
+  | 'settled';
+
+type ResolveId = (id: number) => void;
+type ResolveGroup = (ids: { firstId: number; lastId: number }) => void;
+type Reject = (error: unknown) => void;
+
+interface Group {
+  readonly index: number;
+  readonly count: number;
+  readonly resolve: ResolveGroup;
+  readonly reject: Reject;
+}
+
+let capturedResolve: ResolveId = () => undefined;
+let capturedReject: Reject = () => undefined;
+/** Shared by all pushes: a promise made with it costs no closure of ours. */
+function capture(resolve: ResolveId, reject: Reject): void {
+  capturedResolve = resolve;
+  capturedReject = reject;
+}
+
+export class PushBatch {
+  readonly builder: CommitBuilder = new CommitBuilder('dense');
+  state: BatchState = 'open';
+  /** Set when it is placed. */
+  offset = 0;
+  firstId = 0;
+  timestamp = 0;
+  payloadBytes = 0;
+  /** Index entries made while it was placed. */
+  readonly markIds: number[] = [];
+  readonly markOffsets: number[] = [];
+  /** Positions in the batch of the single pushes, and their promises. */
+  readonly #singles: number[] = [];
+  readonly #resolves: ResolveId[] = [];
+  readonly #rejects: Reject[] = [];
+  readonly #groups: Group[] = [];
+
+  get count(): number {
+    return this.builder.count;
+  }
+
+  get length(): number {
+    return this.builder.length;
+  }
+
+  push(payload: Uint8Array, meta: Uint8Array | undefined): Promise<number> {
+    this.#singles.push(this.builder.count);
+    this.builder.add(payload, meta);
+    this.payloadBytes += payload.length;
+    const promise = new Promise<number>(capture);
+    this.#resolves.push(capturedResolve);
+    this.#rejects.push(capturedReject);
+    return promise;
+  }
+
+  pushMany(payloads: readonly Uint8Array[], frameBytes: number): Promise<{ firstId: number; lastId: number }> {
+    const index = this.builder.count;
+    this.builder.reserve(frameBytes);
+    for (const payload of payloads) {
+      this.builder.add(payload, undefined);
+      this.payloadBytes += payload.length;
+    }
+    return new Promise((resolve, reject) => this.#groups.push({ index, count: payloads.length, resolve, reject }));
+  }
+
+  /** Adds a record for which nobody waits. */
+  add(payload: Uint8Array): void {
+    this.builder.add(payload, undefined);
+    this.payloadBytes += payload.length;
+  }
+
+  /** Tells every waiter its IDs, in the order of the pushes. */
+  resolve(): void {
+    this.state = 'settled';
+    const { firstId } = this;
+    for (let i = 0; i < this.#resolves.length; i++) this.#resolves[i]?.(firstId + (this.#singles[i] ?? 0));
+    for (const { index, count, resolve } of this.#groups) {
+      resolve({ firstId: firstId + index, lastId: firstId + index + count - 1 });
+    }
+  }
+
+  reject(error: unknown): void {
+    this.state = 'settled';
+    for (const reject of this.#rejects) reject(error);
+    for (const { reject } of this.#groups) reject(error);
+  }
+
+  /** Makes it ready for the next commit. No write of its bytes may be under way. */
+  reset(): void {
+    this.builder.reset();
+    this.state = 'open';
+    this.payloadBytes = 0;
+    this.markIds.length = 0;
+    this.markOffsets.length = 0;
+    this.#singles.length = 0;
+    this.#resolves.length = 0;
+    this.#rejects.length = 0;
+    this.#groups.length = 0;
+  }
+}

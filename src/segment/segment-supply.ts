@@ -1,0 +1,156 @@
+/**
+ * Makes segment files, and takes dead ones back: a small pool of dead files is overwritten rather than new ones allocated, since
+ * overwriting blocks that the file system has already given out syncs several times faster.
+ *
+ * A file is complete before it is named: header written and synced under its temporary (or pool) name, renamed, the folder synced. A dead
+ * file joins the pool only after its leaving the log is durable.
+ */
+import { isNotFound } from '../errors.js';
+import {
+  encodeFileHeader,
+  type FileHeader,
+  fileSeed,
+  HEADER_FLAG_RECYCLED,
+} from '../frame/file-header.js';
+import type { SegmentId } from '../ids.js';
+import type { Host } from '../vfs/host.js';
+import type { Vfs, VfsFile } from '../vfs/vfs.js';
+import { freeFileName, segmentFileName, unfinishedFileName } from './segment-name.js';
+
+export interface SegmentSupplyOptions {
+  readonly vfs: Vfs;
+  readonly host: Host;
+  readonly dir: string;
+  readonly storeUuid: Buffer;
+  readonly allocateId: () => SegmentId;
+  /** Dead files kept. */
+  readonly poolMax: number;
+}
+
+/** A segment file in the making: its header is written, neither it nor its name is durable. */
+export interface DraftSegment {
+  readonly id: SegmentId;
+  readonly baseId: number;
+  readonly flags: number;
+  readonly seed: number;
+  readonly file: VfsFile;
+  /** Where it is until it is published, and where it goes. */
+  readonly draftPath: string;
+  readonly path: string;
+  /** Bytes that the file has from its former life. */
+  readonly formerBytes: number;
+}
+
+export class SegmentSupply {
+  readonly #options: SegmentSupplyOptions;
+  readonly #pool: string[] = [];
+
+  constructor(options: SegmentSupplyOptions) {
+    this.#options = options;
+  }
+
+  /** Dead files ready to be overwritten. */
+  get poolFiles(): number {
+    return this.#pool.length;
+  }
+
+  /** Takes over pool files that an earlier run left. */
+  adopt(paths: readonly string[]): void {
+    this.#pool.push(...paths);
+  }
+
+  /** Starts a file. Rejects with a system error, leaving nothing behind that the next open does not sweep. */
+  async draft(baseId: number, flags: number, idHighWater: number): Promise<DraftSegment> {
+    const { vfs, dir, allocateId } = this.#options;
+    const id = allocateId();
+    const path = `${dir}/${segmentFileName(baseId, id)}`;
+    const pooled = this.#pool.pop();
+    if (pooled !== undefined) {
+      try {
+        const file = await vfs.open(pooled, 'write');
+        const formerBytes = await file.size();
+        return await this.#begin(file, pooled, path, id, baseId, flags | HEADER_FLAG_RECYCLED, idHighWater, formerBytes);
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    }
+    const draftPath = `${dir}/${unfinishedFileName(baseId, id)}`;
+    const file = await vfs.create(draftPath);
+    return this.#begin(file, draftPath, path, id, baseId, flags, idHighWater, 0);
+  }
+
+  /** Makes a draft durable under its name. */
+  async publish(draft: DraftSegment): Promise<void> {
+    const { vfs, dir } = this.#options;
+    await draft.file.sync();
+    await vfs.rename(draft.draftPath, draft.path);
+    await vfs.syncDir(dir);
+  }
+
+  /** Gives up a draft that was not published. */
+  async discard(draft: DraftSegment): Promise<void> {
+    await draft.file.close().catch(() => undefined);
+    await this.#options.vfs.remove(draft.draftPath).catch(() => undefined);
+  }
+
+  /**
+   * Takes files out of the log for good, into the pool or off the disk, and makes that durable. Their tombstones may be forgotten when this has
+   * resolved. Rejects with a system error; those that are gone then stay gone.
+   */
+  async retire(files: readonly { readonly path: string; readonly id: SegmentId }[]): Promise<void> {
+    const { vfs, dir, poolMax } = this.#options;
+    const joining: string[] = [];
+    for (const { path, id } of files) {
+      if (this.#pool.length + joining.length < poolMax) {
+        const free = `${dir}/${freeFileName(id)}`;
+        await vfs.rename(path, free);
+        joining.push(free);
+      } else {
+        await vfs.remove(path);
+      }
+    }
+    await vfs.syncDir(dir);
+    this.#pool.push(...joining);
+  }
+
+  /** Gives the space of the pool back, for a disk that is full. True if there was any. */
+  async drain(): Promise<boolean> {
+    const paths = this.#pool.splice(0);
+    for (const path of paths) await this.#options.vfs.remove(path);
+    return paths.length > 0;
+  }
+
+  async #begin(
+    file: VfsFile,
+    draftPath: string,
+    path: string,
+    id: SegmentId,
+    baseId: number,
+    flags: number,
+    idHighWater: number,
+    formerBytes: number,
+  ): Promise<DraftSegment> {
+    const { host, storeUuid } = this.#options;
+    const salt = Buffer.alloc(4);
+    host.random(salt);
+    const header: FileHeader = {
+      kind: 'segment',
+      flags,
+      storeUuid,
+      fileId: id,
+      baseId,
+      idHighWater,
+      createdMs: host.now(),
+      salt: salt.readUInt32LE(0),
+    };
+    const draft: DraftSegment = { id, baseId, flags, seed: fileSeed(header), file, draftPath, path, formerBytes };
+    try {
+      const bytes = encodeFileHeader(header);
+      await file.writeAt(bytes, 0, bytes.length, 0);
+    } catch (error) {
+      await this.discard(draft);
+      throw error;
+    }
+    return draft;
+  }
+}
