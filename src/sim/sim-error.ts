@@ -23,6 +23,7 @@ export type SimErrorName =
   | 'EFBIG'
   | 'ENOSPC'
   | 'EROFS'
+  | 'ENOTEMPTY'
   | 'EDQUOT';
 
 const KNOWN: Record<SimErrorName, readonly [number, string]> = {
@@ -43,6 +44,7 @@ const KNOWN: Record<SimErrorName, readonly [number, string]> = {
   EFBIG: [27, 'file too large'],
   ENOSPC: [28, 'no space left on device'],
   EROFS: [30, 'read-only file system'],
+  ENOTEMPTY: [39, 'directory not empty'],
   // Node has no name for this one, so its code is a sentence: callers that compare `code` with 'EDQUOT' are wrong.
   EDQUOT: [122, 'Unknown system error -122'],
 };

@@ -68,13 +68,13 @@ export class SimNames {
   }
 
   /** The slot that `path` names, whether or not something is there. */
-  slotOf(path: string, syscall: string): Slot {
+  slotOf(path: string, syscall: string, errorPaths: readonly [string, string?] = [path]): Slot {
     const parts = partsOf(path);
     const name = parts.pop();
-    if (name === undefined) throw new SimSystemError('EBUSY', syscall, path);
+    if (name === undefined) throw new SimSystemError('EBUSY', syscall, ...errorPaths);
     const folder = this.lookup(`/${parts.join('/')}`);
-    if (typeof folder === 'string') throw new SimSystemError(folder, syscall, path);
-    if (!this.folders.has(folder)) throw new SimSystemError('ENOTDIR', syscall, path);
+    if (typeof folder === 'string') throw new SimSystemError(folder, syscall, ...errorPaths);
+    if (!this.folders.has(folder)) throw new SimSystemError('ENOTDIR', syscall, ...errorPaths);
     return { folder, name };
   }
 

@@ -4,7 +4,7 @@
  */
 import type { Host } from '../vfs/host.js';
 import type { Vfs, VfsEntry, VfsFile, VfsLockResult, VfsStat } from '../vfs/vfs.js';
-import { SimSystemError } from './sim-error.js';
+import { type SimErrorName, SimSystemError } from './sim-error.js';
 import { SimFile } from './sim-file.js';
 import type { Incarnation, SimMachine } from './sim-machine.js';
 import { ROOT } from './sim-names.js';
@@ -260,18 +260,23 @@ export class SimProcess implements Incarnation {
   #rename(from: string, to: string): void {
     const { image } = this.#machine;
     const { names } = image;
-    const inode = names.lookup(from);
-    if (typeof inode === 'string') throw new SimSystemError(inode, 'rename', from, to);
-    const source = names.slotOf(from, 'rename');
-    const target = names.slotOf(to, 'rename');
+    const refuse = (code: SimErrorName): never => {
+      throw new SimSystemError(code, 'rename', from, to);
+    };
+    // In the order of Linux: both folders, the source, one within the other, the target.
+    const source = names.slotOf(from, 'rename', [from, to]);
+    const target = names.slotOf(to, 'rename', [from, to]);
+    const inode = names.at(source) ?? refuse('ENOENT');
     const replaced = names.at(target);
+    if (names.isFolder(inode) && to.startsWith(`${from}/`)) refuse('EINVAL');
+    if (from.startsWith(`${to}/`)) refuse('ENOTEMPTY');
     if (replaced === inode) return;
+    const replacedFolder = replaced === undefined ? undefined : names.folders.get(replaced);
     if (names.isFolder(inode)) {
-      // Enough for what stores do with folders: no moving one into itself, no replacing one.
-      if (replaced !== undefined) throw new SimSystemError('EEXIST', 'rename', from, to);
-      if (`${to}/`.startsWith(`${from}/`)) throw new SimSystemError('EINVAL', 'rename', from, to);
-    } else if (replaced !== undefined && names.isFolder(replaced)) {
-      throw new SimSystemError('EISDIR', 'rename', from, to);
+      if (replaced !== undefined && replacedFolder === undefined) refuse('ENOTDIR');
+      if (replacedFolder !== undefined && replacedFolder.visible.size > 0) refuse('ENOTEMPTY');
+    } else if (replacedFolder !== undefined) {
+      refuse('EISDIR');
     }
     names.rename(source, target, inode, image.nextSerial(), `${from} -> ${to}`);
     if (replaced !== undefined) image.unlink(replaced);
