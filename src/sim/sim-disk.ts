@@ -30,6 +30,7 @@ import { SimImage } from './sim-image.js';
 import { checkInode } from './sim-inode.js';
 import { type SimLimits, SimMachine } from './sim-machine.js';
 import { SimProcess } from './sim-process.js';
+import { describeTree, placeFile } from './sim-tree.js';
 
 export interface SimDiskOptions {
   /** Decides everything that is left to chance. A whole number. */
@@ -251,23 +252,7 @@ export class SimDisk {
 
   /** Puts a durable file there, or replaces one, with the folders above it: for fixtures. */
   place(path: string, bytes: Uint8Array): void {
-    const { image } = this.#machine;
-    const parts = path.split('/').filter((part) => part !== '');
-    for (let depth = 1; depth < parts.length; depth++) {
-      const folder = `/${parts.slice(0, depth).join('/')}`;
-      if (typeof image.names.lookup(folder) !== 'string') continue;
-      const inode = image.nextInode();
-      image.names.force(image.names.slotOf(folder, 'mkdir'), inode);
-      image.names.folders.set(inode, { visible: new Map(), durable: new Map() });
-    }
-    const before = image.names.lookup(path);
-    const inode = typeof before === 'string' ? image.nextInode() : before;
-    const file = image.own(inode);
-    file.reset([], 0);
-    file.write(bytes, 0, bytes.length, 0, image.nextSerial());
-    file.sync(image.serial);
-    file.older.clear();
-    image.names.force(image.names.slotOf(path, 'open'), inode);
+    placeFile(this.#machine.image, path, bytes);
   }
 
   /** Every call so far, oldest first. */
@@ -287,16 +272,7 @@ export class SimDisk {
 
   /** The files and folders as a process sees them, one a line, with what of them is not durable. */
   tree(): string {
-    const { image } = this.#machine;
-    const lines = [...image.names.paths()].map(([inode, path]) => {
-      const file = image.file(inode);
-      if (file === undefined) return `${path}/`;
-      const dirty = file.unsynced.size === 0 ? '' : `, unsynced sectors: ${[...file.unsynced.keys()].join(' ')}`;
-      const size = file.size === file.durableSize ? '' : ` (durable ${file.durableSize})`;
-      return `${path}  ${file.size} B${size}${dirty}`;
-    });
-    const journal = image.names.journal.map(({ text }) => `not durable: ${text}`);
-    return [...lines, ...journal].join('\n');
+    return describeTree(this.#machine.image);
   }
 
   /** The history, one line a call. */

@@ -175,10 +175,13 @@ export class SimFile implements VfsFile {
 
   close(): Promise<void> {
     if (this.#closed) return Promise.resolve();
-    if (this.#underWay > 0) {
+    // What is under way when a process dies never ends: that is no fault of its code.
+    if (this.#underWay > 0 && this.#process.alive) {
       this.#machine.violations.push(`close of ${this.path} with ${this.#underWay} calls under way`);
     }
-    const closing = this.#perform({ name: 'close', syscall: 'close', costUs: STAT_US, effect: this.#onClose });
+    const effect = this.#onClose;
+    // A close that fails has closed all the same.
+    const closing = this.#perform({ name: 'close', syscall: 'close', costUs: STAT_US, effect, whenFaulty: effect });
     this.#closed = true;
     return closing;
   }
@@ -224,6 +227,7 @@ export class SimFile implements VfsFile {
   }
 
   #refuse<T>(syscall: string): Promise<T> {
+    if (!this.#process.alive) return new Promise(() => undefined);
     this.#machine.violations.push(
       `${syscall} of ${this.path}, which is ${this.#closed ? 'closed' : 'open for reading'}`,
     );

@@ -16,6 +16,8 @@ import { SimScheduler } from './sim-scheduler.js';
 export interface Incarnation {
   readonly id: number;
   readonly alive: boolean;
+  /** Counts one more handle on `inode`; the result takes it back. */
+  opened(inode: number): () => void;
   isOpen(inode: number): boolean;
   kill(): void;
 }

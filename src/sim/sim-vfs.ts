@@ -1,0 +1,275 @@
+/** The file system as one process on a simulated disk sees it. */
+import type { Vfs, VfsEntry, VfsFile, VfsLockResult, VfsStat } from '../vfs/vfs.js';
+import { type SimErrorName, SimSystemError } from './sim-error.js';
+import { SimFile } from './sim-file.js';
+import type { SimImage } from './sim-image.js';
+import type { Incarnation, SimMachine } from './sim-machine.js';
+import { ROOT } from './sim-names.js';
+import type { Prng } from './sim-prng.js';
+
+// Microseconds, in proportion to what a disk takes.
+const LOOKUP_US = 5;
+const NAME_US = 30;
+const SYNC_DIR_US = 250;
+/** What a disk without a capacity claims to have free. */
+const PLENTY_BYTES = 2 ** 50;
+
+export class SimVfs implements Vfs {
+  readonly #machine: SimMachine;
+  readonly #image: SimImage;
+  readonly #process: Incarnation;
+
+  constructor(machine: SimMachine, process: Incarnation) {
+    this.#machine = machine;
+    this.#image = machine.image;
+    this.#process = process;
+  }
+
+  list(dir: string): Promise<VfsEntry[]> {
+    return this.#machine.perform(this.#process, {
+      name: 'list',
+      path: dir,
+      syscall: 'scandir',
+      errorPaths: [dir],
+      costUs: LOOKUP_US,
+      effect: () => {
+        const folder = this.#image.names.folders.get(this.#folderAt(dir, 'scandir'));
+        const entries = [...(folder?.visible ?? [])].map(([name, inode]): VfsEntry => {
+          return { name, kind: this.#image.names.isFolder(inode) ? 'directory' : 'file' };
+        });
+        // No file system promises an order, so none is kept.
+        if (this.#machine.timing === 'wild') shuffle(entries, this.#machine.prng);
+        return entries;
+      },
+    });
+  }
+
+  stat(path: string): Promise<VfsStat | undefined> {
+    return this.#machine.perform(this.#process, {
+      name: 'stat',
+      path,
+      syscall: 'lstat',
+      errorPaths: [path],
+      costUs: LOOKUP_US,
+      effect: () => {
+        const inode = this.#image.names.lookup(path);
+        if (typeof inode === 'string') return undefined;
+        if (this.#image.names.isFolder(inode)) return { kind: 'directory', size: 0 };
+        return { kind: 'file', size: this.#image.file(inode)?.size ?? 0 };
+      },
+    });
+  }
+
+  makeDir(dir: string): Promise<boolean> {
+    return this.#machine.perform(this.#process, {
+      name: 'makeDir',
+      path: dir,
+      syscall: 'mkdir',
+      errorPaths: [dir],
+      costUs: NAME_US,
+      effect: () => {
+        if (this.#image.names.lookup(dir) === ROOT) return false;
+        const slot = this.#image.names.slotOf(dir, 'mkdir');
+        if (this.#image.names.at(slot) !== undefined) return false;
+        this.#image.names.create('mkdir', slot, this.#image.nextInode(), this.#image.nextSerial(), dir);
+        return true;
+      },
+    });
+  }
+
+  create(path: string): Promise<VfsFile> {
+    return this.#machine.perform(this.#process, {
+      name: 'create',
+      path,
+      syscall: 'open',
+      errorPaths: [path],
+      costUs: NAME_US,
+      effect: () => {
+        const slot = this.#image.names.slotOf(path, 'open');
+        if (this.#image.names.at(slot) !== undefined) throw new SimSystemError('EEXIST', 'open', path);
+        return this.#handle(path, this.#createFile(path), true);
+      },
+    });
+  }
+
+  open(path: string, access: 'read' | 'write'): Promise<VfsFile> {
+    return this.#machine.perform(this.#process, {
+      name: 'open',
+      path,
+      detail: access,
+      syscall: 'open',
+      errorPaths: [path],
+      costUs: LOOKUP_US,
+      effect: () => this.#handle(path, this.#fileAt(path, 'open'), access === 'write'),
+    });
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.#machine.perform(this.#process, {
+      name: 'rename',
+      path: from,
+      detail: `-> ${to}`,
+      syscall: 'rename',
+      errorPaths: [from, to],
+      costUs: NAME_US,
+      effect: () => this.#rename(from, to),
+    });
+  }
+
+  remove(path: string): Promise<void> {
+    return this.#machine.perform(this.#process, {
+      name: 'remove',
+      path,
+      syscall: 'unlink',
+      errorPaths: [path],
+      costUs: NAME_US,
+      effect: () => {
+        const inode = this.#fileAt(path, 'unlink');
+        this.#image.names.remove(this.#image.names.slotOf(path, 'unlink'), inode, this.#image.nextSerial(), path);
+        this.#image.unlink(inode);
+      },
+    });
+  }
+
+  syncDir(dir: string): Promise<void> {
+    const mark = this.#image.serial;
+    return this.#machine.perform(this.#process, {
+      name: 'syncDir',
+      path: dir,
+      syscall: 'fsync',
+      costUs: SYNC_DIR_US,
+      effect: () => {
+        const folder = this.#folderAt(dir, 'open');
+        this.#image.nextSerial();
+        this.#image.names.sync(folder, mark);
+        this.#machine.sweep();
+      },
+      // A failed sync of a folder promises nothing; a later one that succeeds does.
+      whenFaulty: () => undefined,
+    });
+  }
+
+  freeBytes(path: string): Promise<number> {
+    return this.#machine.perform(this.#process, {
+      name: 'freeBytes',
+      path,
+      syscall: 'statfs',
+      errorPaths: [path],
+      costUs: LOOKUP_US,
+      effect: () => {
+        const inode = this.#image.names.lookup(path);
+        if (typeof inode === 'string') throw new SimSystemError(inode, 'statfs', path);
+        return Math.min(PLENTY_BYTES, this.#machine.freeBytes());
+      },
+    });
+  }
+
+  lock(path: string, note: string): Promise<VfsLockResult> {
+    return this.#machine.perform(this.#process, {
+      name: 'lock',
+      path,
+      syscall: 'open',
+      errorPaths: [path],
+      costUs: NAME_US,
+      effect: () => this.#lock(path, note),
+    });
+  }
+
+  #handle(path: string, inode: number, isWritable: boolean): SimFile {
+    const close = this.#process.opened(inode);
+    return new SimFile(path, inode, this.#machine, this.#process, isWritable, close);
+  }
+
+  #createFile(path: string): number {
+    const { image } = this.#machine;
+    const inode = image.nextInode();
+    image.own(inode);
+    image.names.create('create', image.names.slotOf(path, 'open'), inode, image.nextSerial(), path);
+    return inode;
+  }
+
+  #fileAt(path: string, syscall: string): number {
+    const { names } = this.#machine.image;
+    const inode = names.lookup(path);
+    if (typeof inode === 'string') throw new SimSystemError(inode, syscall, path);
+    if (names.isFolder(inode)) throw new SimSystemError('EISDIR', syscall, path);
+    return inode;
+  }
+
+  #folderAt(path: string, syscall: string): number {
+    const { names } = this.#machine.image;
+    const inode = names.lookup(path);
+    if (typeof inode === 'string') throw new SimSystemError(inode, syscall, path);
+    if (!names.isFolder(inode)) throw new SimSystemError('ENOTDIR', syscall, path);
+    return inode;
+  }
+
+  #rename(from: string, to: string): void {
+    const { image } = this.#machine;
+    const { names } = image;
+    const refuse = (code: SimErrorName): never => {
+      throw new SimSystemError(code, 'rename', from, to);
+    };
+    // In the order of Linux: both folders, the source, one within the other, the target.
+    const source = names.slotOf(from, 'rename', [from, to]);
+    const target = names.slotOf(to, 'rename', [from, to]);
+    const inode = names.at(source) ?? refuse('ENOENT');
+    const replaced = names.at(target);
+    if (names.isFolder(inode) && to.startsWith(`${from}/`)) refuse('EINVAL');
+    if (from.startsWith(`${to}/`)) refuse('ENOTEMPTY');
+    if (replaced === inode) return;
+    const replacedFolder = replaced === undefined ? undefined : names.folders.get(replaced);
+    if (names.isFolder(inode)) {
+      if (replaced !== undefined && replacedFolder === undefined) refuse('ENOTDIR');
+      if (replacedFolder !== undefined && replacedFolder.visible.size > 0) refuse('ENOTEMPTY');
+    } else if (replacedFolder !== undefined) {
+      refuse('EISDIR');
+    }
+    names.rename(source, target, inode, image.nextSerial(), `${from} -> ${to}`);
+    if (replaced !== undefined) image.unlink(replaced);
+  }
+
+  #lock(path: string, note: string): VfsLockResult {
+    const machine = this.#machine;
+    const { image } = machine;
+    const slot = image.names.slotOf(path, 'open');
+    const inode = image.names.at(slot) === undefined ? this.#createFile(path) : this.#fileAt(path, 'open');
+    if (machine.locks.has(inode)) {
+      const file = image.file(inode);
+      const bytes = Buffer.alloc(file?.size ?? 0);
+      file?.read(bytes, 0, bytes.length, 0);
+      return { kind: 'held', note: bytes.toString() };
+    }
+    machine.locks.set(inode, this.#process);
+    const bytes = Buffer.from(note);
+    image.own(inode).truncate(0, image.nextSerial());
+    try {
+      machine.write(inode, bytes, 0, bytes.length, 0);
+    } catch {
+      // The note is for people; a full disk must not keep a store shut.
+    }
+    let held = true;
+    const release = (): Promise<void> => {
+      if (!held) return Promise.resolve();
+      held = false;
+      return machine.perform(this.#process, {
+        name: 'release',
+        path,
+        syscall: 'close',
+        costUs: LOOKUP_US,
+        effect: () => {
+          machine.locks.delete(inode);
+        },
+      });
+    };
+    return { kind: 'locked', lock: { release } };
+  }
+}
+
+/** Fisher and Yates. */
+function shuffle<T>(items: T[], prng: Prng): void {
+  for (let i = items.length - 1; i > 0; i--) {
+    const [moved] = items.splice(prng.below(i + 1), 1);
+    if (moved !== undefined) items.push(moved);
+  }
+}
