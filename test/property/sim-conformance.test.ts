@@ -111,23 +111,27 @@ async function one(
   }
 }
 
-test('the same calls have the same results and the same errors as on the real disk', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.integer(), async (steps, seed) => {
-      const root = path.join(scratch, `${++runs}`);
-      fs.mkdirSync(root);
-      const disk = new SimDisk({ seed });
-      await disk.vfs.makeDir('/root');
-      const simulated = await perform(disk.vfs, '/root', steps);
-      expect(simulated).toEqual(await perform(nodeVfs, root, steps));
-      for (const entry of fs.readdirSync(root, { recursive: true, encoding: 'utf8' })) {
-        const at = path.join(root, entry);
-        if (fs.statSync(at).isFile())
-          expect(Buffer.from(disk.read(`/root/${entry}`) ?? [])).toEqual(fs.readFileSync(at));
-      }
-      disk.check();
-      fs.rmSync(root, { recursive: true });
-    }),
-    { numRuns: 300 },
-  );
-});
+// The simulated disk speaks Linux; elsewhere the real one has other numbers and other refusals.
+test.skipIf(process.platform !== 'linux')(
+  'the same calls have the same results and the same errors as on the real disk',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.integer(), async (steps, seed) => {
+        const root = path.join(scratch, `${++runs}`);
+        fs.mkdirSync(root);
+        const disk = new SimDisk({ seed });
+        await disk.vfs.makeDir('/root');
+        const simulated = await perform(disk.vfs, '/root', steps);
+        expect(simulated).toEqual(await perform(nodeVfs, root, steps));
+        for (const entry of fs.readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+          const at = path.join(root, entry);
+          if (fs.statSync(at).isFile())
+            expect(Buffer.from(disk.read(`/root/${entry}`) ?? [])).toEqual(fs.readFileSync(at));
+        }
+        disk.check();
+        fs.rmSync(root, { recursive: true });
+      }),
+      { numRuns: 300 },
+    );
+  },
+);
