@@ -120,7 +120,7 @@ export class GcScheduler {
   }
 
   async #carryOut(step: GcStep, segments: readonly LogSegment[]): Promise<boolean> {
-    const { runner } = this.#options;
+    const { runner, log } = this.#options;
     const chosen: LogSegment[] = [];
     for (const position of step.positions) {
       const segment = segments[position];
@@ -131,6 +131,9 @@ export class GcScheduler {
       await runner.drop(chosen);
       return true;
     }
+    // What stood between them may not have gone after all.
+    const at = log.segments.findIndex((segment) => segment === chosen[0]);
+    if (chosen.some((segment, i) => log.segments[at + i] !== segment)) return false;
     return runner.rewrite(chosen);
   }
 

@@ -64,6 +64,8 @@ export class LogSegment {
   killedInRewrite: IdRange[] | undefined;
   /** When a record of it was removed last, on the host's monotonic clock. */
   lastRemovalMs: number = -Infinity;
+  /** Its footer is on disk and synced. */
+  footerDurable = false;
   /** A reader or GC met damage here. */
   damaged = false;
   #pins = 0;
@@ -78,6 +80,7 @@ export class LogSegment {
     this.phase = init.phase;
     this.end = init.end;
     this.fileBytes = init.fileBytes;
+    this.footerDurable = init.phase === 'sealed';
     this.live = new LiveSet(init.baseId, init.baseId - 1);
   }
 

@@ -108,7 +108,12 @@ export class SegmentLog {
   /** Marks a record dead; false if it is not live. */
   kill(id: number): boolean {
     const segment = this.find(id);
-    if (segment === undefined || !segment.live.remove(id)) return false;
+    return segment !== undefined && this.killIn(segment, id);
+  }
+
+  /** The same where the caller knows the segment. */
+  killIn(segment: LogSegment, id: number): boolean {
+    if (!segment.live.remove(id)) return false;
     segment.killedInRewrite?.push({ first: id, last: id });
     this.liveCount--;
     this.changes++;

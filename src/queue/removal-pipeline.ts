@@ -131,9 +131,9 @@ export class RemovalPipeline {
     this.#durableRound = Math.max(this.#durableRound, round);
   }
 
-  /** Writes the last word of a clean close, with everything that is owed. Rejects if it cannot. */
-  async writeClose(): Promise<void> {
-    const statement = this.#statement(KIND_CLOSE, this.#round + 1);
+  /** Writes the last word of a clean close, with everything that is owed: the data is durable up to the given place. Rejects if it cannot. */
+  async writeClose(dataSegmentId: number, dataOffset: number): Promise<void> {
+    const statement = { ...this.#statement(KIND_CLOSE, this.#round + 1), dataSegmentId, dataOffset };
     await this.#log.append(statement, mergeRanges(this.#owed.ranges));
     await this.#log.sync();
   }

@@ -1,0 +1,541 @@
+/**
+ * One queue, open for writing: puts the pipelines, the log, the reader and GC together, and seals what the commit pipeline leaves.
+ * Arguments are checked by `Queue`, moves between queues are made by the store.
+ *
+ * States of a record in memory: live -> claimed (a pop or move is under way; may turn back) -> removed. A claim counts as dead for readers, as
+ * live for GC, and is never in a snapshot.
+ */
+import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
+import { assert } from '../assert.js';
+import { EvaqError, ioError } from '../errors.js';
+import type { FailStop } from '../fail-stop.js';
+import { GcRunner } from '../gc/gc-runner.js';
+import { GcScheduler } from '../gc/gc-scheduler.js';
+import type { IdRange, SegmentId } from '../ids.js';
+import { FileCache } from '../log/file-cache.js';
+import { estimateLiveBytes } from '../log/live-bytes.js';
+import type { Damage, LoadedQueue } from '../log/log-load.js';
+import { LogReader, type ReadLimits } from '../log/log-reader.js';
+import type { LogSegment } from '../log/log-segment.js';
+import type { QueueRecord } from '../log/queue-record.js';
+import type { SegmentLog } from '../log/segment-log.js';
+import { encodeFooter } from '../segment/segment-footer.js';
+import { newSegmentIndex } from '../segment/segment-index.js';
+import type { SegmentSupply } from '../segment/segment-supply.js';
+import type { TombstoneLog } from '../tombstone/tombstone-log.js';
+import type { Host } from '../vfs/host.js';
+import type { Vfs } from '../vfs/vfs.js';
+import type { ActiveSegment } from './active-segment.js';
+import { CommitPipeline } from './commit-pipeline.js';
+import type { ResolvedQueueOptions } from './queue-options.js';
+import { deadRangesOf } from './queue-recovery.js';
+import { RemovalPipeline, type RoundContext } from './removal-pipeline.js';
+
+/** An active segment whose records are all dead is left for a new one when it is larger than this, so that its space comes back. */
+const DEAD_ACTIVE_BYTES_MAX = 16 * 1024;
+/** How long a segment is to be left alone before it is rewritten. */
+const QUIET_MS = 2_000;
+const GAIN_BYTES_MIN = 64 * 1024;
+
+export interface QueueEnvironment {
+  readonly vfs: Vfs;
+  readonly host: Host;
+  readonly storeUuid: Buffer;
+  readonly failStop: FailStop;
+  readonly segmentIdMax: () => SegmentId;
+  readonly onCorruption: 'fail' | 'quarantine';
+}
+
+export interface QueueParts {
+  readonly loaded: LoadedQueue;
+  readonly options: ResolvedQueueOptions;
+  readonly supply: SegmentSupply;
+  readonly tombstones: TombstoneLog;
+  readonly active: ActiveSegment;
+}
+
+export class QueueCore {
+  readonly name: string;
+  readonly dir: string;
+  readonly options: ResolvedQueueOptions;
+  readonly log: SegmentLog;
+  readonly commits: CommitPipeline;
+  readonly removals: RemovalPipeline;
+  readonly supply: SegmentSupply;
+  readonly gc: GcRunner;
+  readonly scheduler: GcScheduler;
+  readonly syncTimes: RecordableHistogram = createHistogram();
+  /** Damage that was met since the store was opened. */
+  readonly damage: Damage[] = [];
+  readonly #env: QueueEnvironment;
+  readonly #reader: LogReader;
+  readonly #files: FileCache;
+  readonly #claims = new Set<number>();
+  /** Moves into this queue whose source is not durably removed: no segment that may hold their records is sealed meanwhile. */
+  readonly #moves = new Set<Promise<void>>();
+  #unsealed: ActiveSegment[] = [];
+  #sealing: Promise<void> = Promise.resolve();
+  #tailWaiters: (() => void)[] = [];
+  #calls = 0;
+  #callsDone: (() => void)[] = [];
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #cancelInterval: (() => void) | undefined;
+
+  constructor(env: QueueEnvironment, parts: QueueParts) {
+    const { loaded, options, supply, tombstones, active } = parts;
+    const { vfs, host, storeUuid, failStop } = env;
+    this.#env = env;
+    this.name = loaded.queue;
+    this.dir = loaded.dir;
+    this.options = options;
+    this.log = loaded.log;
+    this.supply = supply;
+    this.#files = new FileCache(vfs);
+    const { durability, indexIntervalBytes, segmentBytes } = options;
+    this.#reader = new LogReader(this.log, this.#files, {
+      queue: this.name,
+      onDamage: env.onCorruption === 'fail' ? 'fail' : 'skip',
+      noteDamage: ({ segment, offset, bytes, firstId, lastId }) => this.#noteDamage(segment, offset, bytes, firstId, lastId),
+    });
+    this.commits = new CommitPipeline(
+      {
+        queue: this.name,
+        log: this.log,
+        supply,
+        host,
+        failStop,
+        durability: typeof durability === 'object' ? 'interval' : durability,
+        segmentBytes,
+        maxPendingBytes: options.maxPendingBytes,
+        indexIntervalBytes,
+        nextId: loaded.nextId,
+        removalRound: () => this.removals.durableRound,
+        onVisible: () => this.#wakeTails(),
+        onRolled: (rolled) => this.#seal(rolled),
+        onSync: (ms) => this.syncTimes.record(Math.max(1, Math.round(ms * 1000))),
+      },
+      active,
+    );
+    this.gc = new GcRunner({
+      queue: this.name,
+      dir: this.dir,
+      vfs,
+      host,
+      log: this.log,
+      files: this.#files,
+      supply,
+      failStop,
+      indexIntervalBytes,
+      bytesPerSecond: options.gcBytesPerSecond,
+      removalRound: () => this.removals.durableRound,
+      removalsSettled: () => this.#removalsDurable(),
+      onDamage: (segment, offset, bytes, firstId, lastId) => this.#noteDamage(segment, offset, bytes, firstId, lastId),
+    });
+    this.removals = new RemovalPipeline(
+      {
+        queue: this.name,
+        dir: this.dir,
+        vfs,
+        host,
+        storeUuid,
+        failStop,
+        synced: durability === 'sync',
+        context: () => this.#roundContext(),
+        deadRanges: () => this.#deadRanges(),
+        freeSpace: () => supply.drain(),
+        onSettled: (touched) => this.#removed(touched),
+      },
+      tombstones,
+      loaded.tombstones.round + 1,
+    );
+    this.scheduler = new GcScheduler({
+      host,
+      log: this.log,
+      runner: this.gc,
+      limits: {
+        liveShareMax: options.gcAutomatic ? options.gcLiveShareMax : 0,
+        segmentBytes,
+        gainBytesMin: GAIN_BYTES_MIN,
+        quietMsMin: QUIET_MS,
+      },
+      liveBytes: (segment) => estimateLiveBytes(this.log, segment),
+      rollDeadActive: () => {
+        if (this.commits.active.writtenEnd > DEAD_ACTIVE_BYTES_MAX) this.commits.roll();
+      },
+    });
+    if (typeof durability === 'object') this.#startInterval(durability.intervalMs);
+    // What was found dead at open is collected without waiting for another removal.
+    this.scheduler.poke(this.log.segments.filter((segment) => segment.phase === 'sealed'));
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  requireOpen(): void {
+    if (this.#state !== 'open') throw closedError(this.name);
+  }
+
+  /** Runs a call that `close` is to wait for. */
+  async call<T>(body: () => Promise<T>): Promise<T> {
+    this.requireOpen();
+    this.#calls++;
+    try {
+      return await body();
+    } finally {
+      this.#calls--;
+      if (this.#calls === 0) for (const done of this.#callsDone.splice(0)) done();
+    }
+  }
+
+  read(from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
+    return this.#reader.read(from, to, limits);
+  }
+
+  async get(id: number): Promise<QueueRecord | undefined> {
+    if (!this.log.isLive(id)) return undefined;
+    const record = await this.#reader.get(id);
+    return this.log.isLive(id) ? record : undefined;
+  }
+
+  /** Marks a record as about to go: it is not delivered any more. False if it is not live. */
+  claim(id: number): boolean {
+    const segment = this.log.find(id);
+    if (segment === undefined || !this.log.kill(id)) return false;
+    segment.pendingRemovals++;
+    this.#claims.add(id);
+    return true;
+  }
+
+  /** Takes a claim back. */
+  unclaim(id: number): void {
+    assert(this.#claims.delete(id), 'only what is claimed can be given back');
+    this.log.revive(id);
+    const segment = this.log.find(id);
+    if (segment !== undefined) segment.pendingRemovals--;
+    this.#wakeTails();
+  }
+
+  /** The claimed record. Rejects with EVAQ_CORRUPT or EVAQ_IO if it cannot be read; the claim stands. */
+  async readClaimed(id: number): Promise<QueueRecord> {
+    const record = await this.#reader.get(id);
+    if (record === undefined) {
+      throw new EvaqError('EVAQ_CORRUPT', `queue '${this.name}': record ${id} cannot be read`, {
+        details: { queue: this.name, id },
+        hint: "Run 'evaq verify' on the store to see what is damaged.",
+      });
+    }
+    return record;
+  }
+
+  /** Makes a claim final: resolves when the removal is durable in the mode in force. */
+  removeClaimed(id: number): Promise<void> {
+    assert(this.#claims.delete(id), 'only what is claimed can be removed for good');
+    const segment = this.log.find(id);
+    return this.removals.submit([{ first: id, last: id }], new Map(segment === undefined ? [] : [[segment, 1]]));
+  }
+
+  async remove(id: number): Promise<boolean> {
+    const segment = this.log.find(id);
+    if (segment !== undefined && this.log.kill(id)) {
+      segment.pendingRemovals++;
+      await this.removals.submit([{ first: id, last: id }], new Map([[segment, 1]]));
+      return true;
+    }
+    // Asked for before, and not written for want of space: the next try is this one.
+    if (!this.removals.owes(id)) return false;
+    await this.removals.submit([], new Map());
+    return true;
+  }
+
+  /** Removes all of `ids` that are live, in one atomic round; how many there were. */
+  async removeMany(ids: Iterable<number>): Promise<number> {
+    const ranges: IdRange[] = [];
+    const touched = new Map<LogSegment, number>();
+    let first = -1;
+    let last = -2;
+    let removed = 0;
+    let segment: LogSegment | undefined;
+    for (const id of ids) {
+      if (segment === undefined || id < segment.firstId || id > segment.lastId) segment = this.log.find(id);
+      if (segment === undefined || !this.log.killIn(segment, id)) continue;
+      removed++;
+      segment.pendingRemovals++;
+      touched.set(segment, (touched.get(segment) ?? 0) + 1);
+      if (id === last + 1) {
+        last = id;
+        continue;
+      }
+      if (first >= 0) ranges.push({ first, last });
+      first = id;
+      last = id;
+    }
+    if (first >= 0) ranges.push({ first, last });
+    if (removed > 0) await this.removals.submit(ranges, touched);
+    return removed;
+  }
+
+  /** Removes all live records up to `id`; how many there were. */
+  async removeThrough(id: number): Promise<number> {
+    const first = this.log.firstLive(0);
+    const last = Math.min(id, this.#lastVisibleId());
+    if (first === undefined || first > last) return 0;
+    const touched = new Map<LogSegment, number>();
+    const removed = this.log.killRange(first, last, (segment, killed) => {
+      segment.pendingRemovals += killed;
+      touched.set(segment, killed);
+    });
+    // One range says it all; that it spans claims under way is why those are told apart.
+    await this.removals.submit(this.#claims.size === 0 ? [{ first, last }] : [...this.#unclaimed({ first, last })], touched);
+    return removed;
+  }
+
+  /** Registers a move into this queue before its record is appended; to be called back when the source is durably removed. */
+  beginMove(): () => void {
+    let end: () => void = () => undefined;
+    const move = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.#moves.add(move);
+    return () => {
+      this.#moves.delete(move);
+      end();
+    };
+  }
+
+  async flush(): Promise<void> {
+    await this.commits.flush();
+    await this.removals.settled();
+    this.#env.failStop.throwIfFailed();
+    // Data before tombstones.
+    if (this.options.durability !== 'sync') await this.removals.syncNow();
+  }
+
+  /** Rewrites and drops all that is worth it, now. */
+  async compact(): Promise<void> {
+    if (this.log.liveCount === 0) this.commits.roll();
+    await this.commits.settled();
+    await this.#sealing;
+    await this.scheduler.runOnce({
+      liveShareMax: 1,
+      segmentBytes: this.options.segmentBytes,
+      gainBytesMin: 1,
+      quietMsMin: 0,
+    });
+  }
+
+  /** Resolves when a record became visible, or a claim was given back, or the queue closes. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#tailWaiters.push(resolve));
+  }
+
+  /** Drops a waiter of `changed` early: wakes all, who look again. */
+  wake(): void {
+    this.#wakeTails();
+  }
+
+  /** Calls under way finish; then footers, the last word of the tombstone log, and the files are closed. */
+  async close(): Promise<void> {
+    if (this.#state !== 'open') return;
+    this.#state = 'closing';
+    this.#wakeTails();
+    this.#cancelInterval?.();
+    if (this.#calls > 0) await new Promise<void>((resolve) => this.#callsDone.push(resolve));
+    await this.commits.settled();
+    await this.removals.settled();
+    await this.scheduler.stop();
+    await this.#sealing;
+    try {
+      if (this.#env.failStop.error === undefined) await this.#closeCleanly();
+    } finally {
+      await this.commits.close();
+      for (const left of this.#unsealed) await left.file.close().catch(() => undefined);
+      await this.removals.close();
+      await this.#files.close();
+      this.#state = 'closed';
+    }
+  }
+
+  async #closeCleanly(): Promise<void> {
+    if (this.options.durability !== 'sync') await this.commits.syncNow();
+    if (this.#moves.size > 0) return;
+    try {
+      for (const left of [...this.#unsealed]) await this.#writeFooter(left);
+      const { active } = this.commits;
+      let offset = active.durableEnd;
+      if (!active.segment.isEmpty) {
+        await this.#writeFooter(active);
+        offset = active.segment.fileBytes;
+      }
+      await this.removals.writeClose(active.segment.id, offset);
+    } catch (cause) {
+      // A full disk, say: the next open scans instead of trusting footers, and loses nothing.
+      const error = ioError(cause, `closing queue '${this.name}'`, { queue: this.name });
+      if (error.code === 'EVAQ_NO_SPACE') return;
+      throw error;
+    }
+  }
+
+  /** Seals a segment that was left, once the moves into it are settled. */
+  #seal(left: ActiveSegment): void {
+    this.#unsealed.push(left);
+    const moves = [...this.#moves];
+    this.#sealing = this.#sealing.then(async () => {
+      if (moves.length > 0) await Promise.race([Promise.all(moves), this.#closing()]);
+      if (this.#state !== 'open' && moves.some((move) => this.#moves.has(move))) return;
+      await this.#trySeal();
+    });
+  }
+
+  /** Resolves when the queue begins to close, for those who wait for what may never come. */
+  async #closing(): Promise<void> {
+    while (this.#state === 'open') await this.changed();
+  }
+
+  /** Writes the footers that are due. On a full disk they stay due. */
+  async #trySeal(): Promise<void> {
+    for (const left of [...this.#unsealed]) {
+      if (this.#env.failStop.error !== undefined) return;
+      try {
+        await this.#writeFooter(left);
+      } catch (cause) {
+        const error = ioError(cause, `sealing a segment of queue '${this.name}'`, { queue: this.name, path: left.file.path });
+        this.scheduler.lastError = error;
+        if (!left.segment.isDead) return;
+      }
+      left.segment.phase = 'sealed';
+      left.segment.building = undefined;
+      this.#unsealed = this.#unsealed.filter((one) => one !== left);
+      await left.file.close().catch(() => undefined);
+      this.scheduler.poke([left.segment]);
+    }
+  }
+
+  async #writeFooter(left: ActiveSegment): Promise<void> {
+    const { segment, file } = left;
+    const { failStop, host } = this.#env;
+    const sync = async (): Promise<void> => {
+      try {
+        await file.sync();
+      } catch (cause) {
+        throw failStop.fail(cause, 'sealing a segment', file.path);
+      }
+    };
+    // The footer is trusted without a look at the bodies: they go first.
+    if (left.durableEnd < left.writtenEnd) await sync();
+    left.durableEnd = left.writtenEnd;
+    const summary = {
+      count: segment.count,
+      firstId: segment.firstId,
+      lastId: segment.lastId,
+      minTimeMs: segment.minTimeMs,
+      maxTimeMs: segment.maxTimeMs,
+      payloadBytes: segment.payloadBytes,
+      dataEnd: left.writtenEnd,
+      removalSeq: this.removals.durableRound,
+      runs: undefined,
+      replaces: [],
+    };
+    const index = segment.building ?? newSegmentIndex();
+    const footer = encodeFooter(summary, index, segment.seed, left.durableEnd, host.now());
+    await file.writeAt(footer, 0, footer.length, left.writtenEnd);
+    await file.truncate(left.writtenEnd + footer.length);
+    await sync();
+    segment.fileBytes = left.writtenEnd + footer.length;
+    segment.wide = index.wide;
+    segment.footerDurable = true;
+  }
+
+  #removed(touched: ReadonlyMap<LogSegment, number>): void {
+    if (this.#unsealed.length > 0) this.#sealing = this.#sealing.then(() => (this.#moves.size === 0 ? this.#trySeal() : undefined));
+    this.scheduler.poke(touched.keys());
+  }
+
+  /** GC destroys copies: what it relies on has to be durable whatever the mode. */
+  async #removalsDurable(): Promise<void> {
+    await this.removals.settled();
+    if (this.options.durability !== 'sync') {
+      await this.commits.syncNow();
+      await this.removals.syncNow();
+    }
+  }
+
+  #roundContext(): RoundContext {
+    const { segmentId, offset } = this.commits.durablePosition();
+    let sealedBelow = Number.MAX_SAFE_INTEGER;
+    for (const segment of this.log.segments) if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
+    return {
+      nextId: this.commits.nextId,
+      dataSegmentId: segmentId,
+      dataOffset: offset,
+      sealedBelow,
+      segmentIdMax: this.#env.segmentIdMax(),
+      liveRecords: this.log.liveCount,
+    };
+  }
+
+  *#deadRanges(): Generator<IdRange> {
+    yield* deadRangesOf(this.log, this.#claims);
+    for (const segment of this.gc.dying) yield { first: segment.firstId, last: segment.lastId };
+  }
+
+  #unclaimed({ first, last }: IdRange): IdRange[] {
+    const ranges: IdRange[] = [];
+    let from = first;
+    for (const id of [...this.#claims].sort((a, b) => a - b)) {
+      if (id < from || id > last) continue;
+      if (id > from) ranges.push({ first: from, last: id - 1 });
+      from = id + 1;
+    }
+    if (from <= last) ranges.push({ first: from, last });
+    return ranges;
+  }
+
+  #lastVisibleId(): number {
+    const { segments } = this.log;
+    for (let i = segments.length - 1; i >= 0; i--) {
+      const segment = segments[i];
+      if (segment !== undefined && !segment.isEmpty) return segment.lastId;
+    }
+    return 0;
+  }
+
+  #noteDamage(segment: LogSegment, offset: number, bytes: number, firstId: number, lastId: number): void {
+    const known = this.damage.some((one) => one.file === segment.path && one.offset === offset && one.firstId === firstId);
+    if (known) return;
+    this.damage.push({
+      queue: this.name,
+      file: segment.path,
+      offset,
+      bytes,
+      firstId,
+      lastId,
+      fromMs: segment.minTimeMs,
+      toMs: segment.maxTimeMs,
+      what: 'met while reading',
+    });
+  }
+
+  #wakeTails(): void {
+    const waiters = this.#tailWaiters;
+    this.#tailWaiters = [];
+    for (const wake of waiters) wake();
+  }
+
+  #startInterval(intervalMs: number): void {
+    const { host, failStop } = this.#env;
+    const tick = (): void => {
+      this.#cancelInterval = host.after(intervalMs, () => {
+        if (this.#state !== 'open' || failStop.error !== undefined) return;
+        const synced = this.commits.syncNow().then(() => this.removals.syncNow());
+        // A failure has thrown the switch already; it shows at the next call.
+        synced.catch(() => undefined).finally(tick);
+      });
+    };
+    tick();
+  }
+}
+
+export function closedError(what: string): EvaqError {
+  return new EvaqError('EVAQ_CLOSED', `'${what}' is closed`, { hint: 'Open the store again to go on.' });
+}

@@ -1,0 +1,257 @@
+/**
+ * Applies what scanning and judging found: the only part of opening that writes (P5, P9). It parses nothing.
+ *
+ * Steps, each durable before the next, and each the same if done twice:
+ *  1. bytes that are to be cut go to quarantine/
+ *  2. torn tails are cut; bytes above the last promised durable offset are written again and synced, since after a sync that failed
+ *     they may exist in the page cache only
+ *  3. (the store settles moves between queues, in memory)
+ *  4. a new generation of the tombstone log: what is dead in the segments that exist
+ *  5. segments without a footer get one
+ *  6. a new active segment; leftovers are removed
+ */
+import { ioError } from '../errors.js';
+import type { FailStop } from '../fail-stop.js';
+import { HEADER_FLAG_RELAXED } from '../frame/file-header.js';
+import type { IdRange, SegmentId } from '../ids.js';
+import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
+import { worthKeeping } from '../log/log-load.js';
+import type { SegmentLog } from '../log/segment-log.js';
+import { encodeFooter, type SegmentSummary } from '../segment/segment-footer.js';
+import { type SegmentSupply } from '../segment/segment-supply.js';
+import type { RoundStatement } from '../tombstone/tombstone-frame.js';
+import { TombstoneLog } from '../tombstone/tombstone-log.js';
+import type { Host } from '../vfs/host.js';
+import type { Vfs, VfsFile } from '../vfs/vfs.js';
+import { type ActiveSegment, newActiveSegment } from './active-segment.js';
+import { IDS_PER_SEGMENT, newSegment } from './commit-pipeline.js';
+import { newGeneration } from './removal-pipeline.js';
+
+const COPY_BYTES = 1024 * 1024;
+
+/** A torn tail that was cut: the normal result of a crash. */
+export interface TornTail {
+  readonly queue: string;
+  readonly file: string;
+  readonly offset: number;
+  readonly bytes: number;
+  /** Where the cut bytes are kept, if they were more than zeros and leftovers. */
+  readonly quarantine?: string;
+}
+
+export interface RecoveryEnvironment {
+  readonly vfs: Vfs;
+  readonly host: Host;
+  readonly storeUuid: Buffer;
+  readonly failStop: FailStop;
+  readonly allocateId: () => SegmentId;
+}
+
+/** Steps 1 and 2. Resolves with what was cut. */
+export async function settleTails(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<TornTail[]> {
+  const torn: TornTail[] = [];
+  for (const found of loaded.found) {
+    if (found.footer !== undefined || found.segment.isEmpty && found.verdict?.cutAt === undefined) continue;
+    const file = await env.vfs.open(found.segment.path, 'write');
+    try {
+      const cut = await settleTail(env, loaded, found, file);
+      if (cut !== undefined) torn.push(cut);
+    } finally {
+      await file.close();
+    }
+  }
+  return torn;
+}
+
+async function settleTail(env: RecoveryEnvironment, loaded: LoadedQueue, found: FoundSegment, file: VfsFile): Promise<TornTail | undefined> {
+  const { segment, contentEnd, fileBytes, durableOffset } = found;
+  let torn: TornTail | undefined;
+  const cutBytes = fileBytes - contentEnd;
+  if (found.verdict?.cutAt !== undefined && found.verdict.cutHoldsBytes) {
+    torn = { queue: loaded.queue, file: segment.path, offset: contentEnd, bytes: cutBytes };
+    if (worthKeeping(found)) torn = { ...torn, quarantine: await keepAside(env, loaded, found, file, cutBytes) };
+  }
+  await rewriteRange(file, Math.min(durableOffset, contentEnd), contentEnd);
+  await file.truncate(contentEnd);
+  await syncOrStop(env, file);
+  // The name may be no more durable than the bytes were.
+  await syncDirOrStop(env, loaded.dir);
+  return torn;
+}
+
+async function keepAside(env: RecoveryEnvironment, loaded: LoadedQueue, found: FoundSegment, file: VfsFile, bytes: number): Promise<string> {
+  const { vfs } = env;
+  const aside = `${loaded.dir}/quarantine`;
+  if (await vfs.makeDir(aside)) await vfs.syncDir(loaded.dir);
+  const name = found.segment.path.slice(loaded.dir.length + 1);
+  const path = `${aside}/${name}.${found.contentEnd}.torn`;
+  // A crash during an earlier recovery may have left the same bytes, whole or in part.
+  if ((await vfs.stat(path)) !== undefined) await vfs.remove(path);
+  const copy = await vfs.create(path);
+  try {
+    const chunk = Buffer.allocUnsafe(Math.min(bytes, COPY_BYTES));
+    for (let done = 0; done < bytes; ) {
+      const n = await file.readAt(chunk, 0, Math.min(chunk.length, bytes - done), found.contentEnd + done);
+      if (n === 0) break;
+      await copy.writeAt(chunk, 0, n, done);
+      done += n;
+    }
+    await copy.sync();
+  } finally {
+    await copy.close();
+  }
+  await vfs.syncDir(aside);
+  return path;
+}
+
+/** Reads a range and writes the same bytes to the same place, so that the next sync has something to write. */
+async function rewriteRange(file: VfsFile, from: number, to: number): Promise<void> {
+  const chunk = Buffer.allocUnsafe(Math.max(0, Math.min(to - from, COPY_BYTES)));
+  for (let at = from; at < to; ) {
+    const n = await file.readAt(chunk, 0, Math.min(chunk.length, to - at), at);
+    if (n === 0) return;
+    await file.writeAt(chunk, 0, n, at);
+    at += n;
+  }
+}
+
+/** What is dead in the segments that exist, as a snapshot holds it. `except` names what is only claimed. */
+export function* deadRangesOf(log: SegmentLog, except: ReadonlySet<number>): Generator<IdRange> {
+  for (const segment of log.segments) {
+    if (segment.isEmpty || segment.live.liveCount === segment.count) continue;
+    for (const range of segment.live.deadRuns()) {
+      if (except.size === 0) yield range;
+      else yield* without(range, except);
+    }
+  }
+}
+
+function* without(range: IdRange, except: ReadonlySet<number>): Generator<IdRange> {
+  let first = range.first;
+  const inside = [...except].filter((id) => id >= range.first && id <= range.last).sort((a, b) => a - b);
+  for (const id of inside) {
+    if (id > first) yield { first, last: id - 1 };
+    first = id + 1;
+  }
+  if (first <= range.last) yield { first, last: range.last };
+}
+
+/** Step 4. */
+export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<TombstoneLog> {
+  const { vfs, host, storeUuid } = env;
+  const newest = loaded.log.newest;
+  const footer = loaded.found.at(-1)?.footer;
+  const statement: Omit<RoundStatement, 'kind'> = {
+    round: loaded.tombstones.round + 1,
+    nextId: loaded.nextId,
+    dataSegmentId: newest?.id ?? 0,
+    dataOffset: newest === undefined ? 0 : (footer?.end ?? newest.end),
+    sealedBelow: loaded.tombstones.sealedBelow,
+    segmentIdMax: loaded.segmentIdMax,
+    liveRecords: 0,
+    timestamp: host.now(),
+  };
+  const source = newGeneration(vfs, host, loaded.dir, storeUuid, loaded.generation + 1);
+  try {
+    return await TombstoneLog.create(source, statement, deadRangesOf(loaded.log, new Set()), () => host.yield());
+  } catch (error) {
+    throw ioError(error, `starting a tombstone log for queue '${loaded.queue}'`, { queue: loaded.queue, path: loaded.dir });
+  }
+}
+
+/** Step 5. */
+export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, removalRound: number): Promise<number> {
+  let sealed = 0;
+  for (const found of loaded.found) {
+    const { segment, scan, contentEnd } = found;
+    if (found.footer !== undefined || scan === undefined || segment.isEmpty) continue;
+    const summary: SegmentSummary = {
+      count: scan.count,
+      firstId: scan.firstId,
+      lastId: scan.lastId,
+      minTimeMs: scan.minTimeMs,
+      maxTimeMs: scan.maxTimeMs,
+      payloadBytes: scan.payloadBytes,
+      dataEnd: contentEnd,
+      removalSeq: removalRound,
+      runs: segment.rewritten || segment.damaged || scan.count !== scan.lastId - scan.firstId + 1 ? scan.runs : undefined,
+      replaces: [],
+    };
+    const footer = encodeFooter(summary, scan.index, segment.seed, contentEnd, env.host.now());
+    const file = await env.vfs.open(segment.path, 'write');
+    try {
+      await file.writeAt(footer, 0, footer.length, contentEnd);
+      await file.truncate(contentEnd + footer.length);
+      await syncOrStop(env, file);
+    } finally {
+      await file.close();
+    }
+    segment.phase = 'sealed';
+    segment.footerDurable = true;
+    segment.fileBytes = contentEnd + footer.length;
+    sealed++;
+  }
+  return sealed;
+}
+
+/** Step 6, first half: where the queue appends from now on. */
+export async function startActive(
+  env: RecoveryEnvironment,
+  loaded: LoadedQueue,
+  supply: SegmentSupply,
+  relaxed: boolean,
+): Promise<ActiveSegment> {
+  const flags = relaxed ? HEADER_FLAG_RELAXED : 0;
+  const draft = await supply.draft(loaded.nextId, flags, loaded.nextId + IDS_PER_SEGMENT);
+  try {
+    await supply.publish(draft);
+  } catch (error) {
+    await supply.discard(draft);
+    throw env.failStop.fail(error, 'making a segment durable', draft.path);
+  }
+  const segment = newSegment(draft);
+  loaded.log.append(segment);
+  const previous = loaded.log.segments.at(-2);
+  const link = previous === undefined ? undefined : { segmentId: previous.id, durableOffset: previous.fileBytes };
+  return newActiveSegment(segment, draft.file, link);
+}
+
+/** Step 6, second half: what no open needs any more. Those that cannot be read are evidence and are moved aside. */
+export async function removeLeftovers(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<void> {
+  const { vfs } = env;
+  const empty = loaded.found.filter(({ segment }) => segment.isEmpty && !segment.damaged).map(({ segment }) => segment.path);
+  const damagedEmpty = loaded.found.filter(({ segment }) => segment.isEmpty && segment.damaged).map(({ segment }) => segment.path);
+  const doomed = [...loaded.replaced, ...loaded.unfinished, ...empty];
+  const damagedLogs = new Set(loaded.damage.map(({ file }) => file));
+  const aside = [...loaded.unreadable, ...damagedEmpty];
+  for (const path of loaded.tombstoneLogs) (damagedLogs.has(path) ? aside : doomed).push(path);
+  for (const path of doomed) await vfs.remove(path);
+  for (const path of aside) {
+    if (!damagedLogs.has(path) && loaded.unreadable.includes(path)) {
+      // Blank: a file that never came to hold anything.
+      await vfs.remove(path);
+      continue;
+    }
+    const folder = `${loaded.dir}/quarantine`;
+    await vfs.makeDir(folder);
+    await vfs.rename(path, `${folder}/${path.slice(loaded.dir.length + 1)}`);
+    await vfs.syncDir(folder);
+  }
+  if (doomed.length + aside.length > 0) await syncDirOrStop(env, loaded.dir);
+}
+
+async function syncOrStop(env: RecoveryEnvironment, file: VfsFile): Promise<void> {
+  try {
+    await file.sync();
+  } catch (error) {
+    throw env.failStop.fail(error, 'a sync during recovery', file.path);
+  }
+}
+
+async function syncDirOrStop(env: RecoveryEnvironment, dir: string): Promise<void> {
+  try {
+    await env.vfs.syncDir(dir);
+  } catch (error) {
+    throw env.failStop.fail(error, 'a sync during recovery', dir);
+  }
+}

@@ -1,0 +1,368 @@
+/**
+ * The public face of one queue: checks arguments, then leaves the work to `QueueCore`.
+ */
+import { EvaqError } from '../errors.js';
+import { encodeMeta } from '../frame/metadata.js';
+import { describe, requireCount, requireRecordId } from '../ids.js';
+import type { Damage } from '../log/log-load.js';
+import type { ReadLimits } from '../log/log-reader.js';
+import type { QueueRecord } from '../log/queue-record.js';
+import { tooLarge } from './commit-pipeline.js';
+import { closedError, type QueueCore } from './queue-core.js';
+
+/** A payload: bytes as they are, a string as UTF-8. Copied before the call returns. */
+export type Payload = Uint8Array | string;
+
+export interface PushOptions {
+  /** Small named strings kept with the record, for content type, trace context and the like. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Checked when the call is made: an aborted signal rejects with its reason, and nothing is pushed. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ReadOptions {
+  /** Lowest ID to return. Default 0: from the front. */
+  readonly from?: number;
+  /** Payload bytes; at least one record is returned whatever its size. Default 1 MiB, or no bound if `maxRecords` is given. */
+  readonly maxBytes?: number;
+  readonly maxRecords?: number;
+}
+
+export interface RecordsOptions {
+  /** Lowest ID. Default 0. */
+  readonly from?: number;
+  /** Highest ID. Default: no bound. */
+  readonly to?: number;
+  /** Ends the iteration: it throws the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** What `compact` did. */
+export interface GcReport {
+  readonly droppedSegments: number;
+  readonly rewrittenSegments: number;
+  readonly copiedRecords: number;
+  /** Bytes written for copies. */
+  readonly copiedBytes: number;
+  /** Bytes of the files that went. */
+  readonly reclaimedBytes: number;
+}
+
+/** A queue in numbers, as of the call. */
+export interface QueueStats {
+  readonly queue: string;
+  /** 'failed': a sync failed, reopen. 'damaged': something could not be read. */
+  readonly health: 'ok' | 'damaged' | 'failed';
+  readonly live: number;
+  /** Removed records whose bytes are still on disk. */
+  readonly dead: number;
+  readonly nextId: number;
+  /** Bytes on disk: segments and tombstone log, without the recycle pool. */
+  readonly bytes: number;
+  readonly segments: number;
+  readonly tombstoneBytes: number;
+  /** Dead files kept to be overwritten. */
+  readonly recycledFiles: number;
+  /** Bytes of pushes that are not committed yet. */
+  readonly pendingBytes: number;
+  /** Removals that could not be written yet for want of space, as ranges of IDs. */
+  readonly owedRemovals: number;
+  readonly oldestId: number | undefined;
+  /** Age of the segment's first record in which the oldest live one is, in ms: no live record is older. */
+  readonly oldestAgeMs: number | undefined;
+  /** Syncs of data since the queue was opened, in milliseconds. */
+  readonly sync: { readonly count: number; readonly p50Ms: number; readonly p99Ms: number; readonly maxMs: number };
+  readonly gc: GcReport & { readonly lastError: EvaqError | undefined };
+  /** Damage met since the store was opened. */
+  readonly damage: readonly Damage[];
+}
+
+const READ_BYTES_DEFAULT = 1024 * 1024;
+/** What an iteration reads at a time. */
+const BATCH: ReadLimits = { maxBytes: 1024 * 1024, maxRecords: 8192 };
+
+/** The store's part in a queue, which its statistics mention. */
+export interface QueueHost {
+  readonly now: () => number;
+  readonly failure: () => EvaqError | undefined;
+}
+
+/**
+ * A durable queue. Its calls may be made concurrently. After `close` of the store all of them reject with EVAQ_CLOSED; after a failed
+ * sync pushes and removals reject with EVAQ_FAILED, reads go on.
+ */
+export class Queue {
+  readonly #core: QueueCore;
+  readonly #host: QueueHost;
+
+  /** Queues are made by `Evaq`. */
+  constructor(core: QueueCore, host: QueueHost) {
+    this.#core = core;
+    this.#host = host;
+  }
+
+  get name(): string {
+    return this.#core.name;
+  }
+
+  /** The number of live records. */
+  get size(): number {
+    return this.#core.log.liveCount;
+  }
+
+  /**
+   * Appends a record and resolves with its ID, when it is committed in the durability mode in force (P1). Pushes of one turn of the event loop
+   * share one commit.
+   * @throws EVAQ_RECORD_TOO_LARGE, EVAQ_NO_SPACE, EVAQ_IO (not pushed); EVAQ_FAILED (unknown); EVAQ_CLOSED
+   */
+  push(payload: Payload, options?: PushOptions): Promise<number> {
+    if (!this.#core.isOpen) return Promise.reject(closedError(this.name));
+    try {
+      const bytes = bytesOf(payload, 'payload');
+      const meta = options === undefined ? undefined : metaOf(options);
+      this.#requireFit(bytes.length + (meta === undefined ? 0 : meta.length));
+      return this.#core.commits.push(bytes, meta);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Appends records with consecutive IDs as one commit: after any crash all of them are there, or none (P4).
+   * @throws EVAQ_RECORD_TOO_LARGE for one of them or (at 1 GiB) the whole, and as `push`
+   */
+  pushMany(payloads: readonly Payload[]): Promise<{ firstId: number; lastId: number }> {
+    if (!this.#core.isOpen) return Promise.reject(closedError(this.name));
+    try {
+      if (!Array.isArray(payloads)) throw new TypeError(`payloads must be an array, got ${describe(payloads)}`);
+      if (payloads.length === 0) throw new RangeError('payloads must hold at least one payload, got an empty array');
+      const all: Uint8Array[] = [];
+      for (let i = 0; i < payloads.length; i++) {
+        const bytes = bytesOf(payloads[i], `payloads[${i}]`);
+        this.#requireFit(bytes.length);
+        all.push(bytes);
+      }
+      return this.#core.commits.pushMany(all);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Appends a record, durable on return whatever the durability mode; blocks the thread for a sync. For exit and crash handlers.
+   * Throws as `push` rejects.
+   */
+  pushSync(payload: Payload): number {
+    this.#core.requireOpen();
+    const bytes = bytesOf(payload, 'payload');
+    this.#requireFit(bytes.length);
+    return this.#core.commits.pushSync(bytes);
+  }
+
+  /** The live record `id`, or `undefined`. Sees what is durable (in the weaker modes: written). */
+  async get(id: number): Promise<QueueRecord | undefined> {
+    requireRecordId(id, 'id');
+    return this.#core.call(() => this.#core.get(id));
+  }
+
+  /**
+   * Takes a record out: resolves with it when its removal is durable. Of two concurrent pops of one ID one gets the record.
+   * @throws EVAQ_RECORD_NOT_FOUND; EVAQ_CORRUPT, EVAQ_IO (the record stays)
+   */
+  async pop(id: number): Promise<QueueRecord> {
+    requireRecordId(id, 'id');
+    return this.#core.call(async () => {
+      if (!this.#core.claim(id)) throw notFound(this.name, id);
+      let record: QueueRecord;
+      try {
+        record = await this.#core.readClaimed(id);
+      } catch (error) {
+        this.#core.unclaim(id);
+        throw error;
+      }
+      await this.#core.removeClaimed(id);
+      return record;
+    });
+  }
+
+  /** Live records in ID order, within the limits; empty if there is none. */
+  async read(options: ReadOptions = {}): Promise<QueueRecord[]> {
+    const { from = 0, maxRecords } = options;
+    requireRecordId(from, 'from');
+    if (maxRecords !== undefined) requireCount(maxRecords, 'maxRecords', 1);
+    const maxBytes = options.maxBytes ?? (maxRecords === undefined ? READ_BYTES_DEFAULT : Number.MAX_SAFE_INTEGER);
+    requireCount(maxBytes, 'maxBytes', 0);
+    const limits = { maxBytes, maxRecords: maxRecords ?? Number.MAX_SAFE_INTEGER };
+    return this.#core.call(() => this.#core.read(from, Number.MAX_SAFE_INTEGER, limits));
+  }
+
+  /**
+   * Live records in ID order, up to those there are when the iteration gets there. Reads ahead by one batch; records that are removed meanwhile
+   * may be left out.
+   */
+  async *records(options: RecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+    const { from, to, signal } = rangeOf(options);
+    let next = from;
+    let batch = this.#readBatch(next, to);
+    try {
+      for (;;) {
+        const records = await batch;
+        signal?.throwIfAborted();
+        const last = records.at(-1);
+        if (last === undefined) return;
+        next = last.id + 1;
+        batch = this.#readBatch(next, to);
+        // Its failure shows when it is awaited, or not at all if nobody comes that far.
+        batch.catch(() => undefined);
+        for (const record of records) {
+          signal?.throwIfAborted();
+          yield record;
+        }
+      }
+    } finally {
+      await batch.catch(() => undefined);
+    }
+  }
+
+  /** As `records`, and then waits for more. Ends when the queue closes; `signal` makes it throw. */
+  async *tail(options: RecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+    const { from, to, signal } = rangeOf(options);
+    const wake = (): void => this.#core.wake();
+    signal?.addEventListener('abort', wake);
+    try {
+      for (let next = from; next <= to; ) {
+        signal?.throwIfAborted();
+        if (!this.#core.isOpen) return;
+        const changed = this.#core.changed();
+        const records = await this.#readBatch(next, to);
+        for (const record of records) {
+          signal?.throwIfAborted();
+          next = record.id + 1;
+          yield record;
+        }
+        if (records.length === 0) await changed;
+      }
+    } finally {
+      signal?.removeEventListener('abort', wake);
+    }
+  }
+
+  /**
+   * Removes a record. Resolves with true when that is durable (P2), or with false if it was not live. From the call on it is not delivered any
+   * more, also if the removal is rejected.
+   * @throws EVAQ_NO_SPACE, EVAQ_IO (to be tried again), EVAQ_FAILED
+   */
+  async remove(id: number): Promise<boolean> {
+    requireRecordId(id, 'id');
+    return this.#core.call(() => this.#core.remove(id));
+  }
+
+  /** Removes those of `ids` that are live, in one atomic step; resolves with how many there were. */
+  async removeMany(ids: Iterable<number>): Promise<number> {
+    if (typeof ids !== 'object' || ids === null || !(Symbol.iterator in ids)) {
+      throw new TypeError(`ids must be an iterable of record IDs, got ${describe(ids)}`);
+    }
+    const all = Array.isArray(ids) ? ids : [...ids];
+    for (const id of all) requireRecordId(id, 'ids');
+    return this.#core.call(() => this.#core.removeMany(all));
+  }
+
+  /** Removes all live records up to and including `id`, in one atomic step; resolves with how many there were. */
+  async removeThrough(id: number): Promise<number> {
+    requireRecordId(id, 'id');
+    return this.#core.call(() => this.#core.removeThrough(id));
+  }
+
+  /** Resolves when everything pushed and removed before is durable, whatever the durability mode. */
+  async flush(): Promise<void> {
+    return this.#core.call(() => this.#core.flush());
+  }
+
+  /** Gives back all space that dead records take, now, and tells what that came to. */
+  async compact(): Promise<GcReport> {
+    return this.#core.call(async () => {
+      const before = { ...this.#core.gc.counters };
+      await this.#core.compact();
+      const after = this.#core.gc.counters;
+      return {
+        droppedSegments: after.droppedSegments - before.droppedSegments,
+        rewrittenSegments: after.rewrittenSegments - before.rewrittenSegments,
+        copiedRecords: after.copiedRecords - before.copiedRecords,
+        copiedBytes: after.copiedBytes - before.copiedBytes,
+        reclaimedBytes: after.reclaimedBytes - before.reclaimedBytes,
+      };
+    });
+  }
+
+  stats(): QueueStats {
+    const core = this.#core;
+    const { log, syncTimes } = core;
+    const oldestId = log.firstLive(0);
+    const oldest = oldestId === undefined ? undefined : log.find(oldestId);
+    const failure = this.#host.failure();
+    let bytes = core.removals.logBytes;
+    for (const segment of log.segments) bytes += segment.phase === 'active' ? segment.end : segment.fileBytes;
+    const ms = (micros: number): number => micros / 1000;
+    return {
+      queue: core.name,
+      health: failure !== undefined ? 'failed' : core.damage.length > 0 ? 'damaged' : 'ok',
+      live: log.liveCount,
+      dead: log.count - log.liveCount,
+      nextId: core.commits.nextId,
+      bytes,
+      segments: log.segments.length,
+      tombstoneBytes: core.removals.logBytes,
+      recycledFiles: core.supply.poolFiles,
+      pendingBytes: core.commits.pendingBytes,
+      owedRemovals: core.removals.owedRanges,
+      oldestId,
+      oldestAgeMs: oldest === undefined ? undefined : Math.max(0, this.#host.now() - oldest.minTimeMs),
+      sync: {
+        count: syncTimes.count,
+        p50Ms: syncTimes.count === 0 ? 0 : ms(syncTimes.percentile(50)),
+        p99Ms: syncTimes.count === 0 ? 0 : ms(syncTimes.percentile(99)),
+        maxMs: syncTimes.count === 0 ? 0 : ms(syncTimes.max),
+      },
+      gc: { ...core.gc.counters, lastError: core.scheduler.lastError },
+      damage: [...core.damage],
+    };
+  }
+
+  #readBatch(from: number, to: number): Promise<QueueRecord[]> {
+    return this.#core.call(() => this.#core.read(from, to, BATCH));
+  }
+
+  #requireFit(bytes: number): void {
+    const limit = this.#core.options.recordBytesMax;
+    if (bytes > limit) throw tooLarge(bytes, limit, 'the record');
+  }
+}
+
+/** Bytes of a payload. Throws a TypeError that names the argument. */
+export function bytesOf(payload: unknown, argument: string): Uint8Array {
+  if (payload instanceof Uint8Array) return payload;
+  if (typeof payload === 'string') return Buffer.from(payload, 'utf8');
+  throw new TypeError(`${argument} must be a Uint8Array or a string, got ${describe(payload)}`);
+}
+
+function metaOf(options: PushOptions): Uint8Array | undefined {
+  options.signal?.throwIfAborted();
+  const { headers } = options;
+  if (headers === undefined) return undefined;
+  if (typeof headers !== 'object' || headers === null) throw new TypeError(`headers must be an object, got ${describe(headers)}`);
+  for (const [name, value] of Object.entries(headers)) {
+    if (typeof value !== 'string') throw new TypeError(`headers.${name} must be a string, got ${describe(value)}`);
+  }
+  return encodeMeta({ headers });
+}
+
+function rangeOf(options: RecordsOptions): { from: number; to: number; signal: AbortSignal | undefined } {
+  const { from = 0, to = Number.MAX_SAFE_INTEGER, signal } = options;
+  requireRecordId(from, 'from');
+  requireRecordId(to, 'to');
+  return { from, to, signal };
+}
+
+export function notFound(queue: string, id: number): EvaqError {
+  return new EvaqError('EVAQ_RECORD_NOT_FOUND', `queue '${queue}' has no live record ${id}`, { details: { queue, id } });
+}
