@@ -110,7 +110,7 @@ export class GcRunner {
         await supply.discard(draft);
         return false;
       }
-      await this.#publish(draft);
+      draft = await this.#publish(draft);
       if (sources.some((one) => one.killedInRewrite === undefined)) {
         // A removal made since was taken back; the copy still holds its record, only this process has lost track.
         await supply.retire([{ path: draft.path, id: draft.id }]);
@@ -132,9 +132,9 @@ export class GcRunner {
   }
 
   /** Syncs and names the copy. A failed sync here acknowledges nothing, yet the handle stops: the disk is not to be trusted. */
-  async #publish(draft: DraftSegment): Promise<void> {
+  async #publish(draft: DraftSegment): Promise<DraftSegment> {
     try {
-      await this.#options.supply.publish(draft);
+      return await this.#options.supply.publish(draft);
     } catch (cause) {
       throw this.#options.failStop.fail(cause, 'making a rewritten segment durable', draft.path);
     }

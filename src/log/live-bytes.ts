@@ -1,14 +1,14 @@
 /**
- * How many bytes of a segment are live, as exactly as it can be told without reading it: by the average record where records are
+ * How many bytes of a segment's file are live, as exactly as it can be told without reading it: by the average record where records are
  * small next to an index interval, else interval by interval, which for large records is one by one.
  */
 import type { LogSegment } from './log-segment.js';
 import type { SegmentLog } from './segment-log.js';
 
 export function estimateLiveBytes(log: SegmentLog, segment: LogSegment): number {
-  const { count, live, end } = segment;
+  const { count, live, end, fileBytes } = segment;
   if (count === 0) return 0;
-  const average = (live.liveCount / count) * end;
+  const average = (live.liveCount / count) * fileBytes;
   const small = end / count < log.indexIntervalBytes / 4;
   if (small || segment.indexPlace.kind !== 'loaded' || live.liveCount === count) return average;
 
@@ -23,7 +23,8 @@ export function estimateLiveBytes(log: SegmentLog, segment: LogSegment): number 
     const nextOffset = more ? index.offset : end;
     const ids = nextId - id;
     bytes += ((nextOffset - offset) * live.countLive(id, nextId - 1)) / ids;
-    if (!more) return bytes;
+    // Header and footer belong to whatever is live.
+    if (!more) return (bytes / end) * fileBytes;
     id = nextId;
     offset = nextOffset;
   }

@@ -71,9 +71,12 @@ export interface LoadedQueue {
   readonly tombstoneLogs: readonly string[];
   readonly tombstones: TombstoneState;
   readonly generation: number;
-  readonly nextId: number;
+  /** The ID that the next record gets. The store raises it for moves that it settles. */
+  nextId: number;
   readonly segmentIdMax: number;
   readonly damage: readonly Damage[];
+  /** Files that were listed and gone when they were to be read: a writer's GC is at work. */
+  readonly vanished: number;
   /** The last writer closed it and nothing happened since. */
   readonly clean: boolean;
 }
@@ -113,12 +116,16 @@ export async function loadQueue(
   const found: FoundSegment[] = [];
   const unreadable: string[] = [];
   const replacedIds = new Set<number>();
+  let vanished = 0;
   let durable = tombstones.durableData;
   // From the newest on, so that the link of each is known before the one it speaks of is judged.
   const files = [...listing.segments].sort((a, b) => b.baseId - a.baseId || b.id - a.id);
   for (const [i, file] of files.entries()) {
     const handle = await openSegment(vfs, file.path, queue);
-    if (handle === undefined) continue;
+    if (handle === undefined) {
+      vanished++;
+      continue;
+    }
     try {
       const one = await loadSegment(handle, file, queue, storeUuid, tombstones, durable, i === 0, options, damage);
       if (one === undefined) {
@@ -196,6 +203,7 @@ export async function loadQueue(
     nextId,
     segmentIdMax: Math.max(listing.segmentIdMax, tombstones.segmentIdMax),
     damage,
+    vanished,
     clean,
   };
 }
@@ -252,7 +260,8 @@ async function loadTombstones(
   let state = newTombstoneState();
   for (const [i, { path }] of listing.tombstones.entries()) {
     const newest = i === listing.tombstones.length - 1;
-    const file = await vfs.open(path, 'read');
+    const file = await openSegment(vfs, path, queue);
+    if (file === undefined) continue;
     try {
       const size = await file.size();
       const scan = await scanTombstones(file, size, storeUuid, (first, last) => removed.push({ first, last }));

@@ -31,6 +31,9 @@ import { PushBatch } from './push-batch.js';
 /** IDs that the records of one segment may take: more than fit by a wide margin (the shortest frame is 8 bytes). */
 export const IDS_PER_SEGMENT: number = Math.ceil((2 * COMMIT_BODY_BYTES_MAX) / DENSE_FRAME_BYTES);
 
+/** A batch of pushes grows to this part of a segment; a `pushMany` alone may be larger. */
+const BATCHES_PER_SEGMENT = 4;
+
 export type PipelineDurability = 'sync' | 'interval' | 'os';
 
 export interface CommitPipelineOptions {
@@ -66,6 +69,8 @@ export class CommitPipeline {
   #nextId: number;
   #lastTimestamp = 0;
   #open = new PushBatch();
+  /** Batches that are full, in front of the open one. */
+  readonly #full: PushBatch[] = [];
   #spare: PushBatch | undefined = new PushBatch();
   #inFlight: PushBatch | undefined;
   /** Bytes of pushes that are accepted and not yet settled. */
@@ -140,6 +145,7 @@ export class CommitPipeline {
     const { failStop } = this.#options;
     failStop.throwIfFailed();
     if (this.#cutting !== undefined) throw this.#cutting;
+    const bytes = payload.length + DENSE_FRAME_BYTES;
     const inFlight = this.#inFlight;
     const before: PushBatch[] = [];
     if (inFlight !== undefined && inFlight.state !== 'settled') {
@@ -147,12 +153,17 @@ export class CommitPipeline {
       before.push(inFlight);
     }
     this.#grant(Number.MAX_SAFE_INTEGER);
+    this.#makeRoom(bytes);
+    for (const full of this.#full.splice(0)) {
+      this.#place(full);
+      before.push(full);
+    }
     const batch = this.#open;
     const index = batch.count;
     batch.add(payload);
+    this.#pendingBytes += bytes;
     this.#place(batch);
-    this.#open = this.#spare ?? new PushBatch();
-    this.#spare = undefined;
+    this.#open = this.#freshBatch();
     const active = this.#active;
     const chunks: VfsChunk[] = [...before, batch].map((one) => chunkOf(one));
     if (active.link !== undefined) chunks.unshift({ source: active.link, length: active.link.length, position: FILE_HEADER_BYTES });
@@ -162,7 +173,7 @@ export class CommitPipeline {
     } catch (cause) {
       // Whether some of it reached the disk is unknown, and there is no cutting back under a write in flight.
       const error = failStop.fail(cause, 'a blocking push', active.file.path);
-      this.#fail(batch, error);
+      for (const one of [...before, batch]) if (!isSettled(one)) this.#fail(one, error);
       this.#rejectAll(error);
       throw error;
     }
@@ -227,13 +238,25 @@ export class CommitPipeline {
     return this.#waiting.length > 0 || !this.#hasRoom(bytes, this.#options.maxPendingBytes);
   }
 
-  /** Whether a push may join the open batch. A batch that is full as a commit is as good a reason to wait as any. */
   #hasRoom(bytes: number, limit: number): boolean {
-    if (this.#open.count > 0 && this.#open.length + bytes > COMMIT_BODY_BYTES_MAX) return false;
     return this.#pendingBytes === 0 || this.#pendingBytes + bytes <= limit;
   }
 
+  /** Starts another batch where the open one would grow past a part of a segment: a commit is never split, so this is what lets segments roll. */
+  #makeRoom(bytes: number): void {
+    if (this.#open.count === 0 || this.#open.length + bytes <= this.#options.segmentBytes / BATCHES_PER_SEGMENT) return;
+    this.#full.push(this.#open);
+    this.#open = this.#freshBatch();
+  }
+
+  #freshBatch(): PushBatch {
+    const batch = this.#spare ?? new PushBatch();
+    this.#spare = undefined;
+    return batch;
+  }
+
   #accept(payload: Uint8Array, meta: Uint8Array | undefined, bytes: number): Promise<number> {
+    this.#makeRoom(bytes);
     this.#pendingBytes += bytes;
     const promise = this.#open.push(payload, meta);
     if (!this.#scheduled) this.#schedule();
@@ -241,6 +264,7 @@ export class CommitPipeline {
   }
 
   #acceptMany(payloads: readonly Uint8Array[], bytes: number): Promise<{ firstId: number; lastId: number }> {
+    this.#makeRoom(bytes);
     this.#pendingBytes += bytes;
     const promise = this.#open.pushMany(payloads, bytes);
     if (!this.#scheduled) this.#schedule();
@@ -265,30 +289,28 @@ export class CommitPipeline {
   }
 
   #busy(): boolean {
-    return this.#open.count > 0 || this.#inFlight !== undefined || this.#waiting.length > 0;
+    return this.#open.count > 0 || this.#full.length > 0 || this.#inFlight !== undefined || this.#waiting.length > 0;
   }
 
   /** Commits batch after batch until there is none. Never rejects. */
   async #run(): Promise<void> {
     this.#running = true;
-    while (this.#open.count > 0 || this.#rollWanted) {
+    while (this.#open.count > 0 || this.#full.length > 0 || this.#rollWanted) {
       if (this.#options.failStop.error !== undefined) {
         this.#rejectAll(this.#options.failStop.error);
         break;
       }
-      if (this.#open.count === 0) {
+      const batch = this.#takeBatch();
+      if (batch === undefined) {
         await this.#rollIfWanted();
         continue;
       }
-      const batch = this.#open;
-      this.#open = this.#spare ?? new PushBatch();
-      this.#spare = undefined;
       batch.state = 'taken';
       this.#inFlight = batch;
       await this.#commit(batch);
       this.#inFlight = undefined;
       batch.reset();
-      this.#spare = batch;
+      this.#spare ??= batch;
       this.#grant(this.#options.maxPendingBytes);
       // The waiters' continuations run before the next batch is taken: their pushes belong into it.
       await this.#batchEnd();
@@ -302,6 +324,16 @@ export class CommitPipeline {
     } else {
       this.#schedule();
     }
+  }
+
+  /** The next batch to commit, in the order of the pushes. */
+  #takeBatch(): PushBatch | undefined {
+    const full = this.#full.shift();
+    if (full !== undefined) return full;
+    if (this.#open.count === 0) return undefined;
+    const batch = this.#open;
+    this.#open = this.#freshBatch();
+    return batch;
   }
 
   #batchEnd(): Promise<void> {
@@ -453,7 +485,8 @@ export class CommitPipeline {
     this.#rollWanted = false;
     const inFlight = this.#inFlight;
     if (inFlight !== undefined && inFlight.state !== 'settled') this.#fail(inFlight, error);
-    if (this.#open.count > 0 && this.#open.state !== 'settled') {
+    for (const batch of this.#full.splice(0)) this.#fail(batch, error);
+    if (this.#open.count > 0) {
       this.#fail(this.#open, error);
       this.#open.reset();
     }
@@ -482,13 +515,12 @@ export class CommitPipeline {
     const flags = durability === 'sync' ? 0 : HEADER_FLAG_RELAXED;
     const draft = await supply.draft(this.#nextId, flags, this.#nextId + IDS_PER_SEGMENT);
     try {
-      await supply.publish(draft);
+      return await supply.publish(draft);
     } catch (cause) {
       // Under which name it will be found after a crash is unknown, but nothing was acknowledged in it.
       await draft.file.close().catch(() => undefined);
       throw failStop.fail(cause, 'making a segment durable', draft.path);
     }
-    return draft;
   }
 
   /** Goes on with the next segment. What is appended meanwhile by `pushSync` still goes to the old one. */

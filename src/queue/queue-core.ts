@@ -462,7 +462,8 @@ export class QueueCore {
 
   #roundContext(): RoundContext {
     const { segmentId, offset } = this.commits.durablePosition();
-    let sealedBelow = Number.MAX_SAFE_INTEGER;
+    // Higher IDs belong to segments that are made ahead of time, or were sealed when they got their names.
+    let sealedBelow = segmentId + 1;
     for (const segment of this.log.segments) if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
     return {
       nextId: this.commits.nextId,

@@ -18,7 +18,7 @@ import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
 import { worthKeeping } from '../log/log-load.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import { encodeFooter, type SegmentSummary } from '../segment/segment-footer.js';
-import { type SegmentSupply } from '../segment/segment-supply.js';
+import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
 import type { RoundStatement } from '../tombstone/tombstone-frame.js';
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
@@ -203,8 +203,9 @@ export async function startActive(
 ): Promise<ActiveSegment> {
   const flags = relaxed ? HEADER_FLAG_RELAXED : 0;
   const draft = await supply.draft(loaded.nextId, flags, loaded.nextId + IDS_PER_SEGMENT);
+  let published: DraftSegment;
   try {
-    await supply.publish(draft);
+    published = await supply.publish(draft);
   } catch (error) {
     await supply.discard(draft);
     throw env.failStop.fail(error, 'making a segment durable', draft.path);
@@ -213,7 +214,7 @@ export async function startActive(
   loaded.log.append(segment);
   const previous = loaded.log.segments.at(-2);
   const link = previous === undefined ? undefined : { segmentId: previous.id, durableOffset: previous.fileBytes };
-  return newActiveSegment(segment, draft.file, link);
+  return newActiveSegment(segment, published.file, link);
 }
 
 /** Step 6, second half: what no open needs any more. Those that cannot be read are evidence and are moved aside. */

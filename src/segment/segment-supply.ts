@@ -79,12 +79,14 @@ export class SegmentSupply {
     return this.#begin(file, draftPath, path, id, baseId, flags, idHighWater, 0);
   }
 
-  /** Makes a draft durable under its name. */
-  async publish(draft: DraftSegment): Promise<void> {
+  /** Makes a draft durable under its name, and opens it by that name. */
+  async publish(draft: DraftSegment): Promise<DraftSegment> {
     const { vfs, dir } = this.#options;
     await draft.file.sync();
     await vfs.rename(draft.draftPath, draft.path);
     await vfs.syncDir(dir);
+    await draft.file.close();
+    return { ...draft, file: await vfs.open(draft.path, 'write') };
   }
 
   /** Gives up a draft that was not published. */

@@ -1,0 +1,265 @@
+/**
+ * `Evaq`: a store that is open for writing, with its two everyday queues and any number of named ones.
+ */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { describe, requireCount, requireRecordId } from '../ids.js';
+import type { FailureDetail, RecordMeta } from '../frame/metadata.js';
+import type { QueueRecord } from '../log/queue-record.js';
+import { notFound, type Payload, type PushOptions, Queue, type QueueHost } from '../queue/queue.js';
+import { closedError, type QueueCore } from '../queue/queue-core.js';
+import { type QueueOptions, resolveQueueOptions } from '../queue/queue-options.js';
+import { nodeHost } from '../vfs/node-host.js';
+import { nodeVfs } from '../vfs/node-vfs.js';
+import { type EvaqOptions, type Ports, resolveEvaqOptions } from './evaq-options.js';
+import { moveRecord } from './move.js';
+import { type RecoveryReport, Store } from './open-store.js';
+import { DEAD_LETTERS_QUEUE, WAL_QUEUE } from './store-file.js';
+
+export interface DeadLetterOptions {
+  /** Why it could not be delivered, as a short code or sentence. */
+  readonly reason: string;
+  /** What was thrown; its name, message and code are kept, cut to 4 KiB. */
+  readonly error?: unknown;
+  /** Not to be retried before so many ms have passed. Default 0. */
+  readonly delayMs?: number;
+}
+
+const ERROR_TEXT_MAX = 4096;
+/** Moves of one redrive that are under way together: they share commits. */
+const REDRIVE_BATCH = 256;
+
+/** Identifies this boot of the process in the lock's note. */
+const BOOT_ID = randomUUID();
+
+/**
+ * A store, open for writing by this process alone. Made by `Evaq.open`. `await using evaq = await Evaq.open(path)` closes it at the end of the block.
+ */
+export class Evaq implements AsyncDisposable {
+  /** Where records wait until their destination has them. */
+  readonly wal: Queue;
+  /** Where records go that could not be delivered. */
+  readonly deadLetters: Queue;
+  readonly #store: Store;
+  readonly #ports: Ports;
+  readonly #queues = new Map<string, Promise<Queue>>();
+  readonly #walCore: QueueCore;
+  readonly #deadCore: QueueCore;
+  #closing: Promise<void> | undefined;
+
+  private constructor(store: Store, ports: Ports, wal: QueueCore, dead: QueueCore) {
+    this.#store = store;
+    this.#ports = ports;
+    this.#walCore = wal;
+    this.#deadCore = dead;
+    const host: QueueHost = { now: () => ports.host.now(), failure: () => store.failStop.error };
+    this.wal = new Queue(wal, host);
+    this.deadLetters = new Queue(dead, host);
+    this.#queues.set(WAL_QUEUE, Promise.resolve(this.wal));
+    this.#queues.set(DEAD_LETTERS_QUEUE, Promise.resolve(this.deadLetters));
+  }
+
+  /**
+   * Opens a store for writing, makes it if there is none, and recovers it if its last writer died. When it resolves every acknowledged record is
+   * there and durable.
+   * @throws EVAQ_LOCKED, EVAQ_NOT_A_STORE, EVAQ_CORRUPT, EVAQ_UNSUPPORTED_VERSION, EVAQ_NATIVE_UNAVAILABLE, EVAQ_IO, EVAQ_NO_SPACE
+   */
+  static async open(path: string, options: EvaqOptions = {}): Promise<Evaq> {
+    if (typeof path !== 'string' || path === '') throw new TypeError(`path must be a non-empty string, got ${describe(path)}`);
+    const resolved = resolveEvaqOptions(options);
+    const ports = options.ports ?? { vfs: nodeVfs, host: nodeHost };
+    const store = await Store.open({
+      ...resolved,
+      ...ports,
+      path: resolve(path),
+      lockNote: {
+        pid: process.pid,
+        host: hostname(),
+        bootId: BOOT_ID,
+        since: new Date(ports.host.now()).toISOString(),
+        command: process.argv.slice(0, 6).join(' ').slice(0, 300),
+      },
+    });
+    try {
+      const wal = await store.queue(WAL_QUEUE, resolved.queueDefaults);
+      const dead = await store.queue(DEAD_LETTERS_QUEUE, resolved.queueDefaults);
+      return new Evaq(store, ports, wal, dead);
+    } catch (error) {
+      await store.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Where the store is. */
+  get path(): string {
+    return this.#store.path;
+  }
+
+  /** What opening found and did. */
+  get recovery(): RecoveryReport {
+    return this.#store.recovery;
+  }
+
+  /** The names of all queues. */
+  get queueNames(): string[] {
+    return this.#store.queueNames;
+  }
+
+  /**
+   * The queue of that name, made if there is none. `options` override those of the store, and count at the first call for a name.
+   * @throws EVAQ_QUEUE_NAME, EVAQ_CLOSED, and as `open`
+   */
+  async queue(name: string, options: QueueOptions = {}): Promise<Queue> {
+    if (this.#closing !== undefined) throw closedError(this.path);
+    const known = this.#queues.get(name);
+    if (known !== undefined) return known;
+    const resolved = resolveQueueOptions(options, this.#store.options.queueDefaults);
+    const opening = this.#store.queue(name, resolved).then((core) => new Queue(core, this.#queueHost()));
+    this.#queues.set(name, opening);
+    opening.catch(() => this.#queues.delete(name));
+    return opening;
+  }
+
+  /** `wal.push`. */
+  pushWal(payload: Payload, options?: PushOptions): Promise<number> {
+    return this.wal.push(payload, options);
+  }
+
+  /** Removes a record of the WAL queue. @throws EVAQ_RECORD_NOT_FOUND, and as `Queue.remove` */
+  async removeWal(id: number): Promise<void> {
+    if (!(await this.wal.remove(id))) throw notFound(WAL_QUEUE, id);
+  }
+
+  /** `wal.pop`. */
+  popWal(id: number): Promise<QueueRecord> {
+    return this.wal.pop(id);
+  }
+
+  /** `deadLetters.push`: a record that never was in the WAL queue. */
+  pushRetryItem(payload: Payload, options?: PushOptions): Promise<number> {
+    return this.deadLetters.push(payload, options);
+  }
+
+  /** `deadLetters.pop`. */
+  popRetryItem(id: number): Promise<QueueRecord> {
+    return this.deadLetters.pop(id);
+  }
+
+  /**
+   * Removes dead letters that are done, in one atomic step. IDs that are not there are ignored. Resolves with the last element of `ids`, or
+   * `undefined` for an empty list.
+   */
+  async doneRetryItems(ids: readonly number[]): Promise<number | undefined> {
+    if (!Array.isArray(ids)) throw new TypeError(`ids must be an array of record IDs, got ${describe(ids)}`);
+    await this.deadLetters.removeMany(ids);
+    const last: unknown = ids.at(-1);
+    return typeof last === 'number' ? last : undefined;
+  }
+
+  /** Dead letters from `fromId` on with at most `maxBytes` of payload together; at least one if there is any. */
+  async firstNBytesFromDeadLetterQueue(fromId: number, maxBytes: number): Promise<QueueRecord[]> {
+    requireRecordId(fromId, 'fromId');
+    requireCount(maxBytes, 'maxBytes', 0);
+    return this.deadLetters.read({ from: fromId, maxBytes });
+  }
+
+  /**
+   * Moves a record from the WAL queue to the dead letters, once (P10): after any crash it is live in exactly one of them. Resolves with its new ID.
+   * @throws EVAQ_RECORD_NOT_FOUND, and as `push`
+   */
+  async deadLetter(id: number, options: DeadLetterOptions): Promise<number> {
+    requireRecordId(id, 'id');
+    if (typeof options !== 'object' || options === null || typeof options.reason !== 'string') {
+      throw new TypeError(`options.reason must be a string, got ${describe(options?.reason)}`);
+    }
+    const { reason, error, delayMs = 0 } = options;
+    requireCount(delayMs, 'options.delayMs', 0);
+    const dueMs = this.#ports.host.now() + delayMs;
+    const detail = error === undefined ? undefined : failureOf(error);
+    return this.#walCore.call(() =>
+      this.#deadCore.call(() =>
+        moveRecord(this.#ports.host, this.#walCore, this.#deadCore, id, (record) => ({
+          ...carriedMeta(record),
+          reason: reason.slice(0, ERROR_TEXT_MAX),
+          ...(detail === undefined ? {} : { error: detail }),
+          attempts: (record.attempts ?? 0) + 1,
+          dueMs,
+        })),
+      ),
+    );
+  }
+
+  /**
+   * Moves dead letters back to the WAL queue: those of the given IDs, or all that `filter` accepts. Unknown IDs are ignored. Each move is atomic (P10), the
+   * whole is not. Resolves with the new IDs, in the order of the old ones. What moves keeps its headers and counts the redrive.
+   */
+  async redrive(which: readonly number[] | ((record: QueueRecord) => boolean)): Promise<number[]> {
+    const ids: number[] = [];
+    if (typeof which === 'function') {
+      for await (const record of this.deadLetters.records()) if (which(record)) ids.push(record.id);
+    } else if (Array.isArray(which)) {
+      for (const id of which) requireRecordId(id, 'ids');
+      ids.push(...which);
+    } else {
+      throw new TypeError(`redrive takes an array of record IDs or a function, got ${describe(which)}`);
+    }
+    const moved: number[] = [];
+    for (let at = 0; at < ids.length; at += REDRIVE_BATCH) {
+      const batch = ids.slice(at, at + REDRIVE_BATCH).filter((id) => this.#deadCore.log.isLive(id));
+      const results = await this.#deadCore.call(() =>
+        this.#walCore.call(() => Promise.allSettled(batch.map((id) => this.#redriveOne(id)))),
+      );
+      for (const result of results) {
+        if (result.status === 'rejected') throw result.reason;
+        moved.push(result.value);
+      }
+    }
+    return moved;
+  }
+
+  /** Resolves when calls under way are finished and everything is on disk. Idempotent; afterwards every call rejects with EVAQ_CLOSED. */
+  close(): Promise<void> {
+    this.#closing ??= this.#store.close();
+    return this.#closing;
+  }
+
+  /** The same as `close`. */
+  shutdown(): Promise<void> {
+    return this.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #redriveOne(id: number): Promise<number> {
+    return moveRecord(this.#ports.host, this.#deadCore, this.#walCore, id, (record) => ({
+      ...carriedMeta(record),
+      redrives: (record.redrives ?? 0) + 1,
+    }));
+  }
+
+  #queueHost(): QueueHost {
+    return { now: () => this.#ports.host.now(), failure: () => this.#store.failStop.error };
+  }
+}
+
+/** What a record keeps wherever it moves. */
+function carriedMeta(record: QueueRecord): RecordMeta {
+  return {
+    ...(record.headers === undefined ? {} : { headers: record.headers }),
+    ...(record.redrives === undefined ? {} : { redrives: record.redrives }),
+  };
+}
+
+function failureOf(error: unknown): FailureDetail {
+  const cut = (text: string): string => text.slice(0, ERROR_TEXT_MAX);
+  if (!(error instanceof Error)) return { message: cut(String(error)) };
+  const code: unknown = 'code' in error ? error.code : undefined;
+  return {
+    name: cut(error.name),
+    message: cut(error.message),
+    ...(typeof code === 'string' ? { code: cut(code) } : {}),
+  };
+}

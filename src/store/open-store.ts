@@ -1,0 +1,368 @@
+/**
+ * Opening a store for writing: the composition root. Locks, loads every queue (scan and judge), refuses or sets aside what is damaged,
+ * settles moves between queues, and applies the rest (P5, P9, P10). Nothing is written before all queues are judged.
+ *
+ * A named queue that was closed cleanly and that nobody asks for is left as it is.
+ */
+import { EvaqError, ioError } from '../errors.js';
+import { FailStop } from '../fail-stop.js';
+import { type SegmentId, segmentId } from '../ids.js';
+import { type Damage, type LoadedQueue, loadQueue } from '../log/log-load.js';
+import { QueueCore, type QueueEnvironment } from '../queue/queue-core.js';
+import type { ResolvedQueueOptions } from '../queue/queue-options.js';
+import {
+  type RecoveryEnvironment,
+  removeLeftovers,
+  sealFound,
+  settleTails,
+  startActive,
+  startGeneration,
+  type TornTail,
+} from '../queue/queue-recovery.js';
+import { SegmentSupply } from '../segment/segment-supply.js';
+import type { TombstoneLog } from '../tombstone/tombstone-log.js';
+import type { Host } from '../vfs/host.js';
+import type { Vfs, VfsLock } from '../vfs/vfs.js';
+import {
+  createStore,
+  DEAD_LETTERS_QUEUE,
+  makeDirs,
+  parentOf,
+  QUEUES_DIR,
+  queueDir,
+  readStore,
+  requireQueueName,
+  WAL_QUEUE,
+} from './store-file.js';
+import { type LockNote, lockStore } from './store-lock.js';
+
+/** What opening found and did. */
+export interface RecoveryReport {
+  /** The last writer had closed the store: nothing had to be recovered. */
+  readonly clean: boolean;
+  /** The store was made by this open. */
+  readonly created: boolean;
+  readonly durationMs: number;
+  readonly queues: readonly QueueRecovery[];
+  /** Torn tails that were cut: normal after a crash, nothing acknowledged was in them. */
+  readonly torn: readonly TornTail[];
+  /** Damage to synced bytes, which no crash explains. */
+  readonly damage: readonly Damage[];
+  /** Records whose move to another queue was completed. */
+  readonly movesCompleted: number;
+}
+
+export interface QueueRecovery {
+  readonly queue: string;
+  readonly liveRecords: number;
+  readonly segments: number;
+  /** Segments that had no footer and were read from end to end. */
+  readonly scannedSegments: number;
+  readonly nextId: number;
+}
+
+export interface RecoveryProgress {
+  readonly kind: 'scan';
+  readonly queue: string;
+  /** Bytes scanned so far. */
+  readonly bytes: number;
+}
+
+export interface OpenStoreOptions {
+  readonly vfs: Vfs;
+  readonly host: Host;
+  readonly path: string;
+  readonly lockNote: LockNote;
+  readonly create: boolean;
+  readonly onCorruption: 'fail' | 'quarantine';
+  readonly queueDefaults: ResolvedQueueOptions;
+  readonly onProgress: ((progress: RecoveryProgress) => void) | undefined;
+}
+
+/** A queue that is recovered, and not started yet. */
+interface DormantQueue {
+  readonly loaded: LoadedQueue;
+  /** Undefined while the queue is as its last writer left it. */
+  tombstones: TombstoneLog | undefined;
+}
+
+/** An open store, without the convenience of `Evaq`. */
+export class Store {
+  readonly path: string;
+  readonly options: OpenStoreOptions;
+  readonly failStop: FailStop;
+  readonly recovery: RecoveryReport;
+  readonly #lock: VfsLock;
+  readonly #uuid: Buffer;
+  readonly #dormant: Map<string, DormantQueue>;
+  readonly #starting = new Map<string, Promise<QueueCore>>();
+  readonly #cores = new Map<string, QueueCore>();
+  readonly #ids: SegmentIds;
+
+  private constructor(opening: Opening, recovery: RecoveryReport) {
+    this.path = opening.options.path;
+    this.options = opening.options;
+    this.failStop = opening.failStop;
+    this.recovery = recovery;
+    this.#lock = opening.lock;
+    this.#uuid = opening.uuid;
+    this.#dormant = opening.dormant;
+    this.#ids = opening.ids;
+  }
+
+  static async open(options: OpenStoreOptions): Promise<Store> {
+    const { vfs, host, path } = options;
+    const started = host.elapsed();
+    // Said before anything is made, so that a folder that is something else stays untouched.
+    const before = await readStore(vfs, path);
+    if (before === undefined && !options.create) {
+      throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${path}`, { details: { path }, hint: 'Leave out create: false to make one.' });
+    }
+    await makeDirs(vfs, path);
+    const lock = await lockStore(vfs, path, options.lockNote);
+    try {
+      const identity = (await readStore(vfs, path)) ?? (await createStore(vfs, host, path));
+      const queues = `${path}/${QUEUES_DIR}`;
+      for (const dir of [queues, queueDir(path, WAL_QUEUE), queueDir(path, DEAD_LETTERS_QUEUE)]) await vfs.makeDir(dir);
+      // A folder that is there may have been made by a process that died before it could sync the name.
+      for (const dir of [parentOf(path), path, queues]) await vfs.syncDir(dir);
+
+      const opening = new Opening(options, lock, identity.uuid);
+      await opening.load();
+      if (identity.damaged) {
+        opening.damage.push({ queue: '', file: `${path}/STORE`, offset: 0, bytes: 128, what: 'one copy of the header is damaged; the other is intact' });
+      }
+      opening.refuseDamage();
+      await opening.recover();
+      const report = opening.report(before === undefined, host.elapsed() - started);
+      return new Store(opening, report);
+    } catch (error) {
+      await lock.release();
+      throw ioError(error, `opening ${path}`, { path });
+    }
+  }
+
+  /** The names of all queues, open or not. */
+  get queueNames(): string[] {
+    return [...new Set([...this.#dormant.keys(), ...this.#cores.keys()])].sort();
+  }
+
+  get cores(): readonly QueueCore[] {
+    return [...this.#cores.values()];
+  }
+
+  /** The queue of that name, made if there is none. `options` count at the first call. */
+  queue(name: string, options: ResolvedQueueOptions): Promise<QueueCore> {
+    requireQueueName(name);
+    const starting = this.#starting.get(name);
+    if (starting !== undefined) return starting;
+    const start = this.#start(name, options);
+    this.#starting.set(name, start);
+    start.catch(() => this.#starting.delete(name));
+    return start;
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#starting.values());
+    const failures: unknown[] = [];
+    for (const core of this.#cores.values()) await core.close().catch((error: unknown) => failures.push(error));
+    for (const { tombstones } of this.#dormant.values()) await tombstones?.close().catch(() => undefined);
+    await this.#lock.release();
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #start(name: string, options: ResolvedQueueOptions): Promise<QueueCore> {
+    this.failStop.throwIfFailed();
+    const { vfs, host } = this.options;
+    try {
+      const dormant = this.#dormant.get(name) ?? (await this.#make(name));
+      const env = recoveryEnvironment(this.options, this.#uuid, this.failStop, this.#ids);
+      const tombstones = dormant.tombstones ?? (await startGeneration(env, dormant.loaded));
+      dormant.tombstones = tombstones;
+      const { loaded } = dormant;
+      const supply = new SegmentSupply({
+        vfs,
+        host,
+        dir: loaded.dir,
+        storeUuid: this.#uuid,
+        allocateId: () => this.#ids.allocate(),
+        poolMax: options.recycleSegments,
+      });
+      supply.adopt(loaded.pool);
+      const active = await startActive(env, loaded, supply, options.durability !== 'sync');
+      await removeLeftovers(env, loaded);
+      const queueEnv: QueueEnvironment = {
+        vfs,
+        host,
+        storeUuid: this.#uuid,
+        failStop: this.failStop,
+        segmentIdMax: () => this.#ids.last,
+        onCorruption: this.options.onCorruption,
+      };
+      const core = new QueueCore(queueEnv, { loaded, options, supply, tombstones, active });
+      this.#cores.set(name, core);
+      this.#dormant.delete(name);
+      return core;
+    } catch (error) {
+      throw ioError(error, `opening queue '${name}'`, { queue: name });
+    }
+  }
+
+  async #make(name: string): Promise<DormantQueue> {
+    const { vfs, path, queueDefaults } = this.options;
+    const dir = queueDir(path, name);
+    await vfs.makeDir(dir);
+    await vfs.syncDir(`${path}/${QUEUES_DIR}`);
+    const loaded = await loadQueue(vfs, dir, name, this.#uuid, { indexIntervalBytes: queueDefaults.indexIntervalBytes });
+    const dormant: DormantQueue = { loaded, tombstones: undefined };
+    this.#dormant.set(name, dormant);
+    return dormant;
+  }
+}
+
+/** Segment IDs of a store: from above all that were ever seen. */
+class SegmentIds {
+  last: SegmentId = segmentId(0);
+
+  seen(id: number): void {
+    if (id > this.last) this.last = segmentId(id);
+  }
+
+  allocate(): SegmentId {
+    this.last = segmentId(this.last + 1);
+    return this.last;
+  }
+}
+
+/** The steps of opening, with what they hand on. */
+class Opening {
+  readonly options: OpenStoreOptions;
+  readonly lock: VfsLock;
+  readonly uuid: Buffer;
+  readonly failStop: FailStop = new FailStop();
+  readonly ids: SegmentIds = new SegmentIds();
+  readonly dormant: Map<string, DormantQueue> = new Map();
+  readonly damage: Damage[] = [];
+  readonly torn: TornTail[] = [];
+  movesCompleted = 0;
+  #recoveries: QueueRecovery[] = [];
+
+  constructor(options: OpenStoreOptions, lock: VfsLock, uuid: Buffer) {
+    this.options = options;
+    this.lock = lock;
+    this.uuid = uuid;
+  }
+
+  /** Scans and judges every queue. */
+  async load(): Promise<void> {
+    const { vfs, path, queueDefaults, onProgress } = this.options;
+    for (const name of await queueNamesOf(vfs, path)) {
+      let bytes = 0;
+      const loaded = await loadQueue(vfs, queueDir(path, name), name, this.uuid, {
+        indexIntervalBytes: queueDefaults.indexIntervalBytes,
+        progress: (more) => {
+          bytes += more;
+          onProgress?.({ kind: 'scan', queue: name, bytes });
+        },
+      });
+      this.dormant.set(name, { loaded, tombstones: undefined });
+      this.ids.seen(loaded.segmentIdMax);
+      this.damage.push(...loaded.damage);
+    }
+  }
+
+  /** With `onCorruption: 'fail'` damage is told before a byte is changed. */
+  refuseDamage(): void {
+    const [first] = this.damage;
+    if (first === undefined || this.options.onCorruption === 'quarantine') return;
+    const more = this.damage.length > 1 ? ` (and ${this.damage.length - 1} more)` : '';
+    throw new EvaqError('EVAQ_CORRUPT', `${first.file} is damaged at offset ${first.offset}: ${first.what}${more}`, {
+      details: {
+        path: first.file,
+        queue: first.queue,
+        offset: first.offset,
+        bytes: first.bytes,
+        ...(first.firstId === undefined ? {} : { id: first.firstId }),
+        ...(first.lastId === undefined ? {} : { lastId: first.lastId }),
+        ...(first.fromMs === undefined ? {} : { fromMs: first.fromMs }),
+        ...(first.toMs === undefined ? {} : { toMs: first.toMs }),
+      },
+      hint: `See all of it with 'evaq verify ${this.options.path}'; open with onCorruption: 'quarantine' to set it aside and go on with the rest.`,
+    });
+  }
+
+  /** Applies: tails, moves, tombstones, footers. */
+  async recover(): Promise<void> {
+    const env = recoveryEnvironment(this.options, this.uuid, this.failStop, this.ids);
+    for (const { loaded } of this.dormant.values()) {
+      this.#recoveries.push({
+        queue: loaded.queue,
+        liveRecords: loaded.log.liveCount,
+        segments: loaded.found.length,
+        scannedSegments: loaded.found.filter(({ scan, segment }) => scan !== undefined && !segment.isEmpty).length,
+        nextId: loaded.nextId,
+      });
+    }
+    for (const { loaded } of this.dormant.values()) if (!loaded.clean) this.torn.push(...(await settleTails(env, loaded)));
+    const touched = this.#completeMoves();
+    for (const dormant of this.dormant.values()) {
+      if (dormant.loaded.clean && !touched.has(dormant.loaded.queue)) continue;
+      dormant.tombstones = await startGeneration(env, dormant.loaded);
+    }
+    // The tails are sealed only now: their moves are durable at both ends.
+    for (const { loaded } of this.dormant.values()) await sealFound(env, loaded, loaded.tombstones.round + 1);
+  }
+
+  /** A record in an unsealed tail that names an origin is the one that counts. */
+  #completeMoves(): Set<string> {
+    const touched = new Set<string>();
+    for (const { loaded } of this.dormant.values()) {
+      for (const { scan } of loaded.found) {
+        for (const { origin } of scan?.moved ?? []) {
+          const source = this.dormant.get(origin.queue)?.loaded;
+          if (source === undefined) continue;
+          if (source.log.kill(origin.id)) {
+            this.movesCompleted++;
+            touched.add(origin.queue);
+          }
+          if (origin.id >= source.nextId) {
+            source.nextId = origin.id + 1;
+            touched.add(origin.queue);
+          }
+        }
+      }
+    }
+    return touched;
+  }
+
+  report(created: boolean, durationMs: number): RecoveryReport {
+    return {
+      clean: created || [...this.dormant.values()].every(({ loaded }) => loaded.clean || (loaded.found.length === 0 && loaded.nextId === 1)),
+      created,
+      durationMs,
+      queues: this.#recoveries,
+      torn: this.torn,
+      damage: this.damage,
+      movesCompleted: this.movesCompleted,
+    };
+  }
+}
+
+function recoveryEnvironment(options: OpenStoreOptions, storeUuid: Buffer, failStop: FailStop, ids: SegmentIds): RecoveryEnvironment {
+  return { vfs: options.vfs, host: options.host, storeUuid, failStop, allocateId: () => ids.allocate() };
+}
+
+/** The queues of a store: folders whose names may be a queue's. Anything else there is foreign and left alone. */
+export async function queueNamesOf(vfs: Vfs, path: string): Promise<string[]> {
+  const names: string[] = [];
+  for (const { name, kind } of await vfs.list(`${path}/${QUEUES_DIR}`)) {
+    if (kind !== 'directory') continue;
+    try {
+      requireQueueName(name);
+    } catch {
+      continue;
+    }
+    names.push(name);
+  }
+  return names.sort();
+}
