@@ -55,10 +55,21 @@ export function requireCount(value: unknown, argument: string, min: number): ass
 
 /** A short, safe rendering of a wrong argument for an error message. */
 export function describe(value: unknown): string {
-  if (value === null) return 'null';
-  if (typeof value === 'string')
-    return value.length > 40 ? `a string of ${value.length} characters` : JSON.stringify(value);
-  if (typeof value === 'object') return `an object (${value.constructor?.name ?? 'no prototype'})`;
-  if (typeof value === 'function') return 'a function';
-  return String(value);
+  switch (typeof value) {
+    case 'string':
+      return value.length > 40 ? `a string of ${value.length} characters` : JSON.stringify(value);
+    case 'object':
+      return value === null ? 'null' : `an object (${value.constructor?.name ?? 'no prototype'})`;
+    case 'function':
+      return 'a function';
+    case 'bigint':
+      return `${value}n`;
+    case 'symbol':
+      return value.toString();
+    case 'number':
+    case 'boolean':
+      return String(value);
+    default:
+      return 'undefined';
+  }
 }

@@ -88,7 +88,8 @@ export class CommitBuilder {
     if (meta === undefined) {
       buffer.set(payload, at + DENSE_FRAME_BYTES);
       // Payload and copy are equal in this one synchronous stretch, unless another thread shares the memory.
-      crc = payload.buffer instanceof ArrayBuffer ? crc32(payload) : crc32(buffer.subarray(at + DENSE_FRAME_BYTES, end));
+      crc =
+        payload.buffer instanceof ArrayBuffer ? crc32(payload) : crc32(buffer.subarray(at + DENSE_FRAME_BYTES, end));
     } else {
       buffer.writeUInt32LE(meta.length, at + DENSE_FRAME_BYTES);
       buffer.set(meta, at + DENSE_FRAME_BYTES + 4);
@@ -152,7 +153,11 @@ export class CommitBuilder {
     header.flags = this.#sparse ? COMMIT_FLAG_SPARSE : 0;
     header.count = this.#count;
     header.bodyBytes = this.#length - COMMIT_HEADER_BYTES;
-    header.bodyCrc = commitBodyCrc(this.#buffer.subarray(COMMIT_HEADER_BYTES, this.#length), place.seed, place.fileOffset);
+    header.bodyCrc = commitBodyCrc(
+      this.#buffer.subarray(COMMIT_HEADER_BYTES, this.#length),
+      place.seed,
+      place.fileOffset,
+    );
     header.firstId = place.firstId;
     header.durableOffset = place.durableOffset;
     header.timestamp = place.timestamp;
@@ -163,7 +168,14 @@ export class CommitBuilder {
 
 type Mark = (id: number, offset: number) => void;
 
-function maskDense(buffer: Buffer, length: number, place: CommitPlace, interval: number, marked: number, mark: Mark): number {
+function maskDense(
+  buffer: Buffer,
+  length: number,
+  place: CommitPlace,
+  interval: number,
+  marked: number,
+  mark: Mark,
+): number {
   const { seed, fileOffset } = place;
   let id = place.firstId;
   let next = marked + interval;
@@ -180,7 +192,14 @@ function maskDense(buffer: Buffer, length: number, place: CommitPlace, interval:
   return id;
 }
 
-function maskSparse(buffer: Buffer, length: number, place: CommitPlace, interval: number, marked: number, mark: Mark): number {
+function maskSparse(
+  buffer: Buffer,
+  length: number,
+  place: CommitPlace,
+  interval: number,
+  marked: number,
+  mark: Mark,
+): number {
   const { seed, fileOffset } = place;
   let id = place.firstId;
   let next = marked + interval;

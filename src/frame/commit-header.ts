@@ -73,7 +73,13 @@ function headerCrc(buffer: Buffer, at: number): number {
 }
 
 /** Writes `header` at `at`, for a commit that will stand at `fileOffset` of the file with `seed`. */
-export function encodeCommitHeader(buffer: Buffer, at: number, seed: number, fileOffset: number, header: CommitHeader): void {
+export function encodeCommitHeader(
+  buffer: Buffer,
+  at: number,
+  seed: number,
+  fileOffset: number,
+  header: CommitHeader,
+): void {
   buffer.writeUInt16LE(COMMIT_MAGIC, at);
   buffer.writeUInt8(header.kind, at + 2);
   buffer.writeUInt8(header.flags, at + 3);

@@ -3,7 +3,7 @@
  * intact can be told from what is not, and is never given up with it.
  */
 import { COMMIT_FLAG_SPARSE, type CommitHeader } from './commit-header.js';
-import { frameIsIntact, type FrameView, newFrameView, viewFrame } from './record-frame.js';
+import { type FrameView, frameIsIntact, newFrameView, viewFrame } from './record-frame.js';
 
 /**
  * Calls `intact` for each record of the commit that is provably whole. `bodyAt` and `bodyHeld` bound what is there of the body in `buffer`;

@@ -90,7 +90,10 @@ export class CommitScanner {
     if (start >= this.#limit) return 'end';
     await this.#fill(start, Math.min(COMMIT_HEADER_BYTES, this.#limit - start));
     const at = start - this.#from;
-    if (this.#held - at < COMMIT_HEADER_BYTES || !decodeCommitHeader(this.#buffer, at, this.#seed, start, this.header)) {
+    if (
+      this.#held - at < COMMIT_HEADER_BYTES ||
+      !decodeCommitHeader(this.#buffer, at, this.#seed, start, this.header)
+    ) {
       return this.#policy === 'wait' ? 'end' : this.#resync(start);
     }
     const end = start + COMMIT_HEADER_BYTES + this.header.bodyBytes;

@@ -92,7 +92,8 @@ export function planGc(segments: readonly SegmentStats[], limits: GcLimits): GcP
 function isSparse(segment: SegmentStats, limits: GcLimits): boolean {
   if (segment.liveRecords === segment.records) return false;
   return (
-    segment.liveRecords < segment.records * limits.liveShareMax || segment.liveBytes < segment.bytes * limits.liveShareMax
+    segment.liveRecords < segment.records * limits.liveShareMax ||
+    segment.liveBytes < segment.bytes * limits.liveShareMax
   );
 }
 

@@ -11,12 +11,18 @@
 import { assert } from '../assert.js';
 import { EvaqError, ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
-import { COMMIT_FLAG_SPARSE, COMMIT_HEADER_BYTES, KIND_RECORDS } from '../frame/commit-header.js';
 import { CommitBuilder } from '../frame/commit-builder.js';
+import { COMMIT_FLAG_SPARSE, COMMIT_HEADER_BYTES, KIND_RECORDS } from '../frame/commit-header.js';
 import { salvageCommit } from '../frame/commit-salvage.js';
 import { CommitScanner } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
-import { DENSE_FRAME_BYTES, type FrameView, newFrameView, SPARSE_FRAME_BYTES, viewFrame } from '../frame/record-frame.js';
+import {
+  DENSE_FRAME_BYTES,
+  type FrameView,
+  newFrameView,
+  SPARSE_FRAME_BYTES,
+  viewFrame,
+} from '../frame/record-frame.js';
 import type { IdRange } from '../ids.js';
 import type { FileCache } from '../log/file-cache.js';
 import { LogSegment } from '../log/log-segment.js';
@@ -220,7 +226,11 @@ export class GcRunner {
     return { summary, index: copier.index, fileBytes };
   }
 
-  async #copySegment(copier: Copier, source: LogSegment, file: ConstructorParameters<typeof CommitScanner>[0]): Promise<void> {
+  async #copySegment(
+    copier: Copier,
+    source: LogSegment,
+    file: ConstructorParameters<typeof CommitScanner>[0],
+  ): Promise<void> {
     const scanner = new CommitScanner(file, source.seed, FILE_HEADER_BYTES, source.end, 'resync');
     const view = newFrameView();
     let expected = source.firstId;
@@ -232,7 +242,15 @@ export class GcRunner {
         const before = copier.count;
         if (scanner.bad.headerIntact && header.kind === KIND_RECORDS) {
           const take = (frame: FrameView, at: number): void => copier.add(source, buffer, at, frame);
-          salvageCommit(buffer, bodyAt, scanner.bodyHeld, header, source.seed, scanner.bad.offset + COMMIT_HEADER_BYTES, take);
+          salvageCommit(
+            buffer,
+            bodyAt,
+            scanner.bodyHeld,
+            header,
+            source.seed,
+            scanner.bad.offset + COMMIT_HEADER_BYTES,
+            take,
+          );
         }
         await copier.flush();
         this.#noteDamage(source, scanner, expected, before === copier.count);
@@ -383,7 +401,14 @@ class Copier {
     const { sparseFirstId: firstId, sparseTimestamp: timestamp } = builder;
     if (offset - this.#marked >= this.#intervalBytes) this.#mark(firstId, offset, 0);
     let wide = false;
-    const place = { seed: this.#draft.seed, fileOffset: offset, firstId, timestamp, durableOffset: 0, removalSeq: this.#removalRound };
+    const place = {
+      seed: this.#draft.seed,
+      fileOffset: offset,
+      firstId,
+      timestamp,
+      durableOffset: 0,
+      removalSeq: this.#removalRound,
+    };
     builder.finish(place, this.#intervalBytes, this.#marked, (id, at) => {
       this.#mark(id, at, 1);
       wide = true;

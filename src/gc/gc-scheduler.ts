@@ -126,13 +126,14 @@ export class GcScheduler {
       const segment = segments[position];
       if (segment !== undefined && segment.phase === 'sealed') chosen.push(segment);
     }
-    if (chosen.length === 0) return false;
+    const [first] = chosen;
+    if (first === undefined) return false;
     if (step.kind === 'drop') {
       await runner.drop(chosen);
       return true;
     }
     // What stood between them may not have gone after all.
-    const at = log.segments.findIndex((segment) => segment === chosen[0]);
+    const at = log.segments.indexOf(first);
     if (chosen.some((segment, i) => log.segments[at + i] !== segment)) return false;
     return runner.rewrite(chosen);
   }

@@ -14,7 +14,7 @@ import {
   HEADER_FLAG_REWRITTEN,
 } from '../frame/file-header.js';
 import { FIRST_RECORD_ID, type IdRange, type SegmentId } from '../ids.js';
-import { readFooter, type Footer } from '../segment/segment-footer.js';
+import { type Footer, readFooter } from '../segment/segment-footer.js';
 import { judgeSegment, type SegmentVerdict } from '../segment/segment-judge.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { type SegmentScan, scanSegment } from '../segment/segment-scan.js';
@@ -154,10 +154,14 @@ export async function loadQueue(
     }
     const newest = kept.at(-1)?.segment;
     if (newest !== undefined && !one.segment.isEmpty && !newest.isEmpty && newest.lastId >= one.segment.firstId) {
-      throw new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${one.segment.path} holds IDs that ${newest.path} holds too`, {
-        details: { queue, path: one.segment.path, id: one.segment.firstId, lastId: one.segment.lastId },
-        hint: 'A foreign or restored file is in the folder; move it away.',
-      });
+      throw new EvaqError(
+        'EVAQ_CORRUPT',
+        `queue '${queue}': ${one.segment.path} holds IDs that ${newest.path} holds too`,
+        {
+          details: { queue, path: one.segment.path, id: one.segment.firstId, lastId: one.segment.lastId },
+          hint: 'A foreign or restored file is in the folder; move it away.',
+        },
+      );
     }
     kept.push(one);
   }
@@ -267,11 +271,23 @@ async function loadTombstones(
       const scan = await scanTombstones(file, size, storeUuid, (first, last) => removed.push({ first, last }));
       if (scan.kind === 'unsupported') throw unsupported(path, queue, scan.major);
       if (scan.kind === 'unreadable') {
-        damage.push({ queue, file: path, offset: 0, bytes: size, what: 'the header of a tombstone log is damaged: removals may be undone' });
+        damage.push({
+          queue,
+          file: path,
+          offset: 0,
+          bytes: size,
+          what: 'the header of a tombstone log is damaged: removals may be undone',
+        });
         continue;
       }
       if (scan.headerDamaged) {
-        damage.push({ queue, file: path, offset: 0, bytes: FILE_HEADER_BYTES, what: 'one copy of a header is damaged; the other is intact' });
+        damage.push({
+          queue,
+          file: path,
+          offset: 0,
+          bytes: FILE_HEADER_BYTES,
+          what: 'one copy of a header is damaged; the other is intact',
+        });
       }
       const promised = Math.max(scan.state.promisedOffset, scan.header.baseId);
       for (const range of scan.state.damaged) {
@@ -286,7 +302,13 @@ async function loadTombstones(
         });
       }
       if (newest && scan.state.end < promised) {
-        damage.push({ queue, file: path, offset: scan.state.end, bytes: promised - scan.state.end, what: 'the end of a tombstone log is gone' });
+        damage.push({
+          queue,
+          file: path,
+          offset: scan.state.end,
+          bytes: promised - scan.state.end,
+          what: 'the end of a tombstone log is gone',
+        });
       }
       state = mergeStates(state, scan.state);
     } finally {
@@ -294,7 +316,13 @@ async function loadTombstones(
     }
   }
   if (listing.tombstones.length === 0 && listing.segments.length > 1) {
-    damage.push({ queue, file: listing.segments[0]?.path ?? '', offset: 0, bytes: 0, what: 'the tombstone log is missing: removals may be undone' });
+    damage.push({
+      queue,
+      file: listing.segments[0]?.path ?? '',
+      offset: 0,
+      bytes: 0,
+      what: 'the tombstone log is missing: removals may be undone',
+    });
   }
   return state;
 }
@@ -320,7 +348,10 @@ async function openSegment(vfs: Vfs, path: string, queue: string): Promise<VfsFi
     // Reading beside a writer: GC took it meanwhile.
     if (isNotFound(error)) return undefined;
     if (error instanceof Error && 'code' in error && error.code === 'ELOOP') {
-      throw new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${path} is a symbolic link`, { cause: error, details: { queue, path } });
+      throw new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${path} is a symbolic link`, {
+        cause: error,
+        details: { queue, path },
+      });
     }
     throw error;
   }
@@ -351,13 +382,22 @@ async function loadSegment(
   if (!matches) {
     // The newest one may be nothing yet; a header is synced before the name, so anywhere else it is damage.
     if (decoding.kind !== 'blank' || !newest || (durable.get(id) ?? 0) > 0) {
-      const what = decoding.kind === 'ok' ? 'the header belongs to another segment or store' : 'the header is damaged: nothing in it can be read';
+      const what =
+        decoding.kind === 'ok'
+          ? 'the header belongs to another segment or store'
+          : 'the header is damaged: nothing in it can be read';
       damage.push({ queue, file: path, offset: 0, bytes: fileBytes, firstId: baseId, what });
     }
     return undefined;
   }
   if (decoding.damaged) {
-    damage.push({ queue, file: path, offset: 0, bytes: FILE_HEADER_BYTES, what: 'one copy of a header is damaged; the other is intact' });
+    damage.push({
+      queue,
+      file: path,
+      offset: 0,
+      bytes: FILE_HEADER_BYTES,
+      what: 'one copy of a header is damaged; the other is intact',
+    });
   }
   const { header, seed } = decoding;
   const init = { id, baseId, path, seed, flags: header.flags };
@@ -398,7 +438,8 @@ async function loadSegment(
     });
   }
   if (verdict.missingBytes > 0) {
-    const what = scan.end < promised ? 'synced bytes at the end of a segment are gone' : 'a sealed segment has lost its footer';
+    const what =
+      scan.end < promised ? 'synced bytes at the end of a segment are gone' : 'a sealed segment has lost its footer';
     damage.push({ queue, file: path, offset: scan.end, bytes: verdict.missingBytes, firstId: scan.lastId + 1, what });
   }
   const contentEnd = verdict.cutAt ?? (scan.footerAt >= 0 ? scan.footerAt : scan.end);
@@ -425,8 +466,12 @@ export function worthKeeping(one: FoundSegment): boolean {
 }
 
 function unsupported(path: string, queue: string, major: number): EvaqError {
-  return new EvaqError('EVAQ_UNSUPPORTED_VERSION', `${path} has format ${major}, which this version of evaq does not know`, {
-    details: { path, queue },
-    hint: 'Open the store with the newer evaq that wrote it.',
-  });
+  return new EvaqError(
+    'EVAQ_UNSUPPORTED_VERSION',
+    `${path} has format ${major}, which this version of evaq does not know`,
+    {
+      details: { path, queue },
+      hint: 'Open the store with the newer evaq that wrote it.',
+    },
+  );
 }

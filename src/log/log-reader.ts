@@ -151,7 +151,13 @@ export class LogReader {
     return changes === this.#log.changes ? taking.records : taking.records.filter(({ id }) => this.#log.isLive(id));
   }
 
-  async #readSegment(segment: LogSegment, from: number, to: number, taking: Taking, mode: 'live' | 'one'): Promise<void> {
+  async #readSegment(
+    segment: LogSegment,
+    from: number,
+    to: number,
+    taking: Taking,
+    mode: 'live' | 'one',
+  ): Promise<void> {
     segment.pin();
     try {
       await this.#files.using(segment.path, async (file) => {
@@ -218,7 +224,10 @@ export class LogReader {
     if (mode === 'live') {
       const perRecord = segment.count === 0 ? 0 : Math.ceil((segment.end - FILE_HEADER_BYTES) / segment.count);
       const records = (taking.limits.maxRecords - taking.records.length) * perRecord;
-      wanted = Math.min(wanted, Math.min(taking.limits.maxBytes - taking.bytes, records) + this.#log.indexIntervalBytes);
+      wanted = Math.min(
+        wanted,
+        Math.min(taking.limits.maxBytes - taking.bytes, records) + this.#log.indexIntervalBytes,
+      );
     }
     return Math.min(CHUNK_BYTES_MAX, Math.max(CHUNK_BYTES_MIN, wanted));
   }
@@ -235,8 +244,7 @@ export class LogReader {
     else if (needed > 0) {
       await this.#fill(walk, walk.at, needed);
       if (walk.chunkBytes < needed) await this.#damagedRest(walk);
-    }
-    else if (walk.at >= walk.commitEnd) {
+    } else if (walk.at >= walk.commitEnd) {
       walk.commitEnd = 0;
     }
   }
@@ -331,7 +339,8 @@ export class LogReader {
       const outcome = await scanner.next();
       if (outcome === 'end') return segment.lastId;
       if (outcome === 'commit' && scanner.header.kind === KIND_RECORDS) return scanner.header.firstId - 1;
-      if (outcome === 'bad' && scanner.bad.headerIntact && scanner.header.kind === KIND_RECORDS) return scanner.header.firstId - 1;
+      if (outcome === 'bad' && scanner.bad.headerIntact && scanner.header.kind === KIND_RECORDS)
+        return scanner.header.firstId - 1;
     }
   }
 
@@ -393,7 +402,8 @@ function collectFrames(walk: Walk): number | 'damaged' {
   const headBytes = commitSparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
   const heldEnd = Math.min(chunkFrom + walk.chunkBytes, commitEnd);
   while (walk.at < commitEnd) {
-    if (walk.at + headBytes > heldEnd) return commitEnd - walk.at < headBytes || heldEnd === commitEnd ? 'damaged' : headBytes;
+    if (walk.at + headBytes > heldEnd)
+      return commitEnd - walk.at < headBytes || heldEnd === commitEnd ? 'damaged' : headBytes;
     const at = walk.at - chunkFrom;
     const frameBytes = frameBytesAt(chunk, at, commitSparse);
     if (walk.at + frameBytes > commitEnd) return 'damaged';
@@ -410,7 +420,8 @@ function collectFrames(walk: Walk): number | 'damaged' {
       continue;
     }
     if (walk.at + frameBytes > heldEnd) return frameBytes;
-    if (!viewFrame(chunk, at, heldEnd - chunkFrom, commitSparse, id, walk.commitFirstId, walk.commitTimestamp, frame)) return 'damaged';
+    if (!viewFrame(chunk, at, heldEnd - chunkFrom, commitSparse, id, walk.commitFirstId, walk.commitTimestamp, frame))
+      return 'damaged';
     if (!walk.verified && !frameIsIntact(chunk, at, frameBytes, segment.seed, walk.at, id)) return 'damaged';
     if (walk.mode === 'one' || segment.live.has(id)) {
       if (!fits(taking, frame.payloadBytes)) return 0;
@@ -427,7 +438,8 @@ function collectFrames(walk: Walk): number | 'damaged' {
 /** Whether a record of this size may still be taken; the first may always. If not, the taking is full. */
 function fits(taking: Taking, payloadBytes: number): boolean {
   const { records, limits } = taking;
-  const fit = records.length === 0 || (records.length < limits.maxRecords && taking.bytes + payloadBytes <= limits.maxBytes);
+  const fit =
+    records.length === 0 || (records.length < limits.maxRecords && taking.bytes + payloadBytes <= limits.maxBytes);
   if (!fit) taking.full = true;
   return fit;
 }

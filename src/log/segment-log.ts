@@ -6,8 +6,8 @@
  * `liveCount` is the sum over the segments. All methods are synchronous but `ensureIndexed`.
  */
 import { assert } from '../assert.js';
-import { PositionIndex } from '../index/position-index.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import { PositionIndex } from '../index/position-index.js';
 import { readFooterIndex } from '../segment/segment-footer.js';
 import type { SegmentIndex } from '../segment/segment-index.js';
 import { scanSegment } from '../segment/segment-scan.js';
@@ -45,7 +45,10 @@ export class SegmentLog {
   /** Adds a segment behind all others. */
   append(segment: LogSegment): void {
     const newest = this.newest;
-    assert(newest === undefined || newest.isEmpty || segment.isEmpty || newest.lastId < segment.firstId, 'segments ascend by ID');
+    assert(
+      newest === undefined || newest.isEmpty || segment.isEmpty || newest.lastId < segment.firstId,
+      'segments ascend by ID',
+    );
     this.#adopt(segment);
     this.#segments.push(segment);
   }
@@ -149,7 +152,14 @@ export class SegmentLog {
   }
 
   /** Appended records of the newest segment become visible and live. */
-  grow(segment: LogSegment, firstId: number, count: number, payloadBytes: number, timestamp: number, end: number): void {
+  grow(
+    segment: LogSegment,
+    firstId: number,
+    count: number,
+    payloadBytes: number,
+    timestamp: number,
+    end: number,
+  ): void {
     assert(segment === this.newest || segment.phase === 'active', 'only the active segment grows');
     segment.grow(firstId, count, payloadBytes, timestamp, end);
     this.count += count;
@@ -191,7 +201,10 @@ export class SegmentLog {
       count += segment.count;
       if (segment.isEmpty) continue;
       assert(segment.firstId > last, 'segments ascend by ID');
-      assert(this.index.floor(segment.firstId) && this.index.slot === segment.slot, 'the first record of a segment is indexed');
+      assert(
+        this.index.floor(segment.firstId) && this.index.slot === segment.slot,
+        'the first record of a segment is indexed',
+      );
       last = segment.lastId;
     }
     assert(live === this.liveCount, `live records are counted: ${live} and ${this.liveCount}`);

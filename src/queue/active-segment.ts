@@ -3,10 +3,16 @@
  *
  * Invariant: durableEnd <= writtenEnd; the bytes in between are one commit in mode 'sync'.
  */
-import { COMMIT_HEADER_BYTES, commitBodyCrc, encodeCommitHeader, KIND_LINK, newCommitHeader } from '../frame/commit-header.js';
+import {
+  COMMIT_HEADER_BYTES,
+  commitBodyCrc,
+  encodeCommitHeader,
+  KIND_LINK,
+  newCommitHeader,
+} from '../frame/commit-header.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
-import type { SegmentLink } from '../segment/segment-scan.js';
 import type { LogSegment } from '../log/log-segment.js';
+import type { SegmentLink } from '../segment/segment-scan.js';
 import type { VfsFile } from '../vfs/vfs.js';
 
 export interface ActiveSegment {

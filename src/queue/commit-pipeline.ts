@@ -166,7 +166,8 @@ export class CommitPipeline {
     this.#open = this.#freshBatch();
     const active = this.#active;
     const chunks: VfsChunk[] = [...before, batch].map((one) => chunkOf(one));
-    if (active.link !== undefined) chunks.unshift({ source: active.link, length: active.link.length, position: FILE_HEADER_BYTES });
+    if (active.link !== undefined)
+      chunks.unshift({ source: active.link, length: active.link.length, position: FILE_HEADER_BYTES });
     const started = this.#options.host.elapsed();
     try {
       active.file.writeAndSyncBlocking(chunks);
@@ -347,7 +348,8 @@ export class CommitPipeline {
       try {
         await this.#switchSegment();
       } catch (cause) {
-        if (!isSettled(batch)) this.#fail(batch, failStop.error ?? ioError(cause, 'starting a segment', { queue: this.#options.queue }));
+        if (!isSettled(batch))
+          this.#fail(batch, failStop.error ?? ioError(cause, 'starting a segment', { queue: this.#options.queue }));
         return;
       }
       if (isSettled(batch)) return;
@@ -458,7 +460,11 @@ export class CommitPipeline {
   /** After a failed write: makes the file end where it ended, durably, so that what was half written can never come back. */
   async #cutBack(batch: PushBatch, active: ActiveSegment, cause: unknown): Promise<void> {
     const { failStop, queue } = this.#options;
-    const error = ioError(cause, `appending to queue '${queue}'`, { queue, path: active.file.path, offset: batch.offset });
+    const error = ioError(cause, `appending to queue '${queue}'`, {
+      queue,
+      path: active.file.path,
+      offset: batch.offset,
+    });
     this.#cutting = error;
     try {
       await active.file.truncate(batch.offset);

@@ -95,7 +95,8 @@ export class QueueCore {
     this.#reader = new LogReader(this.log, this.#files, {
       queue: this.name,
       onDamage: env.onCorruption === 'fail' ? 'fail' : 'skip',
-      noteDamage: ({ segment, offset, bytes, firstId, lastId }) => this.#noteDamage(segment, offset, bytes, firstId, lastId),
+      noteDamage: ({ segment, offset, bytes, firstId, lastId }) =>
+        this.#noteDamage(segment, offset, bytes, firstId, lastId),
     });
     this.commits = new CommitPipeline(
       {
@@ -286,7 +287,10 @@ export class QueueCore {
       touched.set(segment, killed);
     });
     // One range says it all; that it spans claims under way is why those are told apart.
-    await this.removals.submit(this.#claims.size === 0 ? [{ first, last }] : [...this.#unclaimed({ first, last })], touched);
+    await this.removals.submit(
+      this.#claims.size === 0 ? [{ first, last }] : [...this.#unclaimed({ first, last })],
+      touched,
+    );
     return removed;
   }
 
@@ -360,7 +364,7 @@ export class QueueCore {
     if (this.options.durability !== 'sync') await this.commits.syncNow();
     if (this.#moves.size > 0) return;
     try {
-      for (const left of [...this.#unsealed]) await this.#writeFooter(left);
+      for (const left of this.#unsealed) await this.#writeFooter(left);
       const { active } = this.commits;
       let offset = active.durableEnd;
       if (!active.segment.isEmpty) {
@@ -394,12 +398,16 @@ export class QueueCore {
 
   /** Writes the footers that are due. On a full disk they stay due. */
   async #trySeal(): Promise<void> {
-    for (const left of [...this.#unsealed]) {
+    const due = this.#unsealed;
+    for (const left of due) {
       if (this.#env.failStop.error !== undefined) return;
       try {
         await this.#writeFooter(left);
       } catch (cause) {
-        const error = ioError(cause, `sealing a segment of queue '${this.name}'`, { queue: this.name, path: left.file.path });
+        const error = ioError(cause, `sealing a segment of queue '${this.name}'`, {
+          queue: this.name,
+          path: left.file.path,
+        });
         this.scheduler.lastError = error;
         if (!left.segment.isDead) return;
       }
@@ -447,7 +455,8 @@ export class QueueCore {
   }
 
   #removed(touched: ReadonlyMap<LogSegment, number>): void {
-    if (this.#unsealed.length > 0) this.#sealing = this.#sealing.then(() => (this.#moves.size === 0 ? this.#trySeal() : undefined));
+    if (this.#unsealed.length > 0)
+      this.#sealing = this.#sealing.then(() => (this.#moves.size === 0 ? this.#trySeal() : undefined));
     this.scheduler.poke(touched.keys());
   }
 
@@ -464,7 +473,8 @@ export class QueueCore {
     const { segmentId, offset } = this.commits.durablePosition();
     // Higher IDs belong to segments that are made ahead of time, or were sealed when they got their names.
     let sealedBelow = segmentId + 1;
-    for (const segment of this.log.segments) if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
+    for (const segment of this.log.segments)
+      if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
     return {
       nextId: this.commits.nextId,
       dataSegmentId: segmentId,
@@ -502,7 +512,9 @@ export class QueueCore {
   }
 
   #noteDamage(segment: LogSegment, offset: number, bytes: number, firstId: number, lastId: number): void {
-    const known = this.damage.some((one) => one.file === segment.path && one.offset === offset && one.firstId === firstId);
+    const known = this.damage.some(
+      (one) => one.file === segment.path && one.offset === offset && one.firstId === firstId,
+    );
     if (known) return;
     this.damage.push({
       queue: this.name,

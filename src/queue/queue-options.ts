@@ -69,7 +69,12 @@ export function resolveQueueOptions(options: QueueOptions, defaults: ResolvedQue
   const durability = options.durability ?? defaults.durability;
   requireDurability(durability);
   const segmentBytes = within(options.segmentBytes ?? defaults.segmentBytes, 'segmentBytes', 64 * KIB, 1024 * MIB);
-  const recordBytesMax = within(options.recordBytesMax ?? defaults.recordBytesMax, 'recordBytesMax', 1, COMMIT_BODY_BYTES_MAX - KIB);
+  const recordBytesMax = within(
+    options.recordBytesMax ?? defaults.recordBytesMax,
+    'recordBytesMax',
+    1,
+    COMMIT_BODY_BYTES_MAX - KIB,
+  );
   const gc = options.gc;
   if (gc !== undefined && gc !== false && (typeof gc !== 'object' || gc === null)) {
     throw new TypeError(`gc must be false or an object, got ${describe(gc)}`);
@@ -84,8 +89,18 @@ export function resolveQueueOptions(options: QueueOptions, defaults: ResolvedQue
     durability,
     segmentBytes,
     recordBytesMax,
-    maxPendingBytes: within(options.maxPendingBytes ?? defaults.maxPendingBytes, 'maxPendingBytes', 1, Number.MAX_SAFE_INTEGER),
-    indexIntervalBytes: within(options.indexIntervalBytes ?? defaults.indexIntervalBytes, 'indexIntervalBytes', 0, 1024 * MIB),
+    maxPendingBytes: within(
+      options.maxPendingBytes ?? defaults.maxPendingBytes,
+      'maxPendingBytes',
+      1,
+      Number.MAX_SAFE_INTEGER,
+    ),
+    indexIntervalBytes: within(
+      options.indexIntervalBytes ?? defaults.indexIntervalBytes,
+      'indexIntervalBytes',
+      0,
+      1024 * MIB,
+    ),
     recycleSegments: within(options.recycleSegments ?? defaults.recycleSegments, 'recycleSegments', 0, 1024),
     gcAutomatic: gc === undefined ? defaults.gcAutomatic : gc !== false,
     gcLiveShareMax: share ?? defaults.gcLiveShareMax,

@@ -51,7 +51,7 @@ export interface RecoveryEnvironment {
 export async function settleTails(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<TornTail[]> {
   const torn: TornTail[] = [];
   for (const found of loaded.found) {
-    if (found.footer !== undefined || found.segment.isEmpty && found.verdict?.cutAt === undefined) continue;
+    if (found.footer !== undefined || (found.segment.isEmpty && found.verdict?.cutAt === undefined)) continue;
     const file = await env.vfs.open(found.segment.path, 'write');
     try {
       const cut = await settleTail(env, loaded, found, file);
@@ -63,7 +63,12 @@ export async function settleTails(env: RecoveryEnvironment, loaded: LoadedQueue)
   return torn;
 }
 
-async function settleTail(env: RecoveryEnvironment, loaded: LoadedQueue, found: FoundSegment, file: VfsFile): Promise<TornTail | undefined> {
+async function settleTail(
+  env: RecoveryEnvironment,
+  loaded: LoadedQueue,
+  found: FoundSegment,
+  file: VfsFile,
+): Promise<TornTail | undefined> {
   const { segment, contentEnd, fileBytes, durableOffset } = found;
   let torn: TornTail | undefined;
   const cutBytes = fileBytes - contentEnd;
@@ -79,7 +84,13 @@ async function settleTail(env: RecoveryEnvironment, loaded: LoadedQueue, found: 
   return torn;
 }
 
-async function keepAside(env: RecoveryEnvironment, loaded: LoadedQueue, found: FoundSegment, file: VfsFile, bytes: number): Promise<string> {
+async function keepAside(
+  env: RecoveryEnvironment,
+  loaded: LoadedQueue,
+  found: FoundSegment,
+  file: VfsFile,
+  bytes: number,
+): Promise<string> {
   const { vfs } = env;
   const aside = `${loaded.dir}/quarantine`;
   if (await vfs.makeDir(aside)) await vfs.syncDir(loaded.dir);
@@ -155,7 +166,10 @@ export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQu
   try {
     return await TombstoneLog.create(source, statement, deadRangesOf(loaded.log, new Set()), () => host.yield());
   } catch (error) {
-    throw ioError(error, `starting a tombstone log for queue '${loaded.queue}'`, { queue: loaded.queue, path: loaded.dir });
+    throw ioError(error, `starting a tombstone log for queue '${loaded.queue}'`, {
+      queue: loaded.queue,
+      path: loaded.dir,
+    });
   }
 }
 
@@ -174,7 +188,8 @@ export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, r
       payloadBytes: scan.payloadBytes,
       dataEnd: contentEnd,
       removalSeq: removalRound,
-      runs: segment.rewritten || segment.damaged || scan.count !== scan.lastId - scan.firstId + 1 ? scan.runs : undefined,
+      runs:
+        segment.rewritten || segment.damaged || scan.count !== scan.lastId - scan.firstId + 1 ? scan.runs : undefined,
       replaces: [],
     };
     const footer = encodeFooter(summary, scan.index, segment.seed, contentEnd, env.host.now());
@@ -220,8 +235,12 @@ export async function startActive(
 /** Step 6, second half: what no open needs any more. Those that cannot be read are evidence and are moved aside. */
 export async function removeLeftovers(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<void> {
   const { vfs } = env;
-  const empty = loaded.found.filter(({ segment }) => segment.isEmpty && !segment.damaged).map(({ segment }) => segment.path);
-  const damagedEmpty = loaded.found.filter(({ segment }) => segment.isEmpty && segment.damaged).map(({ segment }) => segment.path);
+  const empty = loaded.found
+    .filter(({ segment }) => segment.isEmpty && !segment.damaged)
+    .map(({ segment }) => segment.path);
+  const damagedEmpty = loaded.found
+    .filter(({ segment }) => segment.isEmpty && segment.damaged)
+    .map(({ segment }) => segment.path);
   const doomed = [...loaded.replaced, ...loaded.unfinished, ...empty];
   const damagedLogs = new Set(loaded.damage.map(({ file }) => file));
   const aside = [...loaded.unreadable, ...damagedEmpty];

@@ -349,7 +349,8 @@ function metaOf(options: PushOptions): Uint8Array | undefined {
   options.signal?.throwIfAborted();
   const { headers } = options;
   if (headers === undefined) return undefined;
-  if (typeof headers !== 'object' || headers === null) throw new TypeError(`headers must be an object, got ${describe(headers)}`);
+  if (typeof headers !== 'object' || headers === null)
+    throw new TypeError(`headers must be an object, got ${describe(headers)}`);
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value !== 'string') throw new TypeError(`headers.${name} must be a string, got ${describe(value)}`);
   }
@@ -364,5 +365,7 @@ function rangeOf(options: RecordsOptions): { from: number; to: number; signal: A
 }
 
 export function notFound(queue: string, id: number): EvaqError {
-  return new EvaqError('EVAQ_RECORD_NOT_FOUND', `queue '${queue}' has no live record ${id}`, { details: { queue, id } });
+  return new EvaqError('EVAQ_RECORD_NOT_FOUND', `queue '${queue}' has no live record ${id}`, {
+    details: { queue, id },
+  });
 }

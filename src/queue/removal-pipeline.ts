@@ -172,7 +172,8 @@ export class RemovalPipeline {
     const round = this.#open;
     this.#open = newRound();
     for (const range of this.#owed.ranges) round.ranges.push(range);
-    for (const [segment, count] of this.#owed.touched) round.touched.set(segment, (round.touched.get(segment) ?? 0) + count);
+    for (const [segment, count] of this.#owed.touched)
+      round.touched.set(segment, (round.touched.get(segment) ?? 0) + count);
     this.#owed = newRound();
     return round;
   }
@@ -260,7 +261,13 @@ export class RemovalPipeline {
 }
 
 /** The parameters of a new generation, with chance for its salt. */
-export function newGeneration(vfs: Vfs, host: Host, dir: string, storeUuid: Buffer, generation: number): Parameters<typeof TombstoneLog.create>[0] {
+export function newGeneration(
+  vfs: Vfs,
+  host: Host,
+  dir: string,
+  storeUuid: Buffer,
+  generation: number,
+): Parameters<typeof TombstoneLog.create>[0] {
   const salt = Buffer.alloc(4);
   host.random(salt);
   return { vfs, dir, storeUuid, generation, salt: salt.readUInt32LE(0), nowMs: host.now() };

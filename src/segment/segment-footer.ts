@@ -131,7 +131,8 @@ export async function readFooter(source: ReadSource, size: number, seed: number)
   const s = tail.subarray(tailBytes - SUMMARY_BYTES);
   const summaryAt = size - SUMMARY_BYTES;
   if (s.toString('latin1', 0, 4) !== SUMMARY_MAGIC) return undefined;
-  if (placedCrc(s.subarray(0, SUMMARY_BYTES - 4), seed, summaryAt) !== s.readUInt32LE(SUMMARY_BYTES - 4)) return undefined;
+  if (placedCrc(s.subarray(0, SUMMARY_BYTES - 4), seed, summaryAt) !== s.readUInt32LE(SUMMARY_BYTES - 4))
+    return undefined;
 
   const indexBytes = s.readUInt32LE(56);
   const runsBytes = s.readUInt32LE(64);

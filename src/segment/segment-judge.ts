@@ -46,7 +46,8 @@ export function judgeSegment(scan: SegmentScan, evidence: SegmentEvidence): Segm
   const missing = Math.max(evidence.durableOffset - scan.end, footerMissing && damage.length === 0 ? 1 : 0, 0);
   return {
     cutAt: cut?.offset,
-    cutHoldsBytes: cut !== undefined && !scan.damaged.filter((range) => range.offset >= cut.offset).every((range) => range.allZero),
+    cutHoldsBytes:
+      cut !== undefined && !scan.damaged.filter((range) => range.offset >= cut.offset).every((range) => range.allZero),
     damage,
     missingBytes: missing,
   };

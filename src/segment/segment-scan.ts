@@ -68,9 +68,7 @@ export interface SegmentScan {
   footerAt: number;
 }
 
-export interface ScanProgress {
-  (bytes: number): void;
-}
+export type ScanProgress = (bytes: number) => void;
 
 /** Scans [FILE_HEADER_BYTES, size). Rejects with the system error if a read does: an unreadable disk is not corruption. */
 export async function scanSegment(
@@ -135,7 +133,8 @@ const frame = newFrameView();
 /** Takes in the valid commit on which the scanner stands. */
 export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: IndexState): void {
   const { header, offset, buffer, bodyAt } = scanner;
-  if (header.kind !== KIND_LINK && header.durableOffset > scan.promisedOffset) scan.promisedOffset = header.durableOffset;
+  if (header.kind !== KIND_LINK && header.durableOffset > scan.promisedOffset)
+    scan.promisedOffset = header.durableOffset;
   scan.removalSeq = Math.max(scan.removalSeq, header.removalSeq);
   if (header.kind === KIND_LINK) {
     scan.link = { segmentId: header.firstId, durableOffset: header.durableOffset };
@@ -226,7 +225,10 @@ function noteDamage(scan: SegmentScan, scanner: CommitScanner, seed: number, sta
   if (damage !== undefined) {
     damage.firstId = header.firstId;
     damage.fromMs = header.timestamp;
-    damage.lastId = Math.max(header.firstId, (header.flags & COMMIT_FLAG_SPARSE) === 0 ? header.firstId + header.count - 1 : scan.lastId);
+    damage.lastId = Math.max(
+      header.firstId,
+      (header.flags & COMMIT_FLAG_SPARSE) === 0 ? header.firstId + header.count - 1 : scan.lastId,
+    );
     damage.toMs = header.timestamp;
   }
   if (indexed) scan.dataEnd = bad.end;

@@ -6,12 +6,7 @@
  * file joins the pool only after its leaving the log is durable.
  */
 import { isNotFound } from '../errors.js';
-import {
-  encodeFileHeader,
-  type FileHeader,
-  fileSeed,
-  HEADER_FLAG_RECYCLED,
-} from '../frame/file-header.js';
+import { encodeFileHeader, type FileHeader, fileSeed, HEADER_FLAG_RECYCLED } from '../frame/file-header.js';
 import type { SegmentId } from '../ids.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
@@ -69,7 +64,16 @@ export class SegmentSupply {
       try {
         const file = await vfs.open(pooled, 'write');
         const formerBytes = await file.size();
-        return await this.#begin(file, pooled, path, id, baseId, flags | HEADER_FLAG_RECYCLED, idHighWater, formerBytes);
+        return await this.#begin(
+          file,
+          pooled,
+          path,
+          id,
+          baseId,
+          flags | HEADER_FLAG_RECYCLED,
+          idHighWater,
+          formerBytes,
+        );
       } catch (error) {
         if (!isNotFound(error)) throw error;
       }

@@ -2,7 +2,12 @@
  * Options of a store, resolved once at the door.
  */
 import { describe } from '../ids.js';
-import { DEFAULT_QUEUE_OPTIONS, type QueueOptions, type ResolvedQueueOptions, resolveQueueOptions } from '../queue/queue-options.js';
+import {
+  DEFAULT_QUEUE_OPTIONS,
+  type QueueOptions,
+  type ResolvedQueueOptions,
+  resolveQueueOptions,
+} from '../queue/queue-options.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { RecoveryProgress } from './open-store.js';
@@ -36,7 +41,8 @@ export interface ResolvedEvaqOptions {
 }
 
 export function resolveEvaqOptions(options: EvaqOptions): ResolvedEvaqOptions {
-  if (typeof options !== 'object' || options === null) throw new TypeError(`options must be an object, got ${describe(options)}`);
+  if (typeof options !== 'object' || options === null)
+    throw new TypeError(`options must be an object, got ${describe(options)}`);
   const onCorruption: unknown = options.onCorruption ?? 'fail';
   if (onCorruption !== 'fail' && onCorruption !== 'quarantine') {
     throw new TypeError(`onCorruption must be 'fail' or 'quarantine', got ${describe(onCorruption)}`);

@@ -4,8 +4,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { describe, requireCount, requireRecordId } from '../ids.js';
 import type { FailureDetail, RecordMeta } from '../frame/metadata.js';
+import { describe, requireCount, requireRecordId } from '../ids.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { notFound, type Payload, type PushOptions, Queue, type QueueHost } from '../queue/queue.js';
 import { closedError, type QueueCore } from '../queue/queue-core.js';
@@ -66,7 +66,8 @@ export class Evaq implements AsyncDisposable {
    * @throws EVAQ_LOCKED, EVAQ_NOT_A_STORE, EVAQ_CORRUPT, EVAQ_UNSUPPORTED_VERSION, EVAQ_NATIVE_UNAVAILABLE, EVAQ_IO, EVAQ_NO_SPACE
    */
   static async open(path: string, options: EvaqOptions = {}): Promise<Evaq> {
-    if (typeof path !== 'string' || path === '') throw new TypeError(`path must be a non-empty string, got ${describe(path)}`);
+    if (typeof path !== 'string' || path === '')
+      throw new TypeError(`path must be a non-empty string, got ${describe(path)}`);
     const resolved = resolveEvaqOptions(options);
     const ports = options.ports ?? { vfs: nodeVfs, host: nodeHost };
     const store = await Store.open({

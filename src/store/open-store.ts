@@ -116,7 +116,10 @@ export class Store {
     // Said before anything is made, so that a folder that is something else stays untouched.
     const before = await readStore(vfs, path);
     if (before === undefined && !options.create) {
-      throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${path}`, { details: { path }, hint: 'Leave out create: false to make one.' });
+      throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${path}`, {
+        details: { path },
+        hint: 'Leave out create: false to make one.',
+      });
     }
     await makeDirs(vfs, path);
     const lock = await lockStore(vfs, path, options.lockNote);
@@ -130,7 +133,13 @@ export class Store {
       const opening = new Opening(options, lock, identity.uuid);
       await opening.load();
       if (identity.damaged) {
-        opening.damage.push({ queue: '', file: `${path}/STORE`, offset: 0, bytes: 128, what: 'one copy of the header is damaged; the other is intact' });
+        opening.damage.push({
+          queue: '',
+          file: `${path}/STORE`,
+          offset: 0,
+          bytes: 128,
+          what: 'one copy of the header is damaged; the other is intact',
+        });
       }
       opening.refuseDamage();
       await opening.recover();
@@ -213,7 +222,9 @@ export class Store {
     const dir = queueDir(path, name);
     await vfs.makeDir(dir);
     await vfs.syncDir(`${path}/${QUEUES_DIR}`);
-    const loaded = await loadQueue(vfs, dir, name, this.#uuid, { indexIntervalBytes: queueDefaults.indexIntervalBytes });
+    const loaded = await loadQueue(vfs, dir, name, this.#uuid, {
+      indexIntervalBytes: queueDefaults.indexIntervalBytes,
+    });
     const dormant: DormantQueue = { loaded, tombstones: undefined };
     this.#dormant.set(name, dormant);
     return dormant;
@@ -303,7 +314,8 @@ class Opening {
         nextId: loaded.nextId,
       });
     }
-    for (const { loaded } of this.dormant.values()) if (!loaded.clean) this.torn.push(...(await settleTails(env, loaded)));
+    for (const { loaded } of this.dormant.values())
+      if (!loaded.clean) this.torn.push(...(await settleTails(env, loaded)));
     const touched = this.#completeMoves();
     for (const dormant of this.dormant.values()) {
       if (dormant.loaded.clean && !touched.has(dormant.loaded.queue)) continue;
@@ -337,7 +349,11 @@ class Opening {
 
   report(created: boolean, durationMs: number): RecoveryReport {
     return {
-      clean: created || [...this.dormant.values()].every(({ loaded }) => loaded.clean || (loaded.found.length === 0 && loaded.nextId === 1)),
+      clean:
+        created ||
+        [...this.dormant.values()].every(
+          ({ loaded }) => loaded.clean || (loaded.found.length === 0 && loaded.nextId === 1),
+        ),
       created,
       durationMs,
       queues: this.#recoveries,
@@ -348,7 +364,12 @@ class Opening {
   }
 }
 
-function recoveryEnvironment(options: OpenStoreOptions, storeUuid: Buffer, failStop: FailStop, ids: SegmentIds): RecoveryEnvironment {
+function recoveryEnvironment(
+  options: OpenStoreOptions,
+  storeUuid: Buffer,
+  failStop: FailStop,
+  ids: SegmentIds,
+): RecoveryEnvironment {
   return { vfs: options.vfs, host: options.host, storeUuid, failStop, allocateId: () => ids.allocate() };
 }
 

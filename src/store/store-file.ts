@@ -47,7 +47,8 @@ export async function readStore(vfs: Vfs, path: string): Promise<StoreIdentity |
   const store = entries.find(({ name }) => name === STORE_FILE);
   if (store === undefined) {
     const foreign = entries.find(({ name }) => name !== LOCK_FILE && name !== STORE_FILE_UNFINISHED);
-    if (foreign !== undefined) throw notAStore(path, `it holds ${JSON.stringify(foreign.name)} and no ${STORE_FILE} file`);
+    if (foreign !== undefined)
+      throw notAStore(path, `it holds ${JSON.stringify(foreign.name)} and no ${STORE_FILE} file`);
     return undefined;
   }
   if (store.kind !== 'file') throw notAStore(path, `${STORE_FILE} is not a regular file`);
@@ -61,10 +62,14 @@ export async function readStore(vfs: Vfs, path: string): Promise<StoreIdentity |
       return { uuid: storeUuid, createdMs, damaged: decoding.damaged };
     }
     if (decoding.kind === 'unsupported') {
-      throw new EvaqError('EVAQ_UNSUPPORTED_VERSION', `${path} has format ${decoding.major}, which this version of evaq does not know`, {
-        details: { path },
-        hint: 'Open the store with the newer evaq that wrote it.',
-      });
+      throw new EvaqError(
+        'EVAQ_UNSUPPORTED_VERSION',
+        `${path} has format ${decoding.major}, which this version of evaq does not know`,
+        {
+          details: { path },
+          hint: 'Open the store with the newer evaq that wrote it.',
+        },
+      );
     }
     throw new EvaqError('EVAQ_CORRUPT', `${path}/${STORE_FILE} is damaged in both of its copies`, {
       details: { path: `${path}/${STORE_FILE}`, offset: 0, bytes: read },

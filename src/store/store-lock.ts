@@ -20,7 +20,9 @@ export async function lockStore(vfs: Vfs, path: string, note: LockNote): Promise
   if (result.kind === 'locked') return result.lock;
   const holder = parseNote(result.note);
   const who =
-    holder.pid === undefined ? 'another process' : `pid ${holder.pid}${holder.command === undefined ? '' : ` (${holder.command})`}`;
+    holder.pid === undefined
+      ? 'another process'
+      : `pid ${holder.pid}${holder.command === undefined ? '' : ` (${holder.command})`}`;
   const since = holder.since === undefined ? '' : ` since ${holder.since}`;
   throw new EvaqError('EVAQ_LOCKED', `${path} is open for writing by ${who}${since}`, {
     details: { path, ...holder },

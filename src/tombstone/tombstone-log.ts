@@ -40,14 +40,7 @@ export class TombstoneLog {
   /** Up to here the file is filled with zeros, or content. */
   #filled: number;
 
-  private constructor(
-    generation: number,
-    path: string,
-    file: VfsFile,
-    seed: number,
-    end: number,
-    filled: number,
-  ) {
+  private constructor(generation: number, path: string, file: VfsFile, seed: number, end: number, filled: number) {
     this.generation = generation;
     this.path = path;
     this.#file = file;

@@ -28,7 +28,12 @@ export interface TombstoneState {
 }
 
 export type TombstoneScan =
-  | { readonly kind: 'ok'; readonly header: FileHeader; readonly headerDamaged: boolean; readonly state: TombstoneState }
+  | {
+      readonly kind: 'ok';
+      readonly header: FileHeader;
+      readonly headerDamaged: boolean;
+      readonly state: TombstoneState;
+    }
   | { readonly kind: 'unsupported'; readonly major: number }
   /** Header blank or bad: nothing in it can be read. */
   | { readonly kind: 'unreadable' };
@@ -88,7 +93,8 @@ export async function scanRounds(
     }
     state.end = end;
     state.promisedOffset = Math.max(state.promisedOffset, header.durableOffset);
-    if (round.kind !== KIND_SNAPSHOT && round.round > state.round + 1) state.missingRounds += round.round - state.round - 1;
+    if (round.kind !== KIND_SNAPSHOT && round.round > state.round + 1)
+      state.missingRounds += round.round - state.round - 1;
     state.round = Math.max(state.round, round.round);
     state.nextId = Math.max(state.nextId, round.nextId);
     state.sealedBelow = Math.max(state.sealedBelow, round.sealedBelow);
