@@ -50,7 +50,7 @@ export interface FoundSegment {
   readonly verdict: SegmentVerdict | undefined;
   /** Where its content ends: behind it goes a footer, if it has none. */
   readonly contentEnd: number;
-  /** Of what had been synced, by the best statement there is. */
+  /** How much of it had been synced, by the best statement there is. */
   readonly durableOffset: number;
 }
 
@@ -176,11 +176,11 @@ export async function loadQueue(
 
   const newest = kept.at(-1);
   let clean = tombstones.closedWithLive !== undefined;
+  for (const one of kept) if (one.footer === undefined && !one.segment.isEmpty) clean = false;
   for (const one of kept) {
     nextId = Math.max(nextId, one.header.baseId, one.segment.isEmpty ? 0 : one.segment.lastId + 1);
-    if (one.footer === undefined && !one.segment.isEmpty) clean = false;
     // IDs that were handed out before they were durable must not come again, though their records may be gone.
-    if (one.segment.relaxed && one.footer === undefined) nextId = Math.max(nextId, one.header.idHighWater);
+    if (one.segment.relaxed && one.footer === undefined && !clean) nextId = Math.max(nextId, one.header.idHighWater);
     for (const range of one.scan?.damaged ?? []) nextId = Math.max(nextId, range.lastId + 1);
   }
   if (clean && tombstones.closedWithLive !== log.liveCount && damage.length === 0 && newest !== undefined) {
@@ -403,6 +403,7 @@ async function loadSegment(
   const init = { id, baseId, path, seed, flags: header.flags };
   const footer = await readFooter(handle, fileBytes, seed);
   const durableOffset = durable.get(id) ?? 0;
+  const sealed = (header.flags & HEADER_FLAG_REWRITTEN) !== 0 || id < tombstones.sealedBelow;
   if (footer !== undefined) {
     const segment = new LogSegment({ ...init, phase: 'sealed', end: footer.summary.dataEnd, fileBytes });
     segment.adopt(footer.summary);
@@ -415,14 +416,14 @@ async function loadSegment(
       scan: undefined,
       verdict: undefined,
       contentEnd: footer.summary.dataEnd,
-      durableOffset: footer.end,
+      // It was synced before it got its name, or something says so; else it may be in the page cache only.
+      durableOffset: sealed || durableOffset >= footer.end ? footer.end : footer.summary.dataEnd,
     };
   }
 
   const scanTo = (size: number): Promise<SegmentScan> =>
     scanSegment(handle, size, seed, baseId, options.indexIntervalBytes, options.progress);
   let scan = await scanTo(fileBytes);
-  const sealed = (header.flags & HEADER_FLAG_REWRITTEN) !== 0 || id < tombstones.sealedBelow;
   const promised = Math.max(durableOffset, scan.promisedOffset);
   const verdict = judgeSegment(scan, { durableOffset: promised, sealed });
   if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);

@@ -29,7 +29,7 @@ import { type ActiveSegment, newActiveSegment } from './active-segment.js';
 import { PushBatch } from './push-batch.js';
 
 /** IDs that the records of one segment may take: more than fit by a wide margin (the shortest frame is 8 bytes). */
-export const IDS_PER_SEGMENT: number = Math.ceil((2 * COMMIT_BODY_BYTES_MAX) / DENSE_FRAME_BYTES);
+export const IDS_PER_SEGMENT: number = Math.ceil((4 * COMMIT_BODY_BYTES_MAX) / DENSE_FRAME_BYTES);
 
 /** A batch of pushes grows to this part of a segment; a `pushMany` alone may be larger. */
 const BATCHES_PER_SEGMENT = 4;
@@ -205,7 +205,8 @@ export class CommitPipeline {
   async syncNow(): Promise<void> {
     await this.#unsynced;
     const active = this.#active;
-    const end = active.writtenEnd;
+    // What is placed and still being written is not covered by a sync that starts now.
+    const { end } = active.segment;
     if (active.durableEnd >= end) return;
     try {
       await this.#timedSync(active);
@@ -376,8 +377,9 @@ export class CommitPipeline {
       // Nothing is acknowledged after a failure elsewhere in the store either.
       if (failStop.error !== undefined) return this.#fail(batch, failStop.error);
       active.durableEnd = Math.max(active.durableEnd, batch.offset + length);
-    } else if (isSettled(batch)) {
-      return;
+    } else {
+      if (isSettled(batch)) return;
+      if (failStop.error !== undefined) return this.#fail(batch, failStop.error);
     }
     this.#settle(batch);
   }

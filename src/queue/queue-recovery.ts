@@ -51,8 +51,10 @@ export interface RecoveryEnvironment {
 export async function settleTails(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<TornTail[]> {
   const torn: TornTail[] = [];
   for (const found of loaded.found) {
-    if (found.footer !== undefined || (found.segment.isEmpty && found.verdict?.cutAt === undefined)) continue;
-    const file = await env.vfs.open(found.segment.path, 'write');
+    const { segment, footer, durableOffset } = found;
+    if (footer !== undefined && durableOffset >= footer.end) continue;
+    if (footer === undefined && segment.isEmpty && found.verdict?.cutAt === undefined) continue;
+    const file = await env.vfs.open(segment.path, 'write');
     try {
       const cut = await settleTail(env, loaded, found, file);
       if (cut !== undefined) torn.push(cut);
@@ -69,15 +71,16 @@ async function settleTail(
   found: FoundSegment,
   file: VfsFile,
 ): Promise<TornTail | undefined> {
-  const { segment, contentEnd, fileBytes, durableOffset } = found;
+  const { segment, footer, contentEnd, fileBytes, durableOffset } = found;
+  const end = footer?.end ?? contentEnd;
   let torn: TornTail | undefined;
-  const cutBytes = fileBytes - contentEnd;
   if (found.verdict?.cutAt !== undefined && found.verdict.cutHoldsBytes) {
-    torn = { queue: loaded.queue, file: segment.path, offset: contentEnd, bytes: cutBytes };
-    if (worthKeeping(found)) torn = { ...torn, quarantine: await keepAside(env, loaded, found, file, cutBytes) };
+    const bytes = fileBytes - contentEnd;
+    torn = { queue: loaded.queue, file: segment.path, offset: contentEnd, bytes };
+    if (worthKeeping(found)) torn = { ...torn, quarantine: await keepAside(env, loaded, found, file, bytes) };
   }
-  await rewriteRange(file, Math.min(durableOffset, contentEnd), contentEnd);
-  await file.truncate(contentEnd);
+  await rewriteRange(file, Math.min(durableOffset, end), end);
+  await file.truncate(end);
   await syncOrStop(env, file);
   // The name may be no more durable than the bytes were.
   await syncDirOrStop(env, loaded.dir);

@@ -73,6 +73,9 @@ export class RemovalPipeline {
   #running = false;
   #inFlight = false;
   #rewriteAtBytes: number;
+  /** A log is not closed under a sync, and not synced while it is being replaced. */
+  #rewriting: Promise<void> = Promise.resolve();
+  #syncing: Promise<void> = Promise.resolve();
   #idle: (() => void)[] = [];
 
   constructor(options: RemovalPipelineOptions, log: TombstoneLog, round: number) {
@@ -122,11 +125,15 @@ export class RemovalPipeline {
 
   /** Syncs what was written (weaker modes); fail-stop if that fails. */
   async syncNow(): Promise<void> {
+    await this.#rewriting;
     const round = this.#round;
+    const log = this.#log;
+    const syncing = log.sync();
+    this.#syncing = syncing.catch(() => undefined);
     try {
-      await this.#log.sync();
+      await syncing;
     } catch (cause) {
-      throw this.#options.failStop.fail(cause, 'a sync', this.#log.path);
+      throw this.#options.failStop.fail(cause, 'a sync', log.path);
     }
     this.#durableRound = Math.max(this.#durableRound, round);
   }
@@ -157,7 +164,10 @@ export class RemovalPipeline {
       const round = this.#take();
       this.#inFlight = true;
       await this.#write(round);
-      if (this.#log.bytes >= this.#rewriteAtBytes) await this.#rewrite();
+      if (this.#log.bytes >= this.#rewriteAtBytes) {
+        this.#rewriting = this.#rewrite();
+        await this.#rewriting;
+      }
       this.#inFlight = false;
       await new Promise<void>((resolve) => this.#options.host.soon(resolve));
     }
@@ -198,9 +208,9 @@ export class RemovalPipeline {
         } catch (cause) {
           return this.#reject(round, failStop.fail(cause, 'a sync', this.#log.path));
         }
-        if (failStop.error !== undefined) return this.#reject(round, failStop.error);
         this.#durableRound = number;
       }
+      if (failStop.error !== undefined) return this.#reject(round, failStop.error);
     }
     for (const [segment, count] of round.touched) segment.pendingRemovals -= count;
     for (const { resolve } of round.waiters) resolve();
@@ -255,6 +265,7 @@ export class RemovalPipeline {
       return;
     }
     // The old generation is superseded already; a leftover is harmless, since what it removes stays removed.
+    await this.#syncing;
     await old.close().catch(() => undefined);
     await vfs.remove(old.path).catch(() => undefined);
   }

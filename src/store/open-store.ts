@@ -123,6 +123,7 @@ export class Store {
     }
     await makeDirs(vfs, path);
     const lock = await lockStore(vfs, path, options.lockNote);
+    let opening: Opening | undefined;
     try {
       const identity = (await readStore(vfs, path)) ?? (await createStore(vfs, host, path));
       const queues = `${path}/${QUEUES_DIR}`;
@@ -130,7 +131,7 @@ export class Store {
       // A folder that is there may have been made by a process that died before it could sync the name.
       for (const dir of [parentOf(path), path, queues]) await vfs.syncDir(dir);
 
-      const opening = new Opening(options, lock, identity.uuid);
+      opening = new Opening(options, lock, identity.uuid);
       await opening.load();
       if (identity.damaged) {
         opening.damage.push({
@@ -146,6 +147,7 @@ export class Store {
       const report = opening.report(before === undefined, host.elapsed() - started);
       return new Store(opening, report);
     } catch (error) {
+      for (const { tombstones } of opening?.dormant.values() ?? []) await tombstones?.close().catch(() => undefined);
       await lock.release();
       throw ioError(error, `opening ${path}`, { path });
     }
@@ -315,7 +317,7 @@ class Opening {
       });
     }
     for (const { loaded } of this.dormant.values())
-      if (!loaded.clean) this.torn.push(...(await settleTails(env, loaded)));
+      this.torn.push(...(await settleTails(env, loaded)));
     const touched = this.#completeMoves();
     for (const dormant of this.dormant.values()) {
       if (dormant.loaded.clean && !touched.has(dormant.loaded.queue)) continue;
