@@ -38,7 +38,7 @@ export interface BadRange {
   readonly end: number;
   /** True if the header was intact and only the body is not: then `header` tells which records it held. */
   readonly headerIntact: boolean;
-  /** True if no byte of the range is other than zero. */
+  /** True if nothing but zeros follows up to the limit. A hole of zeros in front of a valid commit is not: cutting there would lose bytes. */
   readonly allZero: boolean;
 }
 
