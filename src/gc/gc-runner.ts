@@ -107,7 +107,7 @@ export class GcRunner {
     for (const source of sources) source.killedInRewrite = [];
     let draft: DraftSegment | undefined;
     try {
-      draft = await supply.draft(first.baseId, HEADER_FLAG_REWRITTEN, 0);
+      draft = await supply.draft(first.baseId, HEADER_FLAG_REWRITTEN, 0, 0);
       const copy = await this.#copy(draft, sources);
       // A removal that is not durable yet may have kept its record out of the copy: from its name on, the copy speaks for the
       // originals, so it must not get one before every such removal is past recall.

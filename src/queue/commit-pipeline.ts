@@ -31,6 +31,9 @@ import { PushBatch } from './push-batch.js';
 /** IDs that the records of one segment may take: more than fit by a wide margin (the shortest frame is 8 bytes). */
 export const IDS_PER_SEGMENT: number = Math.ceil((4 * COMMIT_BODY_BYTES_MAX) / DENSE_FRAME_BYTES);
 
+/** From so many segments on, one file of the pool is kept for rewrites on a full disk. */
+export const SPARE_SEGMENTS_MIN = 4;
+
 /** A batch of pushes grows to this part of a segment; a `pushMany` alone may be larger. */
 const BATCHES_PER_SEGMENT = 4;
 
@@ -519,9 +522,10 @@ export class CommitPipeline {
   }
 
   async #make(): Promise<DraftSegment> {
-    const { supply, failStop, durability } = this.#options;
+    const { log, supply, failStop, durability } = this.#options;
     const flags = durability === 'sync' ? 0 : HEADER_FLAG_RELAXED;
-    const draft = await supply.draft(this.#nextId, flags, this.#nextId + IDS_PER_SEGMENT);
+    const keep = log.segments.length >= SPARE_SEGMENTS_MIN ? 1 : 0;
+    const draft = await supply.draft(this.#nextId, flags, this.#nextId + IDS_PER_SEGMENT, keep);
     try {
       return await supply.publish(draft);
     } catch (cause) {

@@ -26,7 +26,7 @@ import type { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { ActiveSegment } from './active-segment.js';
-import { CommitPipeline } from './commit-pipeline.js';
+import { CommitPipeline, SPARE_SEGMENTS_MIN } from './commit-pipeline.js';
 import type { ResolvedQueueOptions } from './queue-options.js';
 import { deadRangesOf } from './queue-recovery.js';
 import { RemovalPipeline, type RoundContext } from './removal-pipeline.js';
@@ -36,6 +36,8 @@ const DEAD_ACTIVE_BYTES_MAX = 16 * 1024;
 /** How long a segment is to be left alone before it is rewritten. */
 const QUIET_MS = 2_000;
 const GAIN_BYTES_MIN = 64 * 1024;
+
+const NOT_REMOVED: Promise<boolean> = Promise.resolve(false);
 
 export interface QueueEnvironment {
   readonly vfs: Vfs;
@@ -201,6 +203,7 @@ export class QueueCore {
 
   /** Marks a record as about to go: it is not delivered any more. False if it is not live. */
   claim(id: number): boolean {
+    this.#env.failStop.throwIfFailed();
     const segment = this.log.find(id);
     if (segment === undefined || !this.log.kill(id)) return false;
     segment.pendingRemovals++;
@@ -230,45 +233,45 @@ export class QueueCore {
   }
 
   /** Makes a claim final: resolves when the removal is durable in the mode in force. */
-  removeClaimed(id: number): Promise<void> {
+  async removeClaimed(id: number): Promise<void> {
     assert(this.#claims.delete(id), 'only what is claimed can be removed for good');
     const segment = this.log.find(id);
-    return this.removals.submit([{ first: id, last: id }], new Map(segment === undefined ? [] : [[segment, 1]]));
+    assert(segment !== undefined, 'a claimed record is still there');
+    await this.removals.submitOne(id, segment);
   }
 
-  async remove(id: number): Promise<boolean> {
+  remove(id: number): Promise<boolean> {
+    const failure = this.#env.failStop.error;
+    if (failure !== undefined) return Promise.reject(failure);
     const segment = this.log.find(id);
-    if (segment !== undefined && this.log.kill(id)) {
+    if (segment !== undefined && this.log.killIn(segment, id)) {
       segment.pendingRemovals++;
-      await this.removals.submit([{ first: id, last: id }], new Map([[segment, 1]]));
-      return true;
+      return this.removals.submitOne(id, segment);
     }
     // Asked for before, and not written for want of space: the next try is this one.
-    if (!this.removals.owes(id)) return false;
-    await this.removals.submit([], new Map());
-    return true;
+    return this.removals.owes(id) ? this.removals.submit([], new Map()) : NOT_REMOVED;
   }
 
   /** Removes all of `ids` that are live, in one atomic round; how many there were. */
-  async removeMany(ids: Iterable<number>): Promise<number> {
+  async removeMany(ids: readonly number[]): Promise<number> {
+    this.#env.failStop.throwIfFailed();
     const ranges: IdRange[] = [];
     const touched = new Map<LogSegment, number>();
+    let removed = 0;
     let first = -1;
     let last = -2;
-    let removed = 0;
     let segment: LogSegment | undefined;
-    for (const id of ids) {
-      if (segment === undefined || id < segment.firstId || id > segment.lastId) segment = this.log.find(id);
+    // In ascending order each bitmap is walked once, and the ranges come out merged.
+    for (const id of Float64Array.from(ids).sort()) {
+      if (segment === undefined || id > segment.lastId || id < segment.firstId) segment = this.log.find(id);
       if (segment === undefined || !this.log.killIn(segment, id)) continue;
       removed++;
       segment.pendingRemovals++;
       touched.set(segment, (touched.get(segment) ?? 0) + 1);
-      if (id === last + 1) {
-        last = id;
-        continue;
+      if (id !== last + 1) {
+        if (first >= 0) ranges.push({ first, last });
+        first = id;
       }
-      if (first >= 0) ranges.push({ first, last });
-      first = id;
       last = id;
     }
     if (first >= 0) ranges.push({ first, last });
@@ -278,6 +281,7 @@ export class QueueCore {
 
   /** Removes all live records up to `id`; how many there were. */
   async removeThrough(id: number): Promise<number> {
+    this.#env.failStop.throwIfFailed();
     const first = this.log.firstLive(0);
     const last = Math.min(id, this.#lastVisibleId());
     if (first === undefined || first > last) return 0;
@@ -416,6 +420,9 @@ export class QueueCore {
       this.#unsealed = this.#unsealed.filter((one) => one !== left);
       await left.file.close().catch(() => undefined);
       this.scheduler.poke([left.segment]);
+    }
+    if (this.log.segments.length >= SPARE_SEGMENTS_MIN && this.#state === 'open') {
+      await this.supply.ensureSpare(this.options.segmentBytes);
     }
   }
 

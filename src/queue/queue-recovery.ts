@@ -220,7 +220,7 @@ export async function startActive(
   relaxed: boolean,
 ): Promise<ActiveSegment> {
   const flags = relaxed ? HEADER_FLAG_RELAXED : 0;
-  const draft = await supply.draft(loaded.nextId, flags, loaded.nextId + IDS_PER_SEGMENT);
+  const draft = await supply.draft(loaded.nextId, flags, loaded.nextId + IDS_PER_SEGMENT, 0);
   let published: DraftSegment;
   try {
     published = await supply.publish(draft);

@@ -252,9 +252,14 @@ export class Queue {
    * more, also if the removal is rejected.
    * @throws EVAQ_NO_SPACE, EVAQ_IO (to be tried again), EVAQ_FAILED
    */
-  async remove(id: number): Promise<boolean> {
-    requireRecordId(id, 'id');
-    return this.#core.call(() => this.#core.remove(id));
+  remove(id: number): Promise<boolean> {
+    if (!this.#core.isOpen) return Promise.reject(closedError(this.name));
+    try {
+      requireRecordId(id, 'id');
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#core.remove(id);
   }
 
   /** Removes those of `ids` that are live, in one atomic step; resolves with how many there were. */

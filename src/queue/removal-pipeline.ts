@@ -52,15 +52,49 @@ export interface RemovalPipelineOptions {
   readonly onSettled: (touched: ReadonlyMap<LogSegment, number>) => void;
 }
 
+type Resolve = (removed: boolean) => void;
+type Reject = (error: unknown) => void;
+
+/** What goes into one round, and who waits for it: parallel columns, so that a removal costs its promise and little else. */
 interface Round {
-  ranges: IdRange[];
+  /** Single IDs, as they came. */
+  readonly ids: number[];
+  readonly ranges: IdRange[];
   /** By segment: how many records of it the round removes. */
-  touched: Map<LogSegment, number>;
-  waiters: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[];
+  readonly touched: Map<LogSegment, number>;
+  readonly resolves: Resolve[];
+  readonly rejects: Reject[];
 }
 
 function newRound(): Round {
-  return { ranges: [], touched: new Map(), waiters: [] };
+  return { ids: [], ranges: [], touched: new Map(), resolves: [], rejects: [] };
+}
+
+/** All that a round removes, sorted and merged. */
+function rangesOf(round: Round): IdRange[] {
+  const { ids, ranges } = round;
+  if (ids.length === 0) return mergeRanges(ranges);
+  const sorted = Float64Array.from(ids).sort();
+  const all: IdRange[] = [...ranges];
+  let first = sorted[0] ?? 0;
+  let last = first;
+  for (let i = 1; i < sorted.length; i++) {
+    const id = sorted[i] ?? 0;
+    if (id > last + 1) {
+      all.push({ first, last });
+      first = id;
+    }
+    last = id;
+  }
+  all.push({ first, last });
+  return mergeRanges(all);
+}
+
+let capturedResolve: Resolve = () => undefined;
+let capturedReject: Reject = () => undefined;
+function capture(resolve: Resolve, reject: Reject): void {
+  capturedResolve = resolve;
+  capturedReject = reject;
 }
 
 export class RemovalPipeline {
@@ -106,14 +140,26 @@ export class RemovalPipeline {
   }
 
   /** Removes what the caller has marked dead: resolves when that is durable in the mode in force. No range: waits for what is owed. */
-  submit(ranges: readonly IdRange[], touched: ReadonlyMap<LogSegment, number>): Promise<void> {
-    const failure = this.#options.failStop.error;
-    if (failure !== undefined) return Promise.reject(failure);
+  submit(ranges: readonly IdRange[], touched: ReadonlyMap<LogSegment, number>): Promise<boolean> {
     const open = this.#open;
     for (const range of ranges) open.ranges.push(range);
     for (const [segment, count] of touched) open.touched.set(segment, (open.touched.get(segment) ?? 0) + count);
-    const promise = new Promise<void>((resolve, reject) => open.waiters.push({ resolve, reject }));
-    this.#schedule();
+    return this.#wait();
+  }
+
+  /** The same for one record of a segment; resolves with true. */
+  submitOne(id: number, segment: LogSegment): Promise<boolean> {
+    const { ids, touched } = this.#open;
+    ids.push(id);
+    touched.set(segment, (touched.get(segment) ?? 0) + 1);
+    return this.#wait();
+  }
+
+  #wait(): Promise<boolean> {
+    const promise = new Promise<boolean>(capture);
+    this.#open.resolves.push(capturedResolve);
+    this.#open.rejects.push(capturedReject);
+    if (!this.#running) this.#schedule();
     return promise;
   }
 
@@ -150,7 +196,7 @@ export class RemovalPipeline {
   }
 
   #busy(): boolean {
-    return this.#open.waiters.length > 0 || this.#inFlight;
+    return this.#open.resolves.length > 0 || this.#inFlight;
   }
 
   #schedule(): void {
@@ -160,7 +206,7 @@ export class RemovalPipeline {
   }
 
   async #run(): Promise<void> {
-    while (this.#open.waiters.length > 0) {
+    while (this.#open.resolves.length > 0) {
       const round = this.#take();
       this.#inFlight = true;
       await this.#write(round);
@@ -191,13 +237,13 @@ export class RemovalPipeline {
   async #write(round: Round): Promise<void> {
     const { failStop, queue, synced } = this.#options;
     if (failStop.error !== undefined) return this.#reject(round, failStop.error);
-    const ranges = mergeRanges(round.ranges);
+    const ranges = rangesOf(round);
     if (ranges.length > 0) {
       const number = this.#round + 1;
       try {
         await this.#append(this.#statement(KIND_REMOVALS, number), ranges);
       } catch (cause) {
-        this.#owed = { ranges, touched: round.touched, waiters: [] };
+        this.#owed = { ...newRound(), ranges, touched: round.touched };
         if (failStop.error !== undefined) return this.#reject(round, failStop.error);
         return this.#reject(round, ioError(cause, `removing from queue '${queue}'`, { queue, path: this.#log.path }));
       }
@@ -213,7 +259,7 @@ export class RemovalPipeline {
       if (failStop.error !== undefined) return this.#reject(round, failStop.error);
     }
     for (const [segment, count] of round.touched) segment.pendingRemovals -= count;
-    for (const { resolve } of round.waiters) resolve();
+    for (const resolve of round.resolves) resolve(true);
     this.#options.onSettled(round.touched);
   }
 
@@ -242,7 +288,7 @@ export class RemovalPipeline {
   }
 
   #reject(round: Round, error: unknown): void {
-    for (const { reject } of round.waiters) reject(error);
+    for (const reject of round.rejects) reject(error);
   }
 
   #statement(kind: number, round: number): RoundStatement {

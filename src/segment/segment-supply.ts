@@ -36,9 +36,12 @@ export interface DraftSegment {
   readonly formerBytes: number;
 }
 
+const SPARE_STEP_BYTES = 1024 * 1024;
+
 export class SegmentSupply {
   readonly #options: SegmentSupplyOptions;
   readonly #pool: string[] = [];
+  #sparing: Promise<void> | undefined;
 
   constructor(options: SegmentSupplyOptions) {
     this.#options = options;
@@ -54,12 +57,15 @@ export class SegmentSupply {
     this.#pool.push(...paths);
   }
 
-  /** Starts a file. Rejects with a system error, leaving nothing behind that the next open does not sweep. */
-  async draft(baseId: number, flags: number, idHighWater: number): Promise<DraftSegment> {
+  /**
+   * Starts a file. The last `keep` files of the pool are left alone. Rejects with a system error, leaving nothing behind that the next open
+   * does not sweep.
+   */
+  async draft(baseId: number, flags: number, idHighWater: number, keep: number): Promise<DraftSegment> {
     const { vfs, dir, allocateId } = this.#options;
     const id = allocateId();
     const path = `${dir}/${segmentFileName(baseId, id)}`;
-    const pooled = this.#pool.pop();
+    const pooled = this.#pool.length > keep ? this.#pool.pop() : undefined;
     if (pooled !== undefined) {
       try {
         const file = await vfs.open(pooled, 'write');
@@ -117,6 +123,44 @@ export class SegmentSupply {
     }
     await vfs.syncDir(dir);
     this.#pool.push(...joining);
+  }
+
+  /**
+   * Sees to it that the pool holds a file, `bytes` long: space that a rewrite can use when the disk is full. Does nothing if there is one, or one is
+   * being made, or no pool is wanted. Never rejects: a reserve that finds no space is no reserve.
+   */
+  ensureSpare(bytes: number): Promise<void> {
+    if (this.#pool.length > 0 || this.#options.poolMax === 0) return Promise.resolve();
+    this.#sparing ??= this.#makeSpare(bytes)
+      .catch(() => undefined)
+      .finally(() => {
+        this.#sparing = undefined;
+      });
+    return this.#sparing;
+  }
+
+  async #makeSpare(bytes: number): Promise<void> {
+    const { vfs, host, dir, allocateId } = this.#options;
+    const id = allocateId();
+    const temporary = `${dir}/${unfinishedFileName(0, id)}`;
+    const path = `${dir}/${freeFileName(id)}`;
+    const file = await vfs.create(temporary);
+    try {
+      const zeros = Buffer.alloc(Math.min(bytes, SPARE_STEP_BYTES));
+      for (let at = 0; at < bytes; at += zeros.length) {
+        await file.writeAt(zeros, 0, Math.min(zeros.length, bytes - at), at);
+        await host.yield();
+      }
+      await file.sync();
+      await file.close();
+      await vfs.rename(temporary, path);
+      await vfs.syncDir(dir);
+      this.#pool.push(path);
+    } catch (error) {
+      await file.close().catch(() => undefined);
+      await vfs.remove(temporary).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Gives the space of the pool back, for a disk that is full. True if there was any. */
