@@ -23,6 +23,8 @@ export interface ActiveSegment {
   durableEnd: number;
   /** Offset of the last index entry. */
   markedOffset: number;
+  /** Syncs under way: the file is not closed before. Never rejects. */
+  syncing: Promise<unknown>;
   /** The statement about the segment before, at the front of the file: written with the first commit, and done then. */
   link: Buffer | undefined;
 }
@@ -34,6 +36,7 @@ export function newActiveSegment(segment: LogSegment, file: VfsFile, link: Segme
     writtenEnd: FILE_HEADER_BYTES + (link === undefined ? 0 : COMMIT_HEADER_BYTES),
     durableEnd: FILE_HEADER_BYTES,
     markedOffset: -Infinity,
+    syncing: Promise.resolve(),
     link: link === undefined ? undefined : encodeLink(segment, link),
   };
 }

@@ -17,19 +17,16 @@ import { assert } from '../assert.js';
 import { EvaqError, ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
 import { COMMIT_BODY_BYTES_MAX, COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
-import { FILE_HEADER_BYTES, HEADER_FLAG_RELAXED } from '../frame/file-header.js';
+import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
-import { LogSegment } from '../log/log-segment.js';
+import type { LogSegment } from '../log/log-segment.js';
 import type { SegmentLog } from '../log/segment-log.js';
-import { newSegmentIndex } from '../segment/segment-index.js';
 import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
 import type { Host } from '../vfs/host.js';
 import type { VfsChunk } from '../vfs/vfs.js';
 import { type ActiveSegment, newActiveSegment } from './active-segment.js';
 import { PushBatch } from './push-batch.js';
-
-/** IDs that the records of one segment may take: more than fit by a wide margin (the shortest frame is 8 bytes). */
-export const IDS_PER_SEGMENT: number = Math.ceil((4 * COMMIT_BODY_BYTES_MAX) / DENSE_FRAME_BYTES);
+import { newSegment, startSegment } from './segment-start.js';
 
 /** From so many segments on, one file of the pool is kept for rewrites on a full disk. */
 export const SPARE_SEGMENTS_MIN = 4;
@@ -521,18 +518,10 @@ export class CommitPipeline {
     prepared.catch(() => undefined);
   }
 
-  async #make(): Promise<DraftSegment> {
+  #make(): Promise<DraftSegment> {
     const { log, supply, failStop, durability } = this.#options;
-    const flags = durability === 'sync' ? 0 : HEADER_FLAG_RELAXED;
     const keep = log.segments.length >= SPARE_SEGMENTS_MIN ? 1 : 0;
-    const draft = await supply.draft(this.#nextId, flags, this.#nextId + IDS_PER_SEGMENT, keep);
-    try {
-      return await supply.publish(draft);
-    } catch (cause) {
-      // Under which name it will be found after a crash is unknown, but nothing was acknowledged in it.
-      await draft.file.close().catch(() => undefined);
-      throw failStop.fail(cause, 'making a segment durable', draft.path);
-    }
+    return startSegment({ supply, failStop, nextId: this.#nextId, relaxed: durability !== 'sync', keep });
   }
 
   /** Goes on with the next segment. What is appended meanwhile by `pushSync` still goes to the old one. */
@@ -573,25 +562,11 @@ export class CommitPipeline {
   async #timedSync(active: ActiveSegment): Promise<void> {
     const { host, onSync } = this.#options;
     const started = host.elapsed();
-    await active.file.sync();
+    const syncing = active.file.sync();
+    active.syncing = Promise.allSettled([active.syncing, syncing]);
+    await syncing;
     onSync(host.elapsed() - started);
   }
-}
-
-/** The in-memory side of a segment that was just made. */
-export function newSegment(draft: DraftSegment): LogSegment {
-  const segment = new LogSegment({
-    id: draft.id,
-    baseId: draft.baseId,
-    path: draft.path,
-    seed: draft.seed,
-    flags: draft.flags,
-    phase: 'active',
-    end: FILE_HEADER_BYTES,
-    fileBytes: Math.max(FILE_HEADER_BYTES, draft.formerBytes),
-  });
-  segment.building = newSegmentIndex();
-  return segment;
 }
 
 function isSettled(batch: PushBatch): boolean {

@@ -19,8 +19,6 @@ import { LogReader, type ReadLimits } from '../log/log-reader.js';
 import type { LogSegment } from '../log/log-segment.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { SegmentLog } from '../log/segment-log.js';
-import { encodeFooter } from '../segment/segment-footer.js';
-import { newSegmentIndex } from '../segment/segment-index.js';
 import type { SegmentSupply } from '../segment/segment-supply.js';
 import type { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
@@ -30,6 +28,7 @@ import { CommitPipeline, SPARE_SEGMENTS_MIN } from './commit-pipeline.js';
 import type { ResolvedQueueOptions } from './queue-options.js';
 import { deadRangesOf } from './queue-recovery.js';
 import { RemovalPipeline, type RoundContext } from './removal-pipeline.js';
+import { SegmentSealer } from './segment-sealer.js';
 
 /** An active segment whose records are all dead is left for a new one when it is larger than this, so that its space comes back. */
 const DEAD_ACTIVE_BYTES_MAX = 16 * 1024;
@@ -73,10 +72,7 @@ export class QueueCore {
   readonly #reader: LogReader;
   readonly #files: FileCache;
   readonly #claims = new Set<number>();
-  /** Moves into this queue whose source is not durably removed: no segment that may hold their records is sealed meanwhile. */
-  readonly #moves = new Set<Promise<void>>();
-  #unsealed: ActiveSegment[] = [];
-  #sealing: Promise<void> = Promise.resolve();
+  readonly #sealer: SegmentSealer;
   #tailWaiters: (() => void)[] = [];
   #calls = 0;
   #callsDone: (() => void)[] = [];
@@ -114,11 +110,21 @@ export class QueueCore {
         nextId: loaded.nextId,
         removalRound: () => this.removals.durableRound,
         onVisible: () => this.#wakeTails(),
-        onRolled: (rolled) => this.#seal(rolled),
+        onRolled: (rolled) => this.#sealer.seal(rolled),
         onSync: (ms) => this.syncTimes.record(Math.max(1, Math.round(ms * 1000))),
       },
       active,
     );
+    this.#sealer = new SegmentSealer({
+      queue: this.name,
+      host,
+      failStop,
+      removalRound: () => this.removals.durableRound,
+      onSealed: (left) => this.#sealed(left),
+      onError: (error) => {
+        this.scheduler.lastError = error;
+      },
+    });
     this.gc = new GcRunner({
       queue: this.name,
       dir: this.dir,
@@ -300,15 +306,7 @@ export class QueueCore {
 
   /** Registers a move into this queue before its record is appended; to be called back when the source is durably removed. */
   beginMove(): () => void {
-    let end: () => void = () => undefined;
-    const move = new Promise<void>((resolve) => {
-      end = resolve;
-    });
-    this.#moves.add(move);
-    return () => {
-      this.#moves.delete(move);
-      end();
-    };
+    return this.#sealer.beginMove();
   }
 
   async flush(): Promise<void> {
@@ -323,7 +321,7 @@ export class QueueCore {
   async compact(): Promise<void> {
     if (this.log.liveCount === 0) this.commits.roll();
     await this.commits.settled();
-    await this.#sealing;
+    await this.#sealer.settled();
     await this.scheduler.runOnce({
       liveShareMax: 1,
       segmentBytes: this.options.segmentBytes,
@@ -352,12 +350,12 @@ export class QueueCore {
     await this.commits.settled();
     await this.removals.settled();
     await this.scheduler.stop();
-    await this.#sealing;
+    await this.#sealer.stop();
     try {
       if (this.#env.failStop.error === undefined) await this.#closeCleanly();
     } finally {
       await this.commits.close();
-      for (const left of this.#unsealed) await left.file.close().catch(() => undefined);
+      await this.#sealer.close();
       await this.removals.close();
       await this.#files.close();
       this.#state = 'closed';
@@ -366,16 +364,14 @@ export class QueueCore {
 
   async #closeCleanly(): Promise<void> {
     if (this.options.durability !== 'sync') await this.commits.syncNow();
-    if (this.#moves.size > 0) return;
+    if (this.#sealer.hasMoves) return;
     try {
-      for (const left of this.#unsealed) await this.#writeFooter(left);
       const { active } = this.commits;
-      let offset = active.durableEnd;
-      if (!active.segment.isEmpty) {
-        await this.#writeFooter(active);
-        offset = active.segment.fileBytes;
-      }
-      await this.removals.writeClose(active.segment.id, offset);
+      await this.#sealer.sealAll(active);
+      await this.removals.writeClose(
+        active.segment.id,
+        active.segment.isEmpty ? active.durableEnd : active.segment.fileBytes,
+      );
     } catch (cause) {
       // A full disk, say: the next open scans instead of trusting footers, and loses nothing.
       const error = ioError(cause, `closing queue '${this.name}'`, { queue: this.name });
@@ -384,87 +380,16 @@ export class QueueCore {
     }
   }
 
-  /** Seals a segment that was left, once the moves into it are settled. */
-  #seal(left: ActiveSegment): void {
-    this.#unsealed.push(left);
-    const moves = [...this.#moves];
-    this.#sealing = this.#sealing.then(async () => {
-      if (moves.length > 0) await Promise.race([Promise.all(moves), this.#closing()]);
-      if (this.#state !== 'open' && moves.some((move) => this.#moves.has(move))) return;
-      await this.#trySeal();
-    });
+  #removed(touched: ReadonlyMap<LogSegment, number>): void {
+    this.#sealer.retry();
+    this.scheduler.poke(touched.keys());
   }
 
-  /** Resolves when the queue begins to close, for those who wait for what may never come. */
-  async #closing(): Promise<void> {
-    while (this.#state === 'open') await this.changed();
-  }
-
-  /** Writes the footers that are due. On a full disk they stay due. */
-  async #trySeal(): Promise<void> {
-    const due = this.#unsealed;
-    for (const left of due) {
-      if (this.#env.failStop.error !== undefined) return;
-      try {
-        await this.#writeFooter(left);
-      } catch (cause) {
-        const error = ioError(cause, `sealing a segment of queue '${this.name}'`, {
-          queue: this.name,
-          path: left.file.path,
-        });
-        this.scheduler.lastError = error;
-        if (!left.segment.isDead) return;
-      }
-      left.segment.phase = 'sealed';
-      left.segment.building = undefined;
-      this.#unsealed = this.#unsealed.filter((one) => one !== left);
-      await left.file.close().catch(() => undefined);
-      this.scheduler.poke([left.segment]);
-    }
+  async #sealed({ segment }: ActiveSegment): Promise<void> {
+    this.scheduler.poke([segment]);
     if (this.log.segments.length >= SPARE_SEGMENTS_MIN && this.#state === 'open') {
       await this.supply.ensureSpare(this.options.segmentBytes);
     }
-  }
-
-  async #writeFooter(left: ActiveSegment): Promise<void> {
-    const { segment, file } = left;
-    const { failStop, host } = this.#env;
-    const sync = async (): Promise<void> => {
-      try {
-        await file.sync();
-      } catch (cause) {
-        throw failStop.fail(cause, 'sealing a segment', file.path);
-      }
-    };
-    // The footer is trusted without a look at the bodies: they go first.
-    if (left.durableEnd < left.writtenEnd) await sync();
-    left.durableEnd = left.writtenEnd;
-    const summary = {
-      count: segment.count,
-      firstId: segment.firstId,
-      lastId: segment.lastId,
-      minTimeMs: segment.minTimeMs,
-      maxTimeMs: segment.maxTimeMs,
-      payloadBytes: segment.payloadBytes,
-      dataEnd: left.writtenEnd,
-      removalSeq: this.removals.durableRound,
-      runs: undefined,
-      replaces: [],
-    };
-    const index = segment.building ?? newSegmentIndex();
-    const footer = encodeFooter(summary, index, segment.seed, left.durableEnd, host.now());
-    await file.writeAt(footer, 0, footer.length, left.writtenEnd);
-    await file.truncate(left.writtenEnd + footer.length);
-    await sync();
-    segment.fileBytes = left.writtenEnd + footer.length;
-    segment.wide = index.wide;
-    segment.footerDurable = true;
-  }
-
-  #removed(touched: ReadonlyMap<LogSegment, number>): void {
-    if (this.#unsealed.length > 0)
-      this.#sealing = this.#sealing.then(() => (this.#moves.size === 0 ? this.#trySeal() : undefined));
-    this.scheduler.poke(touched.keys());
   }
 
   /** GC destroys copies: what it relies on has to be durable whatever the mode. */

@@ -12,20 +12,19 @@
  */
 import { ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
-import { HEADER_FLAG_RELAXED } from '../frame/file-header.js';
 import type { IdRange, SegmentId } from '../ids.js';
 import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
 import { worthKeeping } from '../log/log-load.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import { encodeFooter, type SegmentSummary } from '../segment/segment-footer.js';
-import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
+import type { SegmentSupply } from '../segment/segment-supply.js';
 import type { RoundStatement } from '../tombstone/tombstone-frame.js';
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { type ActiveSegment, newActiveSegment } from './active-segment.js';
-import { IDS_PER_SEGMENT, newSegment } from './commit-pipeline.js';
 import { newGeneration } from './removal-pipeline.js';
+import { newSegment, startSegment } from './segment-start.js';
 
 const COPY_BYTES = 1024 * 1024;
 
@@ -219,20 +218,12 @@ export async function startActive(
   supply: SegmentSupply,
   relaxed: boolean,
 ): Promise<ActiveSegment> {
-  const flags = relaxed ? HEADER_FLAG_RELAXED : 0;
-  const draft = await supply.draft(loaded.nextId, flags, loaded.nextId + IDS_PER_SEGMENT, 0);
-  let published: DraftSegment;
-  try {
-    published = await supply.publish(draft);
-  } catch (error) {
-    await supply.discard(draft);
-    throw env.failStop.fail(error, 'making a segment durable', draft.path);
-  }
+  const draft = await startSegment({ supply, failStop: env.failStop, nextId: loaded.nextId, relaxed, keep: 0 });
   const segment = newSegment(draft);
   loaded.log.append(segment);
   const previous = loaded.log.segments.at(-2);
   const link = previous === undefined ? undefined : { segmentId: previous.id, durableOffset: previous.fileBytes };
-  return newActiveSegment(segment, published.file, link);
+  return newActiveSegment(segment, draft.file, link);
 }
 
 /** Step 6, second half: what no open needs any more. Those that cannot be read are evidence and are moved aside. */

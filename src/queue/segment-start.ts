@@ -1,0 +1,53 @@
+/**
+ * Making the segment that a queue appends to next: durable under its name before anything is acknowledged in it.
+ */
+import type { FailStop } from '../fail-stop.js';
+import { COMMIT_BODY_BYTES_MAX } from '../frame/commit-header.js';
+import { FILE_HEADER_BYTES, HEADER_FLAG_RELAXED } from '../frame/file-header.js';
+import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
+import { LogSegment } from '../log/log-segment.js';
+import { newSegmentIndex } from '../segment/segment-index.js';
+import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
+
+/** IDs that the records of one segment may take: more than fit by a wide margin (the shortest frame is 8 bytes). */
+const IDS_PER_SEGMENT: number = Math.ceil((4 * COMMIT_BODY_BYTES_MAX) / DENSE_FRAME_BYTES);
+
+export interface SegmentStart {
+  readonly supply: SegmentSupply;
+  readonly failStop: FailStop;
+  readonly nextId: number;
+  /** Pushes resolve before they are synced. */
+  readonly relaxed: boolean;
+  /** Files of the recycle pool to leave alone. */
+  readonly keep: number;
+}
+
+/** Rejects with a system error where no file could be made, and stops the store where one could not be made durable. */
+export async function startSegment(start: SegmentStart): Promise<DraftSegment> {
+  const { supply, failStop, nextId, relaxed, keep } = start;
+  const flags = relaxed ? HEADER_FLAG_RELAXED : 0;
+  const draft = await supply.draft(nextId, flags, nextId + IDS_PER_SEGMENT, keep);
+  try {
+    return await supply.publish(draft);
+  } catch (cause) {
+    // Under which name it will be found after a crash is unknown, but nothing was acknowledged in it.
+    await draft.file.close().catch(() => undefined);
+    throw failStop.fail(cause, 'making a segment durable', draft.path);
+  }
+}
+
+/** The in-memory side of a segment that was just made. */
+export function newSegment(draft: DraftSegment): LogSegment {
+  const segment = new LogSegment({
+    id: draft.id,
+    baseId: draft.baseId,
+    path: draft.path,
+    seed: draft.seed,
+    flags: draft.flags,
+    phase: 'active',
+    end: FILE_HEADER_BYTES,
+    fileBytes: Math.max(FILE_HEADER_BYTES, draft.formerBytes),
+  });
+  segment.building = newSegmentIndex();
+  return segment;
+}
