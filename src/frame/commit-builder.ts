@@ -168,6 +168,11 @@ export class CommitBuilder {
 
 type Mark = (id: number, offset: number) => void;
 
+/** Where the next mark may be. A commit that is marked itself stands for its first frame: one ID has one entry. */
+function firstMark(fileOffset: number, marked: number, interval: number): number {
+  return marked === fileOffset ? marked + Math.max(interval, COMMIT_HEADER_BYTES + 1) : marked + interval;
+}
+
 function maskDense(
   buffer: Buffer,
   length: number,
@@ -178,7 +183,7 @@ function maskDense(
 ): number {
   const { seed, fileOffset } = place;
   let id = place.firstId;
-  let next = marked + interval;
+  let next = firstMark(fileOffset, marked, interval);
   for (let at = COMMIT_HEADER_BYTES; at < length; id++) {
     const word = buffer.readUInt32LE(at);
     const offset = fileOffset + at;
@@ -202,7 +207,7 @@ function maskSparse(
 ): number {
   const { seed, fileOffset } = place;
   let id = place.firstId;
-  let next = marked + interval;
+  let next = firstMark(fileOffset, marked, interval);
   for (let at = COMMIT_HEADER_BYTES; at < length; ) {
     const word = buffer.readUInt32LE(at);
     const offset = fileOffset + at;

@@ -53,7 +53,7 @@ export type HeaderDecoding =
   | { readonly kind: 'ok'; readonly header: FileHeader; readonly seed: number; readonly damaged: boolean }
   /** Intact, and of a format that this version does not know. Not corruption; never to be written to. */
   | { readonly kind: 'unsupported'; readonly major: number }
-  /** All zero or shorter than a header: normal for the newest file after a crash. */
+  /** All zero or shorter than a header: a file that never came to hold anything. */
   | { readonly kind: 'blank' }
   | { readonly kind: 'bad' };
 

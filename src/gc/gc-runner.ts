@@ -116,6 +116,13 @@ export class GcRunner {
         await supply.discard(draft);
         return false;
       }
+      if (copy.summary.count === 0) {
+        // All of it died meanwhile, durably: there is nothing to keep.
+        await supply.discard(draft);
+        draft = undefined;
+        await this.drop(sources);
+        return true;
+      }
       draft = await this.#publish(draft);
       if (sources.some((one) => one.killedInRewrite === undefined)) {
         // A removal made since was taken back; the copy still holds its record, only this process has lost track.
@@ -150,10 +157,6 @@ export class GcRunner {
   #swap(draft: DraftSegment, sources: readonly LogSegment[], copy: Copy): void {
     const { log } = this.#options;
     const { summary } = copy;
-    if (summary.count === 0) {
-      log.replace(sources, undefined, undefined);
-      return;
-    }
     const segment = new LogSegment({
       id: draft.id,
       baseId: draft.baseId,

@@ -13,6 +13,7 @@ import {
   HEADER_FLAG_RECYCLED,
   HEADER_FLAG_REWRITTEN,
 } from '../frame/file-header.js';
+import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import { FIRST_RECORD_ID, type IdRange, type SegmentId } from '../ids.js';
 import { type Footer, readFooter } from '../segment/segment-footer.js';
 import { judgeSegment, type SegmentVerdict } from '../segment/segment-judge.js';
@@ -37,12 +38,16 @@ export interface Damage {
   readonly fromMs?: number;
   readonly toMs?: number;
   readonly what: string;
+  /** Nothing is lost: a second copy is intact, or what is damaged can be worked out anew. It is mended when the store is opened for writing. */
+  readonly lossless: boolean;
 }
 
 /** A segment as it was found. */
 export interface FoundSegment {
   readonly segment: LogSegment;
   readonly header: FileHeader;
+  /** One of the two copies of the header is damaged. */
+  readonly headerDamaged: boolean;
   readonly fileBytes: number;
   readonly footer: Footer | undefined;
   /** Of those without a valid footer. */
@@ -117,6 +122,7 @@ export async function loadQueue(
   const unreadable: string[] = [];
   const replacedIds = new Set<number>();
   let vanished = 0;
+  let unreadableEnd = 0;
   let durable = tombstones.durableData;
   // From the newest on, so that the link of each is known before the one it speaks of is judged.
   const files = [...listing.segments].sort((a, b) => b.baseId - a.baseId || b.id - a.id);
@@ -130,6 +136,8 @@ export async function loadQueue(
       const one = await loadSegment(handle, file, queue, storeUuid, tombstones, durable, i === 0, options, damage);
       if (one === undefined) {
         unreadable.push(file.path);
+        // Its IDs were handed out, whatever became of them; a record takes 8 bytes at least.
+        unreadableEnd = Math.max(unreadableEnd, file.baseId + Math.ceil((await handle.size()) / DENSE_FRAME_BYTES));
         continue;
       }
       found.unshift(one);
@@ -167,13 +175,24 @@ export async function loadQueue(
   }
   // Empty segments have nothing to be found by, and would stand in the way of the order.
   for (const one of kept) if (!one.segment.isEmpty) addToLog(log, one);
-  let nextId = Math.max(FIRST_RECORD_ID, tombstones.nextId);
+  let nextId = Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd);
   for (const { first, last } of removed) {
     log.killRange(first, last);
     nextId = Math.max(nextId, last + 1);
   }
   log.changes = 0;
 
+  const mentioned = Math.max(0, ...kept.map(({ scan, footer }) => scan?.removalSeq ?? footer?.summary.removalSeq ?? 0));
+  if (mentioned > tombstones.round && vanished === 0) {
+    damage.push({
+      queue,
+      file: listing.tombstones.at(-1)?.path ?? dir,
+      offset: tombstones.end,
+      bytes: 0,
+      what: `${mentioned - tombstones.round} rounds of removals are lost`,
+      lossless: false,
+    });
+  }
   const newest = kept.at(-1);
   let clean = tombstones.closedWithLive !== undefined;
   for (const one of kept) if (one.footer === undefined && !one.segment.isEmpty) clean = false;
@@ -190,6 +209,7 @@ export async function loadQueue(
       offset: 0,
       bytes: 0,
       what: `${tombstones.closedWithLive} live records at the last close, ${log.liveCount} now: a segment file is missing or foreign`,
+      lossless: false,
     });
   }
   return {
@@ -277,6 +297,7 @@ async function loadTombstones(
           offset: 0,
           bytes: size,
           what: 'the header of a tombstone log is damaged: removals may be undone',
+          lossless: false,
         });
         continue;
       }
@@ -287,18 +308,20 @@ async function loadTombstones(
           offset: 0,
           bytes: FILE_HEADER_BYTES,
           what: 'one copy of a header is damaged; the other is intact',
+          lossless: true,
         });
       }
       const promised = Math.max(scan.state.promisedOffset, scan.header.baseId);
       for (const range of scan.state.damaged) {
         if (range.offset >= promised || !newest) continue;
-        const lost = scan.state.missingRounds;
+        const lost = scan.state.missingRounds + (scan.state.snapshotComplete ? 0 : 1);
         damage.push({
           queue,
           file: path,
           offset: range.offset,
           bytes: range.end - range.offset,
           what: lost > 0 ? `${lost} rounds of removals are lost` : 'a round of removals is damaged; its copy is intact',
+          lossless: lost === 0,
         });
       }
       if (newest && scan.state.end < promised) {
@@ -308,6 +331,7 @@ async function loadTombstones(
           offset: scan.state.end,
           bytes: promised - scan.state.end,
           what: 'the end of a tombstone log is gone',
+          lossless: false,
         });
       }
       state = mergeStates(state, scan.state);
@@ -315,13 +339,14 @@ async function loadTombstones(
       await file.close();
     }
   }
-  if (listing.tombstones.length === 0 && listing.segments.length > 1) {
+  if (listing.tombstones.length === 0 && listing.segments.length > 0) {
     damage.push({
       queue,
       file: listing.segments[0]?.path ?? '',
       offset: 0,
       bytes: 0,
       what: 'the tombstone log is missing: removals may be undone',
+      lossless: false,
     });
   }
   return state;
@@ -386,7 +411,7 @@ async function loadSegment(
         decoding.kind === 'ok'
           ? 'the header belongs to another segment or store'
           : 'the header is damaged: nothing in it can be read';
-      damage.push({ queue, file: path, offset: 0, bytes: fileBytes, firstId: baseId, what });
+      damage.push({ queue, file: path, offset: 0, bytes: fileBytes, firstId: baseId, what, lossless: false });
     }
     return undefined;
   }
@@ -397,6 +422,7 @@ async function loadSegment(
       offset: 0,
       bytes: FILE_HEADER_BYTES,
       what: 'one copy of a header is damaged; the other is intact',
+      lossless: true,
     });
   }
   const { header, seed } = decoding;
@@ -411,6 +437,7 @@ async function loadSegment(
     return {
       segment,
       header,
+      headerDamaged: decoding.damaged,
       fileBytes,
       footer,
       scan: undefined,
@@ -436,19 +463,38 @@ async function loadSegment(
       bytes: range.end - range.offset,
       ...(lost ? { firstId: range.firstId, lastId: range.lastId, fromMs: range.fromMs, toMs: range.toMs } : {}),
       what: range.headerIntact ? 'the body of a commit is damaged' : 'frames are damaged',
+      lossless: false,
     });
   }
   if (verdict.missingBytes > 0) {
     const what =
       scan.end < promised ? 'synced bytes at the end of a segment are gone' : 'a sealed segment has lost its footer';
-    damage.push({ queue, file: path, offset: scan.end, bytes: verdict.missingBytes, firstId: scan.lastId + 1, what });
+    damage.push({
+      queue,
+      file: path,
+      offset: scan.end,
+      bytes: verdict.missingBytes,
+      firstId: scan.lastId + 1,
+      what,
+      lossless: false,
+    });
   }
   const contentEnd = verdict.cutAt ?? (scan.footerAt >= 0 ? scan.footerAt : scan.end);
   const segment = new LogSegment({ ...init, phase: 'rolled', end: contentEnd, fileBytes });
   const whole = scan.count === scan.lastId - scan.firstId + 1;
   segment.adopt({ ...scan, runs: whole ? undefined : scan.runs });
   segment.damaged = verdict.damage.length > 0;
-  return { segment, header, fileBytes, footer: undefined, scan, verdict, contentEnd, durableOffset: promised };
+  return {
+    segment,
+    header,
+    headerDamaged: decoding.damaged,
+    fileBytes,
+    footer: undefined,
+    scan,
+    verdict,
+    contentEnd,
+    durableOffset: promised,
+  };
 }
 
 /** The link of a sealed segment is its first frame. */

@@ -28,6 +28,9 @@ import { type ActiveSegment, newActiveSegment } from './active-segment.js';
 import { PushBatch } from './push-batch.js';
 import { newSegment, startSegment } from './segment-start.js';
 
+/** Offsets have 32 bits, and the footer needs some too. */
+const SEGMENT_BYTES_LIMIT = 0xe000_0000;
+
 /** From so many segments on, one file of the pool is kept for rewrites on a full disk. */
 export const SPARE_SEGMENTS_MIN = 4;
 
@@ -152,6 +155,7 @@ export class CommitPipeline {
       if (inFlight.state === 'taken') this.#place(inFlight);
       before.push(inFlight);
     }
+    this.#requireOffsets(bytes);
     this.#grant(Number.MAX_SAFE_INTEGER);
     this.#makeRoom(bytes);
     for (const full of this.#full.splice(0)) {
@@ -186,6 +190,19 @@ export class CommitPipeline {
     batch.reset();
     this.#spare ??= batch;
     return id;
+  }
+
+  /** A segment is left asynchronously, so a loop of blocking pushes makes it grow: up to what its 32-bit offsets can say. */
+  #requireOffsets(bytes: number): void {
+    if (this.#active.writtenEnd + this.#pendingBytes + bytes <= SEGMENT_BYTES_LIMIT) return;
+    throw new EvaqError(
+      'EVAQ_QUEUE_FULL',
+      `queue '${this.#options.queue}': the segment has no room for more blocking pushes`,
+      {
+        details: { queue: this.#options.queue, limit: SEGMENT_BYTES_LIMIT },
+        hint: 'Let the event loop run, so that the next segment can be started.',
+      },
+    );
   }
 
   /** Resolves when all that was pushed before is settled, and, in the weaker modes, durable. */

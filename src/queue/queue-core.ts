@@ -458,6 +458,7 @@ export class QueueCore {
       fromMs: segment.minTimeMs,
       toMs: segment.maxTimeMs,
       what: 'met while reading',
+      lossless: false,
     });
   }
 

@@ -12,13 +12,14 @@
  */
 import { ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
+import { encodeFileHeader } from '../frame/file-header.js';
 import type { IdRange, SegmentId } from '../ids.js';
 import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
 import { worthKeeping } from '../log/log-load.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import { encodeFooter, type SegmentSummary } from '../segment/segment-footer.js';
 import type { SegmentSupply } from '../segment/segment-supply.js';
-import type { RoundStatement } from '../tombstone/tombstone-frame.js';
+import { KIND_CLOSE, type RoundStatement } from '../tombstone/tombstone-frame.js';
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
@@ -51,6 +52,7 @@ export async function settleTails(env: RecoveryEnvironment, loaded: LoadedQueue)
   const torn: TornTail[] = [];
   for (const found of loaded.found) {
     const { segment, footer, durableOffset } = found;
+    if (found.headerDamaged) await mendHeader(env, found);
     if (footer !== undefined && durableOffset >= footer.end) continue;
     if (footer === undefined && segment.isEmpty && found.verdict?.cutAt === undefined) continue;
     const file = await env.vfs.open(segment.path, 'write');
@@ -62,6 +64,18 @@ export async function settleTails(env: RecoveryEnvironment, loaded: LoadedQueue)
     }
   }
   return torn;
+}
+
+/** Writes both copies again: the intact one gets the bytes that it has. */
+async function mendHeader(env: RecoveryEnvironment, { header, segment }: FoundSegment): Promise<void> {
+  const file = await env.vfs.open(segment.path, 'write');
+  try {
+    const bytes = encodeFileHeader(header);
+    await file.writeAt(bytes, 0, bytes.length, 0);
+    await syncOrStop(env, file);
+  } finally {
+    await file.close();
+  }
 }
 
 async function settleTail(
@@ -153,7 +167,7 @@ function* without(range: IdRange, except: ReadonlySet<number>): Generator<IdRang
 export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<TombstoneLog> {
   const { vfs, host, storeUuid } = env;
   const newest = loaded.log.newest;
-  const footer = loaded.found.at(-1)?.footer;
+  const footer = loaded.found.find(({ segment }) => segment === newest)?.footer;
   const statement: Omit<RoundStatement, 'kind'> = {
     round: loaded.tombstones.round + 1,
     nextId: loaded.nextId,
@@ -173,6 +187,29 @@ export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQu
       path: loaded.dir,
     });
   }
+}
+
+/** Closes a queue that was recovered and that nobody asked for: its log gets the last word, so that the next open finds it clean. */
+export async function closeDormant(
+  env: RecoveryEnvironment,
+  loaded: LoadedQueue,
+  tombstones: TombstoneLog,
+): Promise<void> {
+  const newest = loaded.log.newest;
+  const statement: RoundStatement = {
+    kind: KIND_CLOSE,
+    round: loaded.tombstones.round + 2,
+    nextId: loaded.nextId,
+    dataSegmentId: newest?.id ?? 0,
+    dataOffset: newest?.fileBytes ?? 0,
+    sealedBelow: newest === undefined ? 0 : newest.id + 1,
+    segmentIdMax: loaded.segmentIdMax,
+    liveRecords: loaded.log.liveCount,
+    timestamp: env.host.now(),
+  };
+  await tombstones.append(statement, []);
+  await tombstones.sync();
+  await tombstones.close();
 }
 
 /** Step 5. */

@@ -49,7 +49,7 @@ export interface SegmentSummary {
   readonly payloadBytes: number;
   /** Where the last commit of records ends and the footer begins. */
   readonly dataEnd: number;
-  /** Low half of the number of the last durable round of removals when it was sealed. */
+  /** The number of the last durable round of removals when it was sealed. */
   readonly removalSeq: number;
   /** The IDs that are there, where some between first and last are not. */
   readonly runs: readonly IdRange[] | undefined;

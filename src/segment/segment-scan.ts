@@ -158,7 +158,9 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
   for (let i = 0; i < header.count; i++) {
     if (!viewFrame(buffer, at, bodyEnd, sparse, header.firstId + i, header.firstId, header.timestamp, frame)) break;
     const frameOffset = offset + COMMIT_HEADER_BYTES + at - bodyAt;
-    if (frameOffset - state.marked >= state.intervalBytes) {
+    // A commit that is marked itself stands for its first frame.
+    const isMarked = i === 0 && state.marked === offset;
+    if (!isMarked && frameOffset - state.marked >= state.intervalBytes) {
       addEntry(scan, frame.id, frameOffset, 1);
       state.marked = frameOffset;
       wide = true;

@@ -1,8 +1,7 @@
 /**
  * `Evaq`: a store that is open for writing, with its two everyday queues and any number of named ones.
  */
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
+import { hostname, uptime } from 'node:os';
 import { resolve } from 'node:path';
 import type { FailureDetail, RecordMeta } from '../frame/metadata.js';
 import { describe, requireCount, requireRecordId } from '../ids.js';
@@ -30,8 +29,10 @@ const ERROR_TEXT_MAX = 4096;
 /** Moves of one redrive that are under way together: they share commits. */
 const REDRIVE_BATCH = 256;
 
-/** Identifies this boot of the process in the lock's note. */
-const BOOT_ID = randomUUID();
+/** When the machine was started, to the minute: tells whether a pid in an old note can still be the same process. */
+function bootedAt(): string {
+  return new Date(Date.now() - uptime() * 1000).toISOString().slice(0, 16);
+}
 
 /**
  * A store, open for writing by this process alone. Made by `Evaq.open`. `await using evaq = await Evaq.open(path)` closes it at the end of the block.
@@ -77,7 +78,7 @@ export class Evaq implements AsyncDisposable {
       lockNote: {
         pid: process.pid,
         host: hostname(),
-        bootId: BOOT_ID,
+        bootId: bootedAt(),
         since: new Date(ports.host.now()).toISOString(),
         command: process.argv.slice(0, 6).join(' ').slice(0, 300),
       },

@@ -11,6 +11,7 @@ import { type Damage, type LoadedQueue, loadQueue } from '../log/log-load.js';
 import { QueueCore, type QueueEnvironment } from '../queue/queue-core.js';
 import type { ResolvedQueueOptions } from '../queue/queue-options.js';
 import {
+  closeDormant,
   type RecoveryEnvironment,
   removeLeftovers,
   sealFound,
@@ -140,6 +141,7 @@ export class Store {
           offset: 0,
           bytes: 128,
           what: 'one copy of the header is damaged; the other is intact',
+          lossless: true,
         });
       }
       opening.refuseDamage();
@@ -177,7 +179,12 @@ export class Store {
     await Promise.allSettled(this.#starting.values());
     const failures: unknown[] = [];
     for (const core of this.#cores.values()) await core.close().catch((error: unknown) => failures.push(error));
-    for (const { tombstones } of this.#dormant.values()) await tombstones?.close().catch(() => undefined);
+    const env = recoveryEnvironment(this.options, this.#uuid, this.failStop, this.#ids);
+    for (const { loaded, tombstones } of this.#dormant.values()) {
+      if (tombstones === undefined) continue;
+      // Should it fail, the next open recovers the queue once more.
+      await closeDormant(env, loaded, tombstones).catch(() => tombstones.close());
+    }
     await this.#lock.release();
     if (failures.length > 0) throw failures[0];
   }
@@ -188,9 +195,11 @@ export class Store {
     try {
       const dormant = this.#dormant.get(name) ?? (await this.#make(name));
       const env = recoveryEnvironment(this.options, this.#uuid, this.failStop, this.#ids);
-      const tombstones = dormant.tombstones ?? (await startGeneration(env, dormant.loaded));
-      dormant.tombstones = tombstones;
       const { loaded } = dormant;
+      const recovered = dormant.tombstones;
+      const tombstones = recovered ?? (await startGeneration(env, loaded));
+      dormant.tombstones = tombstones;
+      if (recovered === undefined) await removeLeftovers(env, loaded);
       const supply = new SegmentSupply({
         vfs,
         host,
@@ -201,7 +210,6 @@ export class Store {
       });
       supply.adopt(loaded.pool);
       const active = await startActive(env, loaded, supply, options.durability !== 'sync');
-      await removeLeftovers(env, loaded);
       const queueEnv: QueueEnvironment = {
         vfs,
         host,
@@ -284,11 +292,12 @@ class Opening {
     }
   }
 
-  /** With `onCorruption: 'fail'` damage is told before a byte is changed. */
+  /** With `onCorruption: 'fail'` damage that costs anything is told before a byte is changed. */
   refuseDamage(): void {
-    const [first] = this.damage;
+    const losing = this.damage.filter(({ lossless }) => !lossless);
+    const [first] = losing;
     if (first === undefined || this.options.onCorruption === 'quarantine') return;
-    const more = this.damage.length > 1 ? ` (and ${this.damage.length - 1} more)` : '';
+    const more = losing.length > 1 ? ` (and ${losing.length - 1} more)` : '';
     throw new EvaqError('EVAQ_CORRUPT', `${first.file} is damaged at offset ${first.offset}: ${first.what}${more}`, {
       details: {
         path: first.file,
@@ -316,15 +325,17 @@ class Opening {
         nextId: loaded.nextId,
       });
     }
-    for (const { loaded } of this.dormant.values())
-      this.torn.push(...(await settleTails(env, loaded)));
+    for (const { loaded } of this.dormant.values()) this.torn.push(...(await settleTails(env, loaded)));
     const touched = this.#completeMoves();
     for (const dormant of this.dormant.values()) {
       if (dormant.loaded.clean && !touched.has(dormant.loaded.queue)) continue;
       dormant.tombstones = await startGeneration(env, dormant.loaded);
     }
     // The tails are sealed only now: their moves are durable at both ends.
-    for (const { loaded } of this.dormant.values()) await sealFound(env, loaded, loaded.tombstones.round + 1);
+    for (const { loaded, tombstones } of this.dormant.values()) {
+      await sealFound(env, loaded, loaded.tombstones.round + 1);
+      if (tombstones !== undefined) await removeLeftovers(env, loaded);
+    }
   }
 
   /** A record in an unsealed tail that names an origin is the one that counts. */

@@ -8,7 +8,8 @@
  *    +---------------+---------------+---------------+---------------+---------------+---------------+------------------
  *
  * `data segment` and `data offset` promise: of that segment of this queue, all below the offset had been synced. `sealed below`
- * promises: every segment of this queue with a lower ID has a durable footer. `live records` is counted at CLOSE and 0 elsewhere. Ranges are
+ * promises: every segment of this queue with a lower ID has a durable footer. `live records` is counted at CLOSE and 0 elsewhere, but for SNAPSHOT:
+ * there it is the number of the part * 2, + 1 if it is the last (a snapshot may have several, one round). Ranges are
  * ascending: gap to the previous range's end, length - 1.
  *
  * Every round is written twice in a row, so that one rotten byte cannot undo a removal; applying a round twice is

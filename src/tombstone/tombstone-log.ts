@@ -76,8 +76,11 @@ export class TombstoneLog {
       const seed = fileSeed(provisional);
       let end = FILE_HEADER_BYTES;
       let batch: IdRange[] = [];
-      const flush = async (): Promise<void> => {
-        const bytes = encodeRound({ ...statement, kind: KIND_SNAPSHOT }, batch, seed, end, 0);
+      let part = 0;
+      const flush = async (last: boolean): Promise<void> => {
+        const liveRecords = part * 2 + (last ? 1 : 0);
+        const bytes = encodeRound({ ...statement, kind: KIND_SNAPSHOT, liveRecords }, batch, seed, end, 0);
+        part++;
         batch = [];
         await file.writeAt(bytes, 0, bytes.length, end);
         end += bytes.length;
@@ -85,9 +88,9 @@ export class TombstoneLog {
       };
       for (const range of ranges) {
         batch.push(range);
-        if (batch.length >= SNAPSHOT_RANGES_MAX) await flush();
+        if (batch.length >= SNAPSHOT_RANGES_MAX) await flush(false);
       }
-      await flush();
+      await flush(true);
       const header = encodeFileHeader(headerOf(source, end));
       await file.writeAt(header, 0, header.length, 0);
       const filled = await fillAhead(file, end, end + AHEAD_BYTES);

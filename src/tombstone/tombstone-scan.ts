@@ -21,8 +21,11 @@ export interface TombstoneState {
   promisedOffset: number;
   /** Bad ranges, as they were met. */
   readonly damaged: { readonly offset: number; readonly end: number; readonly allZero: boolean }[];
-  /** Rounds of which neither copy was readable, though a later one was. */
+  /** Rounds, and parts of a snapshot, of which neither copy was readable, though a later one was. */
   missingRounds: number;
+  /** Parts of the snapshot seen, and whether the last of them was. */
+  snapshotParts: number;
+  snapshotComplete: boolean;
   /** Where the last good frame ends. */
   end: number;
 }
@@ -67,6 +70,8 @@ export function newTombstoneState(): TombstoneState {
     promisedOffset: 0,
     damaged: [],
     missingRounds: 0,
+    snapshotParts: 0,
+    snapshotComplete: false,
     end: FILE_HEADER_BYTES,
   };
 }
@@ -93,6 +98,15 @@ export async function scanRounds(
     }
     state.end = end;
     state.promisedOffset = Math.max(state.promisedOffset, header.durableOffset);
+    if (round.kind === KIND_SNAPSHOT) {
+      const part = Math.floor(round.liveRecords / 2);
+      if (part > state.snapshotParts) state.missingRounds += part - state.snapshotParts;
+      state.snapshotParts = Math.max(state.snapshotParts, part + 1);
+      if (round.liveRecords % 2 === 1) state.snapshotComplete = true;
+    } else if (!state.snapshotComplete) {
+      state.missingRounds++;
+      state.snapshotComplete = true;
+    }
     if (round.kind !== KIND_SNAPSHOT && round.round > state.round + 1)
       state.missingRounds += round.round - state.round - 1;
     state.round = Math.max(state.round, round.round);
