@@ -10,7 +10,7 @@
  *  5. segments without a footer get one
  *  6. a new active segment; leftovers are removed
  */
-import { ioError } from '../errors.js';
+import { ioError, isNotFound } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
 import { encodeFileHeader } from '../frame/file-header.js';
 import type { IdRange, SegmentId } from '../ids.js';
@@ -276,7 +276,14 @@ export async function removeLeftovers(env: RecoveryEnvironment, loaded: LoadedQu
   const damagedLogs = new Set(loaded.damage.map(({ file }) => file));
   const aside = [...loaded.unreadable, ...damagedEmpty];
   for (const path of loaded.tombstoneLogs) (damagedLogs.has(path) ? aside : doomed).push(path);
-  for (const path of doomed) await vfs.remove(path);
+  for (const path of doomed) {
+    try {
+      await vfs.remove(path);
+    } catch (error) {
+      // An unfinished tombstone log was in the way of the new one, and went when that was made.
+      if (!isNotFound(error)) throw error;
+    }
+  }
   for (const path of aside) {
     if (!damagedLogs.has(path) && loaded.unreadable.includes(path)) {
       // Blank: a file that never came to hold anything.
