@@ -48,15 +48,14 @@ export class GcScheduler {
     if (worth) this.#schedule();
   }
 
-  /** One cycle now, with other limits if given; for `compact()` and tests. Rejects with what went wrong. */
-  async runOnce(limits: GcLimits): Promise<void> {
-    await this.#cycle;
-    const cycle = this.#runCycle(limits);
-    this.#cycle = cycle.then(
-      () => undefined,
-      () => undefined,
-    );
-    await cycle;
+  /** One cycle, as soon as those asked for before are over, with other limits; for `compact()` and tests. Rejects with what went wrong. */
+  runOnce(limits: GcLimits): Promise<void> {
+    // Chained in the same turn: of two callers that waited for one cycle both would start when it ends.
+    const cycle = this.#cycle.then(async () => {
+      await this.#runCycle(limits);
+    });
+    this.#cycle = cycle.catch(() => undefined);
+    return cycle;
   }
 
   /** Resolves when the cycle under way is over. No further one starts. */
