@@ -21,6 +21,8 @@ export interface ActiveSegment {
   /** Where the next commit goes. */
   writtenEnd: number;
   durableEnd: number;
+  /** The file has blocks up to here, zeros or leftovers: overwriting them syncs faster than appending. */
+  filledEnd: number;
   /** Offset of the last index entry. */
   markedOffset: number;
   /** Syncs under way: the file is not closed before. Never rejects. */
@@ -31,6 +33,7 @@ export interface ActiveSegment {
 
 export function newActiveSegment(segment: LogSegment, file: VfsFile, link: SegmentLink | undefined): ActiveSegment {
   return {
+    filledEnd: segment.fileBytes,
     segment,
     file,
     writtenEnd: FILE_HEADER_BYTES + (link === undefined ? 0 : COMMIT_HEADER_BYTES),

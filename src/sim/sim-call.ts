@@ -18,6 +18,7 @@ export type SimCallName =
   | 'sync'
   | 'truncate'
   | 'writeAndSyncBlocking'
+  | 'writeBlocking'
   | 'close';
 
 export interface SimCall {

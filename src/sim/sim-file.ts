@@ -140,16 +140,24 @@ export class SimFile implements VfsFile {
   }
 
   writeAndSyncBlocking(chunks: readonly VfsChunk[]): void {
+    this.#writeBlocking('writeAndSyncBlocking', chunks, true);
+  }
+
+  writeBlocking(chunk: VfsChunk): void {
+    this.#writeBlocking('writeBlocking', [chunk], false);
+  }
+
+  #writeBlocking(name: 'writeAndSyncBlocking' | 'writeBlocking', chunks: readonly VfsChunk[], sync: boolean): void {
     const machine = this.#machine;
     // Nobody is left to be told: but a promise must not be made by returning.
     if (!this.#process.alive) throw new Error('this simulated process is dead');
     const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
-    const call = machine.begin(this.#process, 'writeAndSyncBlocking', this.path, `${chunks.length} chunks, ${bytes} B`);
+    const call = machine.begin(this.#process, name, this.path, `${chunks.length} chunks, ${bytes} B`);
     try {
       const inode = machine.image.names.lookup(this.path);
       if (typeof inode === 'string') throw new SimSystemError(inode, 'open', this.path);
       // Whatever is under way on this file in the thread pool happens before or after: it is not stopped by a blocked main thread.
-      machine.scheduler.hasten(inode, () => machine.prng.chance(0.5));
+      if (sync) machine.scheduler.hasten(inode, () => machine.prng.chance(0.5));
       for (const chunk of chunks) {
         this.#live();
         machine.scheduler.spend(WRITE_US);
@@ -162,10 +170,12 @@ export class SimFile implements VfsFile {
         machine.step('effect', call);
       }
       this.#live();
-      machine.scheduler.spend(SYNC_US);
-      this.#syncBlocking(inode, call);
-      machine.step('effect', call);
-      this.#live();
+      if (sync) {
+        machine.scheduler.spend(SYNC_US);
+        this.#syncBlocking(inode, call);
+        machine.step('effect', call);
+        this.#live();
+      }
       machine.end(call, 'ok');
     } catch (error) {
       if (this.#process.alive) machine.end(call, error instanceof SimSystemError ? error.code : 'failed');

@@ -87,13 +87,15 @@ class NodeFile implements VfsFile {
   writeAndSyncBlocking(chunks: readonly VfsChunk[]): void {
     const fd = fs.openSync(this.path, O_RDWR | O_NOFOLLOW);
     try {
-      for (const { source, length, position } of chunks) {
-        for (let done = 0; done < length; ) done += fs.writeSync(fd, source, done, length - done, position + done);
-      }
+      for (const chunk of chunks) writeAllSync(fd, chunk);
       fs.fdatasyncSync(fd);
     } finally {
       fs.closeSync(fd);
     }
+  }
+
+  writeBlocking(chunk: VfsChunk): void {
+    writeAllSync(this.#fd, chunk);
   }
 
   close(): Promise<void> {
@@ -103,6 +105,10 @@ class NodeFile implements VfsFile {
       fs.close(this.#fd, (error) => (error ? reject(error) : resolve()));
     });
   }
+}
+
+function writeAllSync(fd: number, { source, length, position }: VfsChunk): void {
+  for (let done = 0; done < length; ) done += fs.writeSync(fd, source, done, length - done, position + done);
 }
 
 function openFd(path: string, flags: number): Promise<number> {

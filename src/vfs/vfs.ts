@@ -52,6 +52,10 @@ export interface VfsFile {
    * reports a write-back error once per open file description).
    */
   writeAndSyncBlocking(chunks: readonly VfsChunk[]): void;
+  /**
+   * Writes before it returns, without a sync; throws a system error. For a few KiB into the page cache, where nothing else may come in between.
+   */
+  writeBlocking(chunk: VfsChunk): void;
   /** Idempotent. No other call may be under way or follow. */
   close(): Promise<void>;
 }
