@@ -112,6 +112,14 @@ export class Store {
   }
 
   static async open(options: OpenStoreOptions): Promise<Store> {
+    try {
+      return await Store.#open(options);
+    } catch (error) {
+      throw ioError(error, `opening ${options.path}`, { path: options.path });
+    }
+  }
+
+  static async #open(options: OpenStoreOptions): Promise<Store> {
     const { vfs, host, path } = options;
     const started = host.elapsed();
     // Said before anything is made, so that a folder that is something else stays untouched.
@@ -151,7 +159,7 @@ export class Store {
     } catch (error) {
       for (const { tombstones } of opening?.dormant.values() ?? []) await tombstones?.close().catch(() => undefined);
       await lock.release();
-      throw ioError(error, `opening ${path}`, { path });
+      throw error;
     }
   }
 
