@@ -5,16 +5,17 @@ import { hostname, uptime } from 'node:os';
 import { resolve } from 'node:path';
 import type { FailureDetail, RecordMeta } from '../frame/metadata.js';
 import { describe, requireCount, requireRecordId } from '../ids.js';
+import { DEAD_LETTERS_QUEUE, WAL_QUEUE } from '../layout/store-file.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { notFound, type Payload, type PushOptions, Queue, type QueueHost } from '../queue/queue.js';
 import { closedError, type QueueCore } from '../queue/queue-core.js';
 import { type QueueOptions, resolveQueueOptions } from '../queue/queue-options.js';
+import { ReadOnlyEvaq, type ReadOnlyOptions } from '../raw/read-only-evaq.js';
 import { nodeHost } from '../vfs/node-host.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import { type EvaqOptions, type Ports, resolveEvaqOptions } from './evaq-options.js';
 import { moveRecord } from './move.js';
 import { type RecoveryReport, Store } from './open-store.js';
-import { DEAD_LETTERS_QUEUE, WAL_QUEUE } from './store-file.js';
 
 export interface DeadLetterOptions {
   /** Why it could not be delivered, as a short code or sentence. */
@@ -91,6 +92,15 @@ export class Evaq implements AsyncDisposable {
       await store.close().catch(() => undefined);
       throw error;
     }
+  }
+
+  /**
+   * Opens a store for reading only: takes no lock, makes and changes nothing (P11), and follows a process that has it open for writing. Shows what
+   * is written, the last of which may not be synced yet.
+   * @throws EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO; EVAQ_CORRUPT if both copies of the store's header are damaged
+   */
+  static openReadOnly(path: string, options: ReadOnlyOptions = {}): Promise<ReadOnlyEvaq> {
+    return ReadOnlyEvaq.open(path, options);
   }
 
   /** Where the store is. */

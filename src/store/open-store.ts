@@ -7,6 +7,19 @@
 import { EvaqError, ioError } from '../errors.js';
 import { FailStop } from '../fail-stop.js';
 import { type SegmentId, segmentId } from '../ids.js';
+import {
+  createStore,
+  DEAD_LETTERS_QUEUE,
+  makeDirs,
+  parentOf,
+  QUEUES_DIR,
+  queueDir,
+  queueNamesOf,
+  readStore,
+  requireQueueName,
+  type StoreIdentity,
+  WAL_QUEUE,
+} from '../layout/store-file.js';
 import { type Damage, type LoadedQueue, loadQueue } from '../log/log-load.js';
 import { QueueCore, type QueueEnvironment } from '../queue/queue-core.js';
 import type { ResolvedQueueOptions } from '../queue/queue-options.js';
@@ -24,17 +37,6 @@ import { SegmentSupply } from '../segment/segment-supply.js';
 import type { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs, VfsLock } from '../vfs/vfs.js';
-import {
-  createStore,
-  DEAD_LETTERS_QUEUE,
-  makeDirs,
-  parentOf,
-  QUEUES_DIR,
-  queueDir,
-  readStore,
-  requireQueueName,
-  WAL_QUEUE,
-} from './store-file.js';
 import { type LockNote, lockStore } from './store-lock.js';
 
 /** What opening found and did. */
@@ -122,16 +124,22 @@ export class Store {
   static async #open(options: OpenStoreOptions): Promise<Store> {
     const { vfs, host, path } = options;
     const started = host.elapsed();
-    // Said before anything is made, so that a folder that is something else stays untouched.
-    const before = await readStore(vfs, path);
-    if (before === undefined && !options.create) {
-      throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${path}`, {
-        details: { path },
-        hint: 'Leave out create: false to make one.',
-      });
+    let before: StoreIdentity | undefined;
+    let lock: VfsLock;
+    try {
+      // Said before anything is made, so that a folder that is something else stays untouched.
+      before = await readStore(vfs, path);
+      if (before === undefined && !options.create) {
+        throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${path}`, {
+          details: { path },
+          hint: 'Leave out create: false to make one.',
+        });
+      }
+      await makeDirs(vfs, path);
+      lock = await lockStore(vfs, path, options.lockNote);
+    } catch (error) {
+      throw ioError(error, `opening ${path}`, { path });
     }
-    await makeDirs(vfs, path);
-    const lock = await lockStore(vfs, path, options.lockNote);
     let opening: Opening | undefined;
     try {
       const identity = (await readStore(vfs, path)) ?? (await createStore(vfs, host, path));
@@ -392,19 +400,4 @@ function recoveryEnvironment(
   ids: SegmentIds,
 ): RecoveryEnvironment {
   return { vfs: options.vfs, host: options.host, storeUuid, failStop, allocateId: () => ids.allocate() };
-}
-
-/** The queues of a store: folders whose names may be a queue's. Anything else there is foreign and left alone. */
-export async function queueNamesOf(vfs: Vfs, path: string): Promise<string[]> {
-  const names: string[] = [];
-  for (const { name, kind } of await vfs.list(`${path}/${QUEUES_DIR}`)) {
-    if (kind !== 'directory') continue;
-    try {
-      requireQueueName(name);
-    } catch {
-      continue;
-    }
-    names.push(name);
-  }
-  return names.sort();
 }

@@ -3,8 +3,8 @@
  * file only serves the message for whom it turns away.
  */
 import { EvaqError, type EvaqErrorDetails } from '../errors.js';
+import { LOCK_FILE } from '../layout/store-file.js';
 import type { Vfs, VfsLock } from '../vfs/vfs.js';
-import { LOCK_FILE } from './store-file.js';
 
 export interface LockNote {
   readonly pid: number;

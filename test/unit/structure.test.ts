@@ -10,7 +10,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['leaves'],
   ['vfs'],
   ['frame', 'sim'],
-  ['segment', 'index', 'tombstone'],
+  ['segment', 'index', 'tombstone', 'layout'],
   ['log'],
   ['gc'],
   ['queue'],
