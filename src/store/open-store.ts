@@ -17,7 +17,6 @@ import {
   queueNamesOf,
   readStore,
   requireQueueName,
-  type StoreIdentity,
   WAL_QUEUE,
 } from '../layout/store-file.js';
 import { type Damage, type LoadedQueue, loadQueue } from '../log/log-load.js';
@@ -124,22 +123,16 @@ export class Store {
   static async #open(options: OpenStoreOptions): Promise<Store> {
     const { vfs, host, path } = options;
     const started = host.elapsed();
-    let before: StoreIdentity | undefined;
-    let lock: VfsLock;
-    try {
-      // Said before anything is made, so that a folder that is something else stays untouched.
-      before = await readStore(vfs, path);
-      if (before === undefined && !options.create) {
-        throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${path}`, {
-          details: { path },
-          hint: 'Leave out create: false to make one.',
-        });
-      }
-      await makeDirs(vfs, path);
-      lock = await lockStore(vfs, path, options.lockNote);
-    } catch (error) {
-      throw ioError(error, `opening ${path}`, { path });
+    // Said before anything is made, so that a folder that is something else stays untouched.
+    const before = await readStore(vfs, path);
+    if (before === undefined && !options.create) {
+      throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${path}`, {
+        details: { path },
+        hint: 'Leave out create: false to make one.',
+      });
     }
+    await makeDirs(vfs, path);
+    const lock = await lockStore(vfs, path, options.lockNote);
     let opening: Opening | undefined;
     try {
       const identity = (await readStore(vfs, path)) ?? (await createStore(vfs, host, path));
