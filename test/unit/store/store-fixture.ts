@@ -83,3 +83,10 @@ export async function rejection(
 export function countOf(disk: SimDisk, name: string, path: RegExp): number {
   return disk.calls.filter((call) => call.name === name && path.test(call.path)).length;
 }
+
+/** As a caller from JavaScript, whom no types stop. */
+export async function callUntyped(target: object, method: string, ...args: readonly unknown[]): Promise<unknown> {
+  const found: unknown = Reflect.get(target, method);
+  if (typeof found !== 'function') throw new Error(`there is no ${method}`);
+  return Reflect.apply(found, target, args);
+}

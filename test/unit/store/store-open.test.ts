@@ -17,7 +17,17 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { crc32 } from '../../../src/checksum.js';
 import { Evaq } from '../../../src/evaq.js';
-import { contentOf, idsOf, newDisk, newPath, openReal, openSim, rejection, SIM_PATH } from './store-fixture.js';
+import {
+  callUntyped,
+  contentOf,
+  idsOf,
+  newDisk,
+  newPath,
+  openReal,
+  openSim,
+  rejection,
+  SIM_PATH,
+} from './store-fixture.js';
 
 const walDir = (path: string): string => join(path, 'queues/wal');
 const segmentsIn = (path: string): string[] =>
@@ -145,8 +155,7 @@ describe('opening a store', () => {
   });
 
   it('wrong types from JavaScript are a TypeError that names the argument', async () => {
-    const open = (options: string): Promise<unknown> =>
-      Reflect.apply(Evaq.open, Evaq, ['/nowhere/x', JSON.parse(options)]);
+    const open = (options: string): Promise<unknown> => callUntyped(Evaq, 'open', '/nowhere/x', JSON.parse(options));
     await expect(open('null')).rejects.toThrow(new TypeError('options must be an object, got null'));
     await expect(open('{"durability":"never"}')).rejects.toThrow(
       /durability must be 'sync', 'os' or \{ intervalMs \}, got "never"/,
@@ -159,9 +168,7 @@ describe('opening a store', () => {
       new TypeError('segmentBytes must be a number, got "64"'),
     );
     await expect(open('{"gc":true}')).rejects.toThrow(/gc must be false or an object, got true/);
-    await expect(Reflect.apply(Evaq.open, Evaq, [7])).rejects.toThrow(
-      new TypeError('path must be a non-empty string, got 7'),
-    );
+    await expect(callUntyped(Evaq, 'open', 7)).rejects.toThrow(new TypeError('path must be a non-empty string, got 7'));
   });
 });
 
@@ -360,7 +367,7 @@ describe('the names of queues', () => {
   it('a name that is no string is EVAQ_QUEUE_NAME', async () => {
     const evaq = await openReal();
     for (const name of [undefined, null, 7, {}, ['a']]) {
-      await rejection(Reflect.apply(evaq.queue, evaq, [name]), 'EVAQ_QUEUE_NAME');
+      await rejection(callUntyped(evaq, 'queue', name), 'EVAQ_QUEUE_NAME');
     }
   });
 
