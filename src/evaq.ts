@@ -16,6 +16,14 @@ export type {
 } from './queue/queue.js';
 export type { Durability, QueueOptions } from './queue/queue-options.js';
 export type { TornTail } from './queue/queue-recovery.js';
+export type { ReadOnlyEvaq, ReadOnlyOptions } from './raw/read-only-evaq.js';
+export type {
+  ReadOnlyQueue,
+  ReadOnlyQueueStats,
+  ReadOnlyReadOptions,
+  ReadOnlyRecordsOptions,
+  ReadOnlyTailOptions,
+} from './raw/read-only-queue.js';
 export { type DeadLetterOptions, Evaq } from './store/evaq.js';
 export type { EvaqOptions, Ports } from './store/evaq-options.js';
 export type { QueueRecovery, RecoveryProgress, RecoveryReport } from './store/open-store.js';

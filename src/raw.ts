@@ -1,0 +1,32 @@
+/**
+ * evaq/raw: looking at stores and segment files without opening them for writing; no lock is taken and nothing is changed. Named re-exports,
+ * nothing else.
+ */
+export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.js';
+export type { FileHeader } from './frame/file-header.js';
+export type { Damage } from './log/log-load.js';
+export type { QueueRecord } from './log/queue-record.js';
+export {
+  type RawCommit,
+  type RawEntry,
+  type RawRecord,
+  RawSegment,
+  type RawSegmentOptions,
+} from './raw/raw-segment.js';
+export { ReadOnlyEvaq, type ReadOnlyOptions } from './raw/read-only-evaq.js';
+export type {
+  ReadOnlyQueue,
+  ReadOnlyQueueStats,
+  ReadOnlyReadOptions,
+  ReadOnlyRecordsOptions,
+  ReadOnlyTailOptions,
+} from './raw/read-only-queue.js';
+export {
+  type TornEnd,
+  type VerifiedQueue,
+  type VerifyOptions,
+  type VerifyProgress,
+  type VerifyReport,
+  verifyStore,
+} from './raw/verify.js';
+export type { SegmentSummary } from './segment/segment-footer.js';

@@ -1,0 +1,207 @@
+/**
+ * What a reader knows of one queue: the log as it was loaded at some moment, followed since, with descriptors of its own.
+ *
+ * A writer may be at work all the while. A picture is one that could have been seen at some moment: names are listed before
+ * and after loading, and where the difference could make it wrong it is loaded again. Damage counts only when a second look
+ * finds it at the same place, since a page that is read while it is being written can look torn.
+ *
+ * A picture is shared by the reads that began on it and closes its descriptors when the last of them is done and it has been
+ * superseded.
+ */
+import { assert } from '../assert.js';
+import { EvaqError, ioError, isNotFound } from '../errors.js';
+import { FileCache } from '../log/file-cache.js';
+import { type Damage, type LoadedQueue, loadQueue } from '../log/log-load.js';
+import { LogReader, type ReadLimits } from '../log/log-reader.js';
+import type { QueueRecord } from '../log/queue-record.js';
+import type { SegmentLog } from '../log/segment-log.js';
+import { scanTombstones } from '../tombstone/tombstone-scan.js';
+import type { Vfs } from '../vfs/vfs.js';
+import { isListed, listQueueFiles, type QueueFiles, wasDisturbed } from './queue-files.js';
+import { type FollowOutcome, RawFollower } from './raw-follower.js';
+import { findLost, type LostRange } from './raw-lost.js';
+import { ReadOnlyVfs } from './read-only-vfs.js';
+
+const INDEX_INTERVAL_BYTES = 4096;
+/** Each time the writer's GC must have finished a rewrite or its removals filled a log in the time of one load. */
+const LOADS_MAX = 100;
+
+/** Where a queue is, and in whose name its files are checked. */
+export interface QueuePlace {
+  readonly vfs: Vfs;
+  readonly dir: string;
+  readonly queue: string;
+  readonly storeUuid: Buffer;
+}
+
+export interface StableLoad {
+  readonly loaded: LoadedQueue;
+  readonly files: QueueFiles;
+  /** What a second look confirmed. */
+  readonly damage: readonly Damage[];
+}
+
+/**
+ * Loads a queue beside a writer. Rejects with EVAQ_UNSUPPORTED_VERSION, EVAQ_IO, or EVAQ_CORRUPT where files contradict each
+ * other so that no log can be made of them.
+ */
+export async function loadStable(place: QueuePlace, progress?: (bytes: number) => void): Promise<StableLoad> {
+  const { vfs, dir, queue, storeUuid } = place;
+  let seen: ReadonlySet<string> | undefined;
+  for (let load = 0; load < LOADS_MAX; load++) {
+    const before = await listQueueFiles(vfs, dir);
+    const frozen = new ReadOnlyVfs(vfs, { dir, entries: before.entries });
+    let loaded: LoadedQueue | undefined;
+    let failure: unknown;
+    try {
+      const options = { indexIntervalBytes: INDEX_INTERVAL_BYTES, ...(progress === undefined ? {} : { progress }) };
+      loaded = await loadQueue(frozen, dir, queue, storeUuid, options);
+    } catch (error) {
+      failure = error;
+    }
+    const after = await listQueueFiles(vfs, dir);
+    if (wasDisturbed(before, after)) continue;
+    if (loaded === undefined) {
+      if (isNotFound(failure)) continue;
+      throw ioError(failure, `reading queue '${queue}'`, { queue, path: dir });
+    }
+    // What is said of a file that has left the log meanwhile was read off somebody else's bytes.
+    let damage = loaded.damage.filter(({ file }) => isListed(after, dir, file));
+    if (damage.some((one) => isMissingRounds(one, loaded)) && (await haveCaughtUp(place, loaded))) {
+      damage = damage.filter((one) => !isMissingRounds(one, loaded));
+    }
+    const known = seen;
+    seen = new Set(damage.map(placeOf));
+    if (damage.length === 0 || (known !== undefined && damage.every((one) => known.has(placeOf(one))))) {
+      return { loaded, files: before, damage };
+    }
+  }
+  throw new EvaqError('EVAQ_IO', `queue '${queue}' changes faster than it can be read`, {
+    details: { queue, path: dir },
+    hint: 'Try again when its writer is less busy.',
+  });
+}
+
+/** Commits that mention rounds of removals which the tombstone log did not have when it was read, which was before them. */
+function isMissingRounds({ file, offset, bytes }: Damage, loaded: LoadedQueue): boolean {
+  return bytes === 0 && offset === loaded.tombstones.end && file === loaded.tombstoneLogs.at(-1);
+}
+
+/** Whether the tombstone log has by now the rounds that were missing: then it was only read too early. */
+async function haveCaughtUp({ vfs, storeUuid }: QueuePlace, loaded: LoadedQueue): Promise<boolean> {
+  const path = loaded.tombstoneLogs.at(-1);
+  if (path === undefined) return false;
+  let mentioned = 0;
+  for (const { scan, footer } of loaded.found) {
+    mentioned = Math.max(mentioned, scan?.removalSeq ?? footer?.summary.removalSeq ?? 0);
+  }
+  const file = await vfs.open(path, 'read').catch((error: unknown) => {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  });
+  if (file === undefined) return false;
+  try {
+    const tombstones = await scanTombstones(file, await file.size(), storeUuid, () => undefined);
+    return tombstones.kind === 'ok' && tombstones.state.round >= mentioned;
+  } finally {
+    await file.close();
+  }
+}
+
+function placeOf({ file, offset, what }: Damage): string {
+  return `${file}:${offset}:${offset === 0 ? what : ''}`;
+}
+
+export class RawPicture {
+  readonly loaded: LoadedQueue;
+  readonly files: QueueFiles;
+  readonly damage: readonly Damage[];
+  /** Records lost to damage that loading found. */
+  readonly lost: readonly LostRange[];
+  readonly #cache: FileCache;
+  readonly #reader: LogReader;
+  readonly #follower: RawFollower;
+  #users = 0;
+  #superseded = false;
+
+  private constructor(place: QueuePlace, load: StableLoad, lost: readonly LostRange[]) {
+    this.loaded = load.loaded;
+    this.files = load.files;
+    this.damage = load.damage;
+    this.lost = lost;
+    this.#cache = new FileCache(new ReadOnlyVfs(place.vfs));
+    this.#follower = new RawFollower(load.loaded, this.#cache);
+    // Whether what cannot be read is damage, or a file that GC took away, is for the caller to find out: so it must not be passed over.
+    this.#reader = new LogReader(load.loaded.log, this.#cache, {
+      queue: place.queue,
+      onDamage: 'fail',
+      noteDamage: () => undefined,
+    });
+  }
+
+  static async load(place: QueuePlace): Promise<RawPicture> {
+    for (let load = 0; ; load++) {
+      const stable = await loadStable(place);
+      try {
+        const lost = await findLost(place.vfs, { ...stable.loaded, damage: stable.damage }, place.storeUuid);
+        const picture = new RawPicture(place, stable, lost);
+        if ((await picture.follow()) === 'followed' || load >= LOADS_MAX) return picture;
+        await picture.supersede();
+      } catch (error) {
+        if (!isGone(error) || load >= LOADS_MAX) throw error;
+      }
+    }
+  }
+
+  get log(): SegmentLog {
+    return this.loaded.log;
+  }
+
+  /** The lowest ID that was not given to a record, as far as can be seen. */
+  get nextId(): number {
+    return Math.max(this.loaded.nextId, this.#follower.nextId, (this.log.newest?.lastId ?? 0) + 1);
+  }
+
+  follow(): Promise<FollowOutcome> {
+    return this.#follower.follow();
+  }
+
+  /** Runs `use`, which reads; the descriptors stay open as long. */
+  async using<T>(use: () => Promise<T>): Promise<T> {
+    this.#users++;
+    try {
+      return await use();
+    } finally {
+      this.#users--;
+      await this.#closeIfDone();
+    }
+  }
+
+  /** See `LogReader.read`. Rejects with EVAQ_CORRUPT at a live record that cannot be read. */
+  read(from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
+    return this.#reader.read(from, to, limits);
+  }
+
+  /** See `LogReader.get`; `undefined` for what is not live. */
+  async get(id: number): Promise<QueueRecord | undefined> {
+    if (!this.log.isLive(id)) return undefined;
+    const record = await this.#reader.get(id);
+    return this.log.isLive(id) ? record : undefined;
+  }
+
+  /** Nobody begins to read on it any more. */
+  async supersede(): Promise<void> {
+    this.#superseded = true;
+    await this.#closeIfDone();
+  }
+
+  async #closeIfDone(): Promise<void> {
+    assert(this.#users >= 0, 'a picture is left as often as it is entered');
+    if (this.#superseded && this.#users === 0) await this.#cache.close();
+  }
+}
+
+/** True if a read failed because the file is not there any more. */
+export function isGone(error: unknown): boolean {
+  return isNotFound(error) || (error instanceof EvaqError && isNotFound(error.cause));
+}

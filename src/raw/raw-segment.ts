@@ -1,0 +1,252 @@
+/**
+ * One segment file, looked at by itself: no store, no queue, no tombstones. For files that are damaged, copied away, or in
+ * use. It tells every commit and every record with its place and whether its checksum holds; which records were removed only
+ * the tombstone log of the queue knows.
+ *
+ * Nothing is written and no lock taken. Iterations are independent of each other and may run concurrently.
+ */
+import { resolve } from 'node:path';
+import { EvaqError, ioError, isNotFound } from '../errors.js';
+import {
+  COMMIT_FLAG_SPARSE,
+  COMMIT_HEADER_BYTES,
+  type CommitHeader,
+  KIND_FOOTER,
+  KIND_LINK,
+  KIND_RECORDS,
+} from '../frame/commit-header.js';
+import { salvageCommit } from '../frame/commit-salvage.js';
+import { CommitScanner } from '../frame/commit-scanner.js';
+import { decodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from '../frame/file-header.js';
+import { decodeMeta } from '../frame/metadata.js';
+import { type FrameView, newFrameView, viewFrame } from '../frame/record-frame.js';
+import { describe } from '../ids.js';
+import type { QueueRecord } from '../log/queue-record.js';
+import { type Footer, readFooter, type SegmentSummary } from '../segment/segment-footer.js';
+import { nodeVfs } from '../vfs/node-vfs.js';
+import type { Vfs, VfsFile } from '../vfs/vfs.js';
+import { ReadOnlyVfs } from './read-only-vfs.js';
+
+/** A range of the file, from its header on. `offset` and `bytes` cover the commit with its header. */
+export type RawCommit =
+  | {
+      readonly kind: 'records';
+      readonly offset: number;
+      readonly bytes: number;
+      readonly firstId: number;
+      readonly count: number;
+      /** When it was committed, in ms since the epoch. */
+      readonly timestamp: number;
+      /** Every byte of this file below it had been synced when this commit was written. */
+      readonly durableOffset: number;
+      /** The frames carry their own IDs and times: the segment was made by rewriting others. */
+      readonly sparse: boolean;
+    }
+  /** The front of a segment that follows another one. */
+  | {
+      readonly kind: 'link';
+      readonly offset: number;
+      readonly bytes: number;
+      readonly segmentId: number;
+      readonly durableOffset: number;
+    }
+  /** The end of a sealed segment. */
+  | { readonly kind: 'footer'; readonly offset: number; readonly bytes: number }
+  /** Intact, and of a kind that this version does not know. */
+  | { readonly kind: 'unknown'; readonly offset: number; readonly bytes: number; readonly code: number }
+  /** No valid commit: damage, or behind the last one a torn tail, zeros, or leftovers of the file's former life. */
+  | {
+      readonly kind: 'bad';
+      readonly offset: number;
+      readonly bytes: number;
+      /** The header's checksum holds and only the body's does not: then the next two say what it held. */
+      readonly headerIntact: boolean;
+      readonly firstId?: number;
+      readonly count?: number;
+      readonly allZero: boolean;
+    };
+
+/** A record with its place. `offset` is that of its frame. */
+export interface RawRecord extends QueueRecord {
+  readonly offset: number;
+  /** Of the whole frame. */
+  readonly bytes: number;
+}
+
+/** Records in file order, and in their places the ranges in which none can be read. */
+export type RawEntry =
+  | { readonly valid: true; readonly record: RawRecord }
+  | { readonly valid: false; readonly damage: Extract<RawCommit, { kind: 'bad' }> };
+
+export interface RawSegmentOptions {
+  /** Default the real file system. */
+  readonly vfs?: Vfs;
+}
+
+/** Made by `RawSegment.open`. Holds a descriptor until `close`. */
+export class RawSegment implements AsyncDisposable {
+  readonly path: string;
+  readonly header: FileHeader;
+  /** One of the two copies of the header is damaged. */
+  readonly headerDamaged: boolean;
+  /** What the segment says of itself at its end, if it was sealed and that is intact. */
+  readonly footer: SegmentSummary | undefined;
+  /** Of the file, when it was opened: as far as the iterations go. */
+  readonly size: number;
+  readonly #file: VfsFile;
+  readonly #seed: number;
+
+  private constructor(
+    file: VfsFile,
+    decoding: { readonly header: FileHeader; readonly seed: number; readonly damaged: boolean },
+    size: number,
+    footer: Footer | undefined,
+  ) {
+    this.path = file.path;
+    this.header = decoding.header;
+    this.headerDamaged = decoding.damaged;
+    this.footer = footer?.summary;
+    this.size = size;
+    this.#file = file;
+    this.#seed = decoding.seed;
+  }
+
+  /**
+   * Reads header and footer.
+   * @throws EVAQ_NOT_A_STORE if it is no segment (or a new one that is still blank), EVAQ_UNSUPPORTED_VERSION, EVAQ_IO;
+   *   EVAQ_CORRUPT if both copies of the header are damaged
+   */
+  static async open(path: string, options: RawSegmentOptions = {}): Promise<RawSegment> {
+    if (typeof path !== 'string' || path === '')
+      throw new TypeError(`path must be a non-empty string, got ${describe(path)}`);
+    const at = resolve(path);
+    let file: VfsFile | undefined;
+    try {
+      file = await new ReadOnlyVfs(options.vfs ?? nodeVfs).open(at, 'read');
+      const size = await file.size();
+      const head = Buffer.alloc(FILE_HEADER_BYTES);
+      const read = await file.readAt(head, 0, FILE_HEADER_BYTES, 0);
+      const decoding = decodeFileHeader(head.subarray(0, read), 'segment');
+      if (decoding.kind !== 'ok') throw headerError(at, decoding, head.toString('latin1', 0, 3) === 'Evq');
+      return new RawSegment(file, decoding, size, await readFooter(file, size, decoding.seed));
+    } catch (error) {
+      await file?.close().catch(() => undefined);
+      if (isNotFound(error)) {
+        throw new EvaqError('EVAQ_NOT_A_STORE', `there is no file ${at}`, { cause: error, details: { path: at } });
+      }
+      throw ioError(error, `reading ${at}`, { path: at });
+    }
+  }
+
+  /** Every commit, and every range that is none, from the front to the end of the file. @throws EVAQ_IO */
+  async *commits(): AsyncGenerator<RawCommit, void, undefined> {
+    for await (const { commit } of this.#scan()) yield commit;
+  }
+
+  /**
+   * Every record whose checksum holds, in file order, which is ID order; removed ones included. Of a damaged commit the intact records are
+   * given, then the damage. Payloads stay valid for as long as they are held. @throws EVAQ_IO
+   */
+  async *records(): AsyncGenerator<RawEntry, void, undefined> {
+    for await (const { commit, scanner } of this.#scan()) {
+      const { header, buffer, bodyAt, bodyHeld } = scanner;
+      if (commit.kind !== 'records' && !(commit.kind === 'bad' && commit.headerIntact)) {
+        if (commit.kind === 'bad') yield { valid: false, damage: commit };
+        continue;
+      }
+      // The scanner uses its buffer again, and a record may be held for long.
+      const body = Buffer.from(buffer.subarray(bodyAt, bodyAt + bodyHeld));
+      const bodyOffset = commit.offset + COMMIT_HEADER_BYTES;
+      const records: RawRecord[] = [];
+      const take = (frame: FrameView, at: number): void => {
+        records.push(recordOf(body, frame, bodyOffset + at));
+      };
+      if (commit.kind === 'records') walkFrames(body, header, take);
+      else if (header.kind === KIND_RECORDS) salvageCommit(body, 0, body.length, header, this.#seed, bodyOffset, take);
+      for (const record of records) yield { valid: true, record };
+      if (commit.kind === 'bad') yield { valid: false, damage: commit };
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async *#scan(): AsyncGenerator<{ readonly commit: RawCommit; readonly scanner: CommitScanner }, void, undefined> {
+    const scanner = new CommitScanner(this.#file, this.#seed, FILE_HEADER_BYTES, this.size, 'resync');
+    for (;;) {
+      let outcome: Awaited<ReturnType<CommitScanner['next']>>;
+      try {
+        outcome = await scanner.next();
+      } catch (error) {
+        throw ioError(error, `reading ${this.path}`, { path: this.path, offset: scanner.offset });
+      }
+      if (outcome === 'end') return;
+      yield { commit: outcome === 'bad' ? badOf(scanner) : commitOf(scanner), scanner };
+    }
+  }
+}
+
+function headerError(
+  path: string,
+  decoding: { kind: 'unsupported'; major: number } | { kind: 'blank' | 'bad' },
+  ours: boolean,
+): EvaqError {
+  const details = { path };
+  if (decoding.kind === 'unsupported') {
+    return new EvaqError(
+      'EVAQ_UNSUPPORTED_VERSION',
+      `${path} has format ${decoding.major}, which this version of evaq does not know`,
+      { details, hint: 'Read it with the newer evaq that wrote it.' },
+    );
+  }
+  if (decoding.kind === 'bad' && ours) {
+    return new EvaqError(
+      'EVAQ_CORRUPT',
+      `${path}: the header is damaged in both of its copies, or is not a segment's`,
+      {
+        details: { ...details, offset: 0, bytes: FILE_HEADER_BYTES },
+      },
+    );
+  }
+  const why = decoding.kind === 'blank' ? 'it is blank' : 'it begins with something else';
+  return new EvaqError('EVAQ_NOT_A_STORE', `${path} is not a segment of an evaq store: ${why}`, { details });
+}
+
+function commitOf({ header, offset }: CommitScanner): RawCommit {
+  const { kind, flags, bodyBytes, firstId, count, timestamp, durableOffset } = header;
+  const bytes = COMMIT_HEADER_BYTES + bodyBytes;
+  if (kind === KIND_LINK) return { kind: 'link', offset, bytes, segmentId: firstId, durableOffset };
+  if (kind === KIND_FOOTER) return { kind: 'footer', offset, bytes };
+  if (kind !== KIND_RECORDS) return { kind: 'unknown', offset, bytes, code: kind };
+  const sparse = (flags & COMMIT_FLAG_SPARSE) !== 0;
+  return { kind: 'records', offset, bytes, firstId, count, timestamp, durableOffset, sparse };
+}
+
+function badOf({ bad, header }: CommitScanner): RawCommit {
+  const { offset, end, headerIntact, allZero } = bad;
+  const held = headerIntact && header.kind === KIND_RECORDS ? { firstId: header.firstId, count: header.count } : {};
+  return { kind: 'bad', offset, bytes: end - offset, headerIntact, ...held, allZero };
+}
+
+function walkFrames(body: Buffer, header: CommitHeader, take: (frame: FrameView, at: number) => void): void {
+  const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
+  const frame = newFrameView();
+  let at = 0;
+  for (let i = 0; i < header.count; i++) {
+    if (!viewFrame(body, at, body.length, sparse, header.firstId + i, header.firstId, header.timestamp, frame)) return;
+    take(frame, at);
+    at += frame.frameBytes;
+  }
+}
+
+function recordOf(body: Buffer, frame: FrameView, offset: number): RawRecord {
+  const { id, timestamp, payloadAt, payloadBytes, metaAt, metaBytes, frameBytes } = frame;
+  const payload = body.subarray(payloadAt, payloadAt + payloadBytes);
+  const meta = metaBytes === 0 ? {} : decodeMeta(body.subarray(metaAt, metaAt + metaBytes));
+  return { id, payload, timestamp, ...meta, offset, bytes: frameBytes };
+}

@@ -1,0 +1,384 @@
+/**
+ * One queue, for reading only, beside a writer or without one. Made by `ReadOnlyEvaq`.
+ *
+ * Every call looks first whether the folder has changed, and takes in what came: new commits at the end of the log, new
+ * removals, or, where names have changed, the log anew. Reads resume by ID, so that GC may replace segments at any time.
+ *
+ * Calls may be made concurrently; those that wait for the same look share it.
+ */
+import { EvaqError, ioError } from '../errors.js';
+import { requireCount, requireRecordId } from '../ids.js';
+import type { Damage } from '../log/log-load.js';
+import type { ReadLimits } from '../log/log-reader.js';
+import type { QueueRecord } from '../log/queue-record.js';
+import { haveSameNames, isListed, listQueueFiles } from './queue-files.js';
+import type { LostRange } from './raw-lost.js';
+import { isGone, type QueuePlace, RawPicture } from './raw-picture.js';
+
+export interface ReadOnlyReadOptions {
+  /** Lowest ID to return. Default 0: from the front. */
+  readonly from?: number;
+  /** Payload bytes; at least one record is returned whatever its size. Default 1 MiB, or no bound if `maxRecords` is given. */
+  readonly maxBytes?: number;
+  readonly maxRecords?: number;
+}
+
+export interface ReadOnlyRecordsOptions {
+  /** Lowest ID. Default 0. */
+  readonly from?: number;
+  /** Highest ID. Default: no bound. */
+  readonly to?: number;
+  /** Ends the iteration: it throws the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ReadOnlyTailOptions extends ReadOnlyRecordsOptions {
+  /** How often to look for more, in ms. Default 100. */
+  readonly pollMs?: number;
+}
+
+/** A queue in numbers, as of the call. */
+export interface ReadOnlyQueueStats {
+  readonly queue: string;
+  /** Its last writer closed it and nothing happened since. False while one has it open, and after one died. */
+  readonly clean: boolean;
+  readonly live: number;
+  /** Removed records whose bytes are still on disk. */
+  readonly dead: number;
+  /** The ID that the next record gets at least. */
+  readonly nextId: number;
+  /** Bytes of segments and tombstone logs, without the recycle pool. */
+  readonly bytes: number;
+  readonly segments: number;
+  readonly tombstoneBytes: number;
+  /** Dead files kept to be overwritten. */
+  readonly recycledFiles: number;
+  readonly recycledBytes: number;
+  readonly oldestId: number | undefined;
+  /** Damage that loading found or a read met. */
+  readonly damage: readonly Damage[];
+}
+
+/** Calls `action` once after `ms`; the result cancels. */
+export type Timer = (ms: number, action: () => void) => () => void;
+
+export interface ReadOnlyQueueInit {
+  readonly place: QueuePlace;
+  readonly onCorruption: 'fail' | 'quarantine';
+  readonly timer: Timer;
+}
+
+const READ_BYTES_DEFAULT = 1024 * 1024;
+/** What an iteration reads at a time. */
+const BATCH: ReadLimits = { maxBytes: 1024 * 1024, maxRecords: 8192 };
+const POLL_MS_DEFAULT = 100;
+/** How often a read may find that its files were replaced under it before that looks like something else. */
+const RETRIES_MAX = 100;
+
+/** Reading a queue changes nothing on disk (P11). After `close` of the store every call rejects with EVAQ_CLOSED. */
+export class ReadOnlyQueue {
+  readonly name: string;
+  readonly #place: QueuePlace;
+  readonly #skipDamage: boolean;
+  readonly #timer: Timer;
+  #picture: RawPicture | undefined;
+  /** A picture whose files were found replaced. */
+  #stale: RawPicture | undefined;
+  #looking: Promise<RawPicture> | undefined;
+  #nextLook: Promise<RawPicture> | undefined;
+  readonly #met: Damage[] = [];
+  readonly #sleepers = new Set<() => void>();
+  #closed = false;
+
+  /** Queues are made by `ReadOnlyEvaq`. */
+  constructor(init: ReadOnlyQueueInit) {
+    this.name = init.place.queue;
+    this.#place = init.place;
+    this.#skipDamage = init.onCorruption === 'quarantine';
+    this.#timer = init.timer;
+  }
+
+  /**
+   * The live record `id`, or `undefined`.
+   * @throws EVAQ_CORRUPT where it is lost (with `onCorruption: 'quarantine'`: `undefined`), EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION
+   */
+  async get(id: number): Promise<QueueRecord | undefined> {
+    requireRecordId(id, 'id');
+    return this.#retrying(async (picture) => {
+      const lost = this.#skipDamage ? undefined : lostIn(picture, id, id);
+      if (lost !== undefined) throw this.#lostError(lost);
+      try {
+        return await picture.get(id);
+      } catch (error) {
+        if (!this.#skipDamage || !isCorrupt(error) || (await this.#wasReplaced(picture, error))) throw error;
+        this.#meet(error);
+        return undefined;
+      }
+    });
+  }
+
+  /**
+   * Live records in ID order, within the limits; empty if there is none. Records that are lost to damage make it reject with EVAQ_CORRUPT, after
+   * those in front of them were returned; `details.lastId` says behind which ID to go on. With `onCorruption: 'quarantine'` they are passed over.
+   * @throws EVAQ_CORRUPT, EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION
+   */
+  async read(options: ReadOnlyReadOptions = {}): Promise<QueueRecord[]> {
+    const { from = 0, maxRecords } = options;
+    requireRecordId(from, 'from');
+    if (maxRecords !== undefined) requireCount(maxRecords, 'maxRecords', 1);
+    const maxBytes = options.maxBytes ?? (maxRecords === undefined ? READ_BYTES_DEFAULT : Number.MAX_SAFE_INTEGER);
+    requireCount(maxBytes, 'maxBytes', 0);
+    return this.#read(from, Number.MAX_SAFE_INTEGER, { maxBytes, maxRecords: maxRecords ?? Number.MAX_SAFE_INTEGER });
+  }
+
+  /**
+   * Live records in ID order, each once, up to those there are when the iteration gets there. Records that are removed meanwhile may be left out.
+   * @throws as `read`
+   */
+  async *records(options: ReadOnlyRecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+    const { from, to, signal } = rangeOf(options);
+    for (let next = from; next <= to; ) {
+      signal?.throwIfAborted();
+      const records = await this.#read(next, to, BATCH);
+      const last = records.at(-1);
+      if (last === undefined) return;
+      next = last.id + 1;
+      for (const record of records) {
+        signal?.throwIfAborted();
+        yield record;
+      }
+    }
+  }
+
+  /**
+   * As `records`, and then looks for more every `pollMs`, across rolled segments, GC and restarts of the writer. Ends when the store is closed;
+   * `signal` makes it throw.
+   * @throws as `read`
+   */
+  async *tail(options: ReadOnlyTailOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+    const { from, to, signal } = rangeOf(options);
+    const { pollMs = POLL_MS_DEFAULT } = options;
+    requireCount(pollMs, 'pollMs', 1);
+    for (let next = from; next <= to; ) {
+      signal?.throwIfAborted();
+      if (this.#closed) return;
+      const records = await this.#readUnlessClosed(next, to);
+      if (records === undefined) return;
+      for (const record of records) {
+        signal?.throwIfAborted();
+        next = record.id + 1;
+        yield record;
+      }
+      if (records.length === 0) await this.#sleep(pollMs, signal);
+    }
+  }
+
+  /** @throws EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION, EVAQ_CORRUPT where files contradict each other */
+  async stats(): Promise<ReadOnlyQueueStats> {
+    return this.#retrying(async (picture) => {
+      const { vfs, dir } = this.#place;
+      const { log, loaded, files } = picture;
+      const sizes = async (names: Iterable<string>): Promise<number> => {
+        let sum = 0;
+        for (const name of names) sum += (await vfs.stat(`${dir}/${name}`))?.size ?? 0;
+        return sum;
+      };
+      const tombstoneBytes = await sizes(files.tombstones);
+      let bytes = tombstoneBytes;
+      for (const { segment } of loaded.found) bytes += segment.fileBytes;
+      return {
+        queue: this.name,
+        clean: loaded.clean || (files.segments.size === 0 && files.tombstones.size === 0),
+        live: log.liveCount,
+        dead: log.count - log.liveCount,
+        nextId: picture.nextId,
+        bytes,
+        segments: files.segments.size,
+        tombstoneBytes,
+        recycledFiles: files.pool.length,
+        recycledBytes: await sizes(files.pool),
+        oldestId: log.firstLive(0),
+        damage: [...picture.damage, ...this.#met],
+      };
+    });
+  }
+
+  /** Resolves when reads under way are done and no file is open any more. @internal */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const wake of this.#sleepers) wake();
+    await this.#nextLook?.catch(() => undefined);
+    await this.#looking?.catch(() => undefined);
+    const picture = this.#picture;
+    this.#picture = undefined;
+    await picture?.supersede();
+  }
+
+  async #readUnlessClosed(from: number, to: number): Promise<QueueRecord[] | undefined> {
+    try {
+      return await this.#read(from, to, BATCH);
+    } catch (error) {
+      if (this.#closed && error instanceof EvaqError && error.code === 'EVAQ_CLOSED') return undefined;
+      throw error;
+    }
+  }
+
+  #read(from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
+    return this.#retrying(async (picture) => {
+      if (this.#skipDamage) return this.#readAround(picture, from, to, limits);
+      const lost = lostIn(picture, from, to);
+      const end = lost === undefined ? to : lost.first - 1;
+      const records = end < from ? [] : await picture.read(from, end, limits);
+      if (records.length === 0 && lost !== undefined) throw this.#lostError(lost);
+      return records;
+    });
+  }
+
+  /** Reads past records that cannot be read. */
+  async #readAround(picture: RawPicture, from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
+    for (let next = from; ; ) {
+      try {
+        return await picture.read(next, to, limits);
+      } catch (error) {
+        if (!isCorrupt(error) || (await this.#wasReplaced(picture, error))) throw error;
+        this.#meet(error);
+        next = Math.max(next, error.details.lastId ?? next) + 1;
+        if (next > to) return [];
+      }
+    }
+  }
+
+  /** Runs `use` on a fresh picture, and again on a newer one where GC took the files away under it. */
+  async #retrying<T>(use: (picture: RawPicture) => Promise<T>): Promise<T> {
+    for (let tries = 0; ; tries++) {
+      const picture = await this.#look();
+      try {
+        return await picture.using(() => use(picture));
+      } catch (error) {
+        if (tries >= RETRIES_MAX || !(await this.#wasReplaced(picture, error))) {
+          throw ioError(error, `reading queue '${this.name}'`, { queue: this.name, path: this.#place.dir });
+        }
+      }
+    }
+  }
+
+  /** Whether what a read fell over is a file that has left the log: then the picture is stale, and nothing is wrong. */
+  async #wasReplaced(picture: RawPicture, error: unknown): Promise<boolean> {
+    if (this.#stale === picture) return true;
+    if (!isGone(error)) {
+      const path = isCorrupt(error) ? error.details.path : undefined;
+      if (path === undefined) return false;
+      const { vfs, dir } = this.#place;
+      if (isListed(await listQueueFiles(vfs, dir), dir, path)) return false;
+    }
+    this.#stale = picture;
+    return true;
+  }
+
+  /** The queue as it is on disk now: everything that was written before the call is in it. */
+  #look(): Promise<RawPicture> {
+    // A look that is under way may have passed by what the caller knows is there; the one after it has not begun.
+    this.#nextLook ??= this.#lookAfter(this.#looking);
+    return this.#nextLook;
+  }
+
+  async #lookAfter(before: Promise<RawPicture> | undefined): Promise<RawPicture> {
+    await before?.catch(() => undefined);
+    this.#looking = this.#nextLook;
+    this.#nextLook = undefined;
+    if (this.#closed) throw closedError(this.name);
+    try {
+      return await this.#refresh();
+    } catch (error) {
+      throw ioError(error, `reading queue '${this.name}'`, { queue: this.name, path: this.#place.dir });
+    }
+  }
+
+  async #refresh(): Promise<RawPicture> {
+    const { vfs, dir } = this.#place;
+    const old = this.#picture;
+    if (old !== undefined && old !== this.#stale && haveSameNames(old.files, await listQueueFiles(vfs, dir))) {
+      try {
+        if ((await old.using(() => old.follow())) === 'followed') return old;
+      } catch (error) {
+        if (!isGone(error)) throw error;
+      }
+    }
+    const fresh = await RawPicture.load(this.#place);
+    this.#picture = fresh;
+    await old?.supersede();
+    return fresh;
+  }
+
+  #lostError({ first, last, damage }: LostRange): EvaqError {
+    const { file, offset, bytes, fromMs, toMs, what } = damage;
+    const which = first === last ? `record ${first}` : `records ${first} to ${last}`;
+    return new EvaqError(
+      'EVAQ_CORRUPT',
+      `queue '${this.name}': ${file} is damaged at offset ${offset}: ${which} cannot be read (${what})`,
+      {
+        details: {
+          queue: this.name,
+          path: file,
+          offset,
+          bytes,
+          id: first,
+          lastId: last,
+          ...(fromMs === undefined ? {} : { fromMs }),
+          ...(toMs === undefined ? {} : { toMs }),
+        },
+        hint: `Read on from ID ${last + 1}; run 'evaq verify' on the store to see all damage.`,
+      },
+    );
+  }
+
+  #meet({ details }: EvaqError): void {
+    const { path = this.#place.dir, offset = 0, bytes = 0, id, lastId } = details;
+    if (this.#met.some((one) => one.file === path && one.offset === offset && one.firstId === id)) return;
+    this.#met.push({
+      queue: this.name,
+      file: path,
+      offset,
+      bytes,
+      ...(id === undefined ? {} : { firstId: id }),
+      ...(lastId === undefined ? {} : { lastId }),
+      what: 'met while reading',
+      lossless: false,
+    });
+  }
+
+  #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#closed || signal?.aborted === true) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        cancel();
+        this.#sleepers.delete(wake);
+        signal?.removeEventListener('abort', wake);
+        resolve();
+      };
+      const cancel = this.#timer(ms, wake);
+      this.#sleepers.add(wake);
+      signal?.addEventListener('abort', wake);
+    });
+  }
+}
+
+function lostIn(picture: RawPicture, from: number, to: number): LostRange | undefined {
+  const lost = picture.lost.find((range) => range.last >= from && range.first <= to);
+  return lost === undefined || lost.first >= from ? lost : { ...lost, first: from };
+}
+
+function isCorrupt(error: unknown): error is EvaqError {
+  return error instanceof EvaqError && error.code === 'EVAQ_CORRUPT';
+}
+
+function rangeOf(options: ReadOnlyRecordsOptions): { from: number; to: number; signal: AbortSignal | undefined } {
+  const { from = 0, to = Number.MAX_SAFE_INTEGER, signal } = options;
+  requireRecordId(from, 'from');
+  requireRecordId(to, 'to');
+  return { from, to, signal };
+}
+
+export function closedError(what: string): EvaqError {
+  return new EvaqError('EVAQ_CLOSED', `'${what}' is closed`, { hint: 'Open the store again to go on.' });
+}

@@ -1,0 +1,289 @@
+/**
+ * Checks a whole store without changing anything (P11): scan and judge, as opening does, and then every byte that opening
+ * takes on trust: the bodies of sealed segments, what their footers say of them, and their indexes.
+ *
+ * It may run beside a writer. What GC takes away meanwhile is not missed, and what only looks torn because it was being
+ * written is looked at again.
+ */
+import { resolve } from 'node:path';
+import { EvaqError, ioError, isNotFound } from '../errors.js';
+import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
+import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import { queueDir, readStore, STORE_FILE } from '../layout/store-file.js';
+import { type Damage, type FoundSegment, worthKeeping } from '../log/log-load.js';
+import { type Footer, readFooterIndex } from '../segment/segment-footer.js';
+import type { SegmentIndex } from '../segment/segment-index.js';
+import { type DamagedRange, type SegmentScan, scanSegment } from '../segment/segment-scan.js';
+import { nodeVfs } from '../vfs/node-vfs.js';
+import type { Vfs, VfsFile } from '../vfs/vfs.js';
+import { isListed, listQueueFiles } from './queue-files.js';
+import { loadStable, type QueuePlace, type StableLoad } from './raw-picture.js';
+import { queueNamesIn } from './read-only-evaq.js';
+import { ReadOnlyVfs } from './read-only-vfs.js';
+
+export interface VerifyOptions {
+  /** Default the real file system. */
+  readonly vfs?: Vfs;
+  /** Told now and then how far it is. */
+  readonly onProgress?: (progress: VerifyProgress) => void;
+  /** Ends the check: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface VerifyProgress {
+  readonly queue: string;
+  /** Bytes checked so far, in all queues, and to be checked. */
+  readonly bytes: number;
+  readonly totalBytes: number;
+}
+
+/** The unsynced end of a segment, as a crash leaves it. Nothing acknowledged in mode 'sync' is in it; opening for writing cuts it off. */
+export interface TornEnd {
+  readonly queue: string;
+  readonly file: string;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface VerifiedQueue {
+  readonly queue: string;
+  /** Its last writer closed it and nothing happened since. */
+  readonly clean: boolean;
+  readonly segments: number;
+  /** Intact records, removed ones included. */
+  readonly records: number;
+  readonly live: number;
+  /** Bytes checked. */
+  readonly bytes: number;
+}
+
+export interface VerifyReport {
+  readonly path: string;
+  readonly queues: readonly VerifiedQueue[];
+  /** Damage to synced bytes, which no crash explains. Empty: everything acknowledged is there and intact. */
+  readonly damage: readonly Damage[];
+  readonly torn: readonly TornEnd[];
+}
+
+/**
+ * Checks every queue of the store at `path`. Damage is reported, not thrown.
+ * @throws EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO
+ */
+export async function verifyStore(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+  const vfs = new ReadOnlyVfs(options.vfs ?? nodeVfs);
+  const store = resolve(path);
+  const damage: Damage[] = [];
+  const torn: TornEnd[] = [];
+  const queues: VerifiedQueue[] = [];
+  try {
+    const identity = await readStore(vfs, store);
+    if (identity === undefined) {
+      throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${store}`, { details: { path: store } });
+    }
+    if (identity.damaged) {
+      damage.push({
+        queue: '',
+        file: `${store}/${STORE_FILE}`,
+        offset: 0,
+        bytes: FILE_HEADER_BYTES,
+        what: 'one copy of the header is damaged; the other is intact',
+        lossless: true,
+      });
+    }
+    const places = (await queueNamesIn(vfs, store)).map((queue): QueuePlace => {
+      return { vfs, dir: queueDir(store, queue), queue, storeUuid: identity.uuid };
+    });
+    const progress = new Progress(options);
+    for (const place of places) await progress.announce(place);
+    for (const place of places) {
+      const verified = await verifyQueue(place, progress, damage, torn);
+      if (verified !== undefined) queues.push(verified);
+    }
+  } catch (error) {
+    if (options.signal?.aborted === true) throw options.signal.reason;
+    throw ioError(error, `verifying ${store}`, { path: store });
+  }
+  return { path: store, queues, damage, torn };
+}
+
+class Progress {
+  readonly #options: VerifyOptions;
+  #queue = '';
+  #bytes = 0;
+  #totalBytes = 0;
+
+  constructor(options: VerifyOptions) {
+    this.#options = options;
+  }
+
+  async announce({ vfs, dir }: QueuePlace): Promise<void> {
+    const { segments } = await listQueueFiles(vfs, dir);
+    for (const name of segments.keys()) this.#totalBytes += (await vfs.stat(`${dir}/${name}`))?.size ?? 0;
+  }
+
+  begin(queue: string): void {
+    this.#queue = queue;
+  }
+
+  add(bytes: number): void {
+    this.#options.signal?.throwIfAborted();
+    this.#bytes += bytes;
+    const totalBytes = Math.max(this.#totalBytes, this.#bytes);
+    this.#options.onProgress?.({ queue: this.#queue, bytes: this.#bytes, totalBytes });
+  }
+}
+
+async function verifyQueue(
+  place: QueuePlace,
+  progress: Progress,
+  damage: Damage[],
+  torn: TornEnd[],
+): Promise<VerifiedQueue | undefined> {
+  const { vfs, dir, queue } = place;
+  progress.begin(queue);
+  let load: StableLoad;
+  try {
+    load = await loadStable(place);
+  } catch (error) {
+    if (!(error instanceof EvaqError) || error.code !== 'EVAQ_CORRUPT') throw error;
+    const { path = dir, offset = 0, bytes = 0, id, lastId } = error.details;
+    damage.push({
+      queue,
+      file: path,
+      offset,
+      bytes,
+      ...(id === undefined ? {} : { firstId: id }),
+      ...(lastId === undefined ? {} : { lastId }),
+      what: error.message,
+      lossless: false,
+    });
+    return undefined;
+  }
+  damage.push(...load.damage);
+  let records = 0;
+  let bytes = 0;
+  for (const found of load.loaded.found) {
+    records += found.segment.count;
+    bytes += found.fileBytes;
+    if (found.footer === undefined) {
+      progress.add(found.fileBytes);
+      continue;
+    }
+    const met = await verifySealed(vfs, queue, found, found.footer, progress);
+    // A segment that GC took meanwhile is gone with all that was wrong with it.
+    if (met.length > 0 && isListed(await listQueueFiles(vfs, dir), dir, found.segment.path)) damage.push(...met);
+  }
+  torn.push(...(await tornEnds(place, load)));
+  return {
+    queue,
+    clean: load.loaded.clean || load.files.entries.length === 0,
+    segments: load.loaded.found.length,
+    records,
+    live: load.loaded.log.liveCount,
+    bytes,
+  };
+}
+
+/** What is torn now and still is at a second look: the end of a live log is whole a moment later. */
+async function tornEnds(place: QueuePlace, load: StableLoad): Promise<TornEnd[]> {
+  const first = tornIn(place.queue, load.loaded.found);
+  if (first.length === 0) return first;
+  const second = tornIn(place.queue, (await loadStable(place)).loaded.found);
+  return second.filter((one) => first.some(({ file, offset }) => file === one.file && offset === one.offset));
+}
+
+function tornIn(queue: string, found: readonly FoundSegment[]): TornEnd[] {
+  return found.filter(worthKeeping).map(({ segment, contentEnd, fileBytes }) => {
+    return { queue, file: segment.path, offset: contentEnd, bytes: fileBytes - contentEnd };
+  });
+}
+
+async function verifySealed(
+  vfs: Vfs,
+  queue: string,
+  found: FoundSegment,
+  footer: Footer,
+  progress: Progress,
+): Promise<Damage[]> {
+  const { path, seed, baseId } = found.segment;
+  let file: VfsFile;
+  try {
+    file = await vfs.open(path, 'read');
+  } catch (error) {
+    if (isNotFound(error)) return [];
+    throw error;
+  }
+  try {
+    let reported = 0;
+    const scan = await scanSegment(file, footer.end, seed, baseId, 0, (bytes) => {
+      reported += bytes;
+      progress.add(bytes);
+    });
+    progress.add(Math.max(0, footer.end - reported));
+    const met = scan.damaged.map((range) => describeRange(queue, path, range, footer));
+    const wrong = disagreement(scan, footer);
+    if (wrong !== undefined) met.push(atFooter(queue, path, footer, wrong));
+    const index = await readFooterIndex(file, footer, seed);
+    if (index === undefined || !indexHolds(index, scan)) {
+      const what = index === undefined ? 'the index is damaged' : 'the index points to where no record is';
+      met.push({ ...atFooter(queue, path, footer, what), lossless: index === undefined });
+    }
+    return met;
+  } finally {
+    await file.close();
+  }
+}
+
+function describeRange(queue: string, path: string, range: DamagedRange, footer: Footer): Damage {
+  const { offset, end, firstId, lastId, fromMs, toMs, headerIntact } = range;
+  const place = { queue, file: path, offset, bytes: end - offset };
+  if (offset >= footer.summary.dataEnd) {
+    return { ...place, what: 'the footer is damaged; its summary is intact', lossless: true };
+  }
+  const last = lastId >= firstId ? lastId : footer.summary.lastId;
+  return {
+    ...place,
+    ...(last >= firstId ? { firstId, lastId: last, fromMs, toMs: toMs === 0 ? footer.summary.maxTimeMs : toMs } : {}),
+    what: headerIntact ? 'the body of a commit is damaged' : 'frames are damaged',
+    lossless: false,
+  };
+}
+
+function atFooter(queue: string, path: string, { summary, end }: Footer, what: string): Damage {
+  return {
+    queue,
+    file: path,
+    offset: summary.dataEnd,
+    bytes: end - summary.dataEnd,
+    what,
+    lossless: false,
+  };
+}
+
+/** What the footer says of the records, against the records. Silent where damage was found: then it is the footer that is right. */
+function disagreement(scan: SegmentScan, { summary }: Footer): string | undefined {
+  if (scan.damaged.length > 0) return undefined;
+  const { count, firstId, lastId, payloadBytes } = summary;
+  if (scan.count !== count) return `the footer tells of ${count} records, ${scan.count} are there`;
+  if (count > 0 && (scan.firstId !== firstId || scan.lastId !== lastId)) {
+    return `the footer tells of records ${firstId} to ${lastId}, ${scan.firstId} to ${scan.lastId} are there`;
+  }
+  return scan.payloadBytes === payloadBytes
+    ? undefined
+    : `the footer tells of ${payloadBytes} payload bytes, ${scan.payloadBytes} are there`;
+}
+
+/** Whether every entry names a record and its place. `scan` was made with an entry for every commit and every record. */
+function indexHolds(index: SegmentIndex, scan: SegmentScan): boolean {
+  if (scan.damaged.length > 0) return true;
+  let at = 0;
+  for (let i = 0; i < index.offsets.length; i++) {
+    const offset = index.offsets[i] ?? 0;
+    while (at + 1 < scan.index.offsets.length && (scan.index.offsets[at + 1] ?? 0) <= offset) at++;
+    // The first record of a commit goes by the place of the commit in the scan, and may go by its own in the index.
+    const place =
+      (scan.index.offsets[at] ?? 0) + (index.mids[i] === 1 && scan.index.mids[at] === 0 ? COMMIT_HEADER_BYTES : 0);
+    if ((scan.index.offsets[at] !== offset && place !== offset) || scan.index.ids[at] !== index.ids[i]) return false;
+  }
+  return true;
+}
