@@ -4,7 +4,7 @@
  * Made once, atomically: written under a temporary name, synced, renamed, the folder synced. A crash before that leaves a folder that holds
  * nothing but what a store in the making may hold, and the next open makes it anew.
  */
-import { EvaqError } from '../errors.js';
+import { EvaqError, isSystemError } from '../errors.js';
 import { decodeFileHeader, encodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from '../frame/file-header.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
@@ -115,17 +115,23 @@ export async function createStore(vfs: Vfs, host: Host, path: string): Promise<S
   return { uuid, createdMs, damaged: false };
 }
 
-/** Makes a folder and what is missing above it, each name durable. */
+/** A folder above the store that this user may not read was not made by evaq, so its names are none of ours. */
+const FOREIGN_DIR_CODES: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EINVAL']);
+
+/**
+ * Makes a folder and what is missing above it, each name durable. Those that are there count, too: a process that died before it could sync
+ * their names may have made them.
+ */
 export async function makeDirs(vfs: Vfs, path: string): Promise<void> {
-  const missing: string[] = [];
-  let at = path;
-  while (at !== '' && at !== '/' && (await vfs.stat(at)) === undefined) {
-    missing.unshift(at);
-    at = parentOf(at);
-  }
-  for (const dir of missing) {
-    await vfs.makeDir(dir);
-    await vfs.syncDir(parentOf(dir));
+  const dirs: string[] = [];
+  for (let at = path; at !== '' && at !== '/'; at = parentOf(at)) dirs.unshift(at);
+  for (const dir of dirs) {
+    const made = (await vfs.stat(dir)) === undefined && (await vfs.makeDir(dir));
+    try {
+      await vfs.syncDir(parentOf(dir));
+    } catch (error) {
+      if (made || !(isSystemError(error) && FOREIGN_DIR_CODES.has(error.code))) throw error;
+    }
   }
 }
 

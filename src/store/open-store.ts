@@ -131,7 +131,7 @@ export class Store {
         hint: 'Leave out create: false to make one.',
       });
     }
-    await makeDirs(vfs, path);
+    if (before === undefined) await makeDirs(vfs, path);
     const lock = await lockStore(vfs, path, options.lockNote);
     let opening: Opening | undefined;
     try {
