@@ -50,15 +50,17 @@ describe('README.md', () => {
     const name = join(root, 'test/unit/readme-examples.ts');
     const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => readFileSync(path, 'utf8'));
     const { options } = ts.parseJsonConfigFileContent(config, { ...ts.sys, readDirectory: () => [] }, root);
-    const host = ts.createCompilerHost(options);
-    const { fileExists, readFile, getSourceFile } = host;
     const source = program.replaceAll(/'evaq(?:\/(raw|sim))?'/g, (_, sub = 'evaq') => `'../../src/${String(sub)}.js'`);
-    host.fileExists = (path) => path === name || fileExists(path);
-    host.readFile = (path) => (path === name ? source : readFile(path));
-    host.getSourceFile = (path, languageVersion, ...rest) =>
-      path === name
-        ? ts.createSourceFile(path, source, languageVersion, true)
-        : getSourceFile.call(host, path, languageVersion, ...rest);
+    const real = ts.createCompilerHost(options);
+    const host: ts.CompilerHost = {
+      ...real,
+      fileExists: (path) => path === name || real.fileExists(path),
+      readFile: (path) => (path === name ? source : real.readFile(path)),
+      getSourceFile: (path, languageVersion, onError) =>
+        path === name
+          ? ts.createSourceFile(path, source, languageVersion, true)
+          : real.getSourceFile(path, languageVersion, onError),
+    };
     const checked = ts.createProgram([name], { ...options, isolatedDeclarations: false, declaration: false }, host);
     const file = checked.getSourceFile(name);
     expect(file).toBeDefined();
