@@ -174,7 +174,8 @@ export class SimDisk {
    */
   crash(choice: CrashChoice = [], seed?: number): SimDisk {
     const { image, model, scheduler } = this.#machine;
-    const after = applyCrash(image, model, this.#decisions(), choice);
+    // A fork: what the two disks share, neither may change in place, and this one goes on.
+    const after = applyCrash(image.fork(), model, this.#decisions(), choice);
     return this.#successor(after, scheduler.nowUs + REBOOT_US, seed);
   }
 
