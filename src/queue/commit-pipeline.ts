@@ -218,7 +218,7 @@ export class CommitPipeline {
     if (this.#options.durability !== 'sync') await this.syncNow();
   }
 
-  /** Resolves when nothing pushed is left unsettled. */
+  /** Resolves when nothing pushed is left unsettled, and a segment that was to be left is left. */
   settled(): Promise<void> {
     if (!this.#busy()) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
@@ -314,6 +314,7 @@ export class CommitPipeline {
   }
 
   #busy(): boolean {
+    if (this.#running || this.#rollWanted) return true;
     return this.#open.count > 0 || this.#full.length > 0 || this.#inFlight !== undefined || this.#waiting.length > 0;
   }
 
