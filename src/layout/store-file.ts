@@ -21,6 +21,7 @@ const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
 export interface StoreIdentity {
   readonly uuid: Buffer;
   readonly createdMs: number;
+  readonly header: FileHeader;
   /** One of the two copies in the file is damaged. */
   readonly damaged: boolean;
 }
@@ -58,8 +59,8 @@ export async function readStore(vfs: Vfs, path: string): Promise<StoreIdentity |
     const read = await file.readAt(bytes, 0, FILE_HEADER_BYTES, 0);
     const decoding = decodeFileHeader(bytes.subarray(0, read), 'store');
     if (decoding.kind === 'ok') {
-      const { storeUuid, createdMs } = decoding.header;
-      return { uuid: storeUuid, createdMs, damaged: decoding.damaged };
+      const { header, damaged } = decoding;
+      return { uuid: header.storeUuid, createdMs: header.createdMs, header, damaged };
     }
     if (decoding.kind === 'unsupported') {
       throw new EvaqError(
@@ -73,7 +74,7 @@ export async function readStore(vfs: Vfs, path: string): Promise<StoreIdentity |
     }
     throw new EvaqError('EVAQ_CORRUPT', `${path}/${STORE_FILE} is damaged in both of its copies`, {
       details: { path: `${path}/${STORE_FILE}`, offset: 0, bytes: read },
-      hint: `The segments are untouched: run 'evaq repair ${path}'.`,
+      hint: 'The segments are untouched, and each of their headers holds the UUID that this file held.',
     });
   } finally {
     await file.close();
@@ -112,7 +113,19 @@ export async function createStore(vfs: Vfs, host: Host, path: string): Promise<S
   }
   await vfs.rename(temporary, `${path}/${STORE_FILE}`);
   await vfs.syncDir(path);
-  return { uuid, createdMs, damaged: false };
+  return { uuid, createdMs, header, damaged: false };
+}
+
+/** Writes both copies again: the intact one gets the bytes that it has. The caller holds the lock. */
+export async function mendStore(vfs: Vfs, path: string, identity: StoreIdentity): Promise<void> {
+  const file = await vfs.open(`${path}/${STORE_FILE}`, 'write');
+  try {
+    const bytes = encodeFileHeader(identity.header);
+    await file.writeAt(bytes, 0, bytes.length, 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 /** A folder above the store that this user may not read was not made by evaq, so its names are none of ours. */

@@ -14,7 +14,7 @@ import { ReadOnlyEvaq, type ReadOnlyOptions } from '../raw/read-only-evaq.js';
 import { nodeHost } from '../vfs/node-host.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import { type EvaqOptions, type Ports, resolveEvaqOptions } from './evaq-options.js';
-import { moveRecord } from './move.js';
+import { moveRecord, moveRecords } from './move.js';
 import { type RecoveryReport, Store } from './open-store.js';
 
 export interface DeadLetterOptions {
@@ -204,7 +204,7 @@ export class Evaq implements AsyncDisposable {
 
   /**
    * Moves dead letters back to the WAL queue: those of the given IDs, or all that `filter` accepts. Unknown IDs are ignored. Each move is atomic (P10), the
-   * whole is not. Resolves with the new IDs, in the order of the old ones. What moves keeps its headers and counts the redrive.
+   * whole is not. Resolves with the new IDs, in the order given, which the records keep. What moves keeps its headers and counts the redrive.
    */
   async redrive(which: readonly number[] | ((record: QueueRecord) => boolean)): Promise<number[]> {
     const ids: number[] = [];
@@ -218,9 +218,14 @@ export class Evaq implements AsyncDisposable {
     }
     const moved: number[] = [];
     for (let at = 0; at < ids.length; at += REDRIVE_BATCH) {
-      const batch = ids.slice(at, at + REDRIVE_BATCH).filter((id) => this.#deadCore.log.isLive(id));
+      const batch = ids.slice(at, at + REDRIVE_BATCH);
       const results = await this.#deadCore.call(() =>
-        this.#walCore.call(() => Promise.allSettled(batch.map((id) => this.#redriveOne(id)))),
+        this.#walCore.call(() =>
+          moveRecords(this.#ports.host, this.#deadCore, this.#walCore, batch, (record) => ({
+            ...carriedMeta(record),
+            redrives: (record.redrives ?? 0) + 1,
+          })),
+        ),
       );
       for (const result of results) {
         if (result.status === 'rejected') throw result.reason;
@@ -243,13 +248,6 @@ export class Evaq implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #redriveOne(id: number): Promise<number> {
-    return moveRecord(this.#ports.host, this.#deadCore, this.#walCore, id, (record) => ({
-      ...carriedMeta(record),
-      redrives: (record.redrives ?? 0) + 1,
-    }));
   }
 
   #queueHost(): QueueHost {

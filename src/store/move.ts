@@ -16,6 +16,8 @@ import type { Host } from '../vfs/host.js';
 /** After a removal that found no space: so long until the next try. */
 const RETRY_MS = 250;
 
+type Describe = (record: QueueRecord) => RecordMeta;
+
 /**
  * Resolves with the record's ID in `to`. `describe` makes the metadata, beside the origin.
  * @throws EVAQ_RECORD_NOT_FOUND; as `push` to the destination (the record stays where it is)
@@ -25,13 +27,54 @@ export async function moveRecord(
   from: QueueCore,
   to: QueueCore,
   id: number,
-  describe: (record: QueueRecord) => RecordMeta,
+  describe: Describe,
 ): Promise<number> {
   if (!from.claim(id)) throw notFound(from.name, id);
+  return moveClaimed(host, from, to, id, describe, await readOrUnclaim(from, id));
+}
+
+/** Moves those of `ids` that are live; they keep their order. One outcome for each of them. */
+export async function moveRecords(
+  host: Host,
+  from: QueueCore,
+  to: QueueCore,
+  ids: readonly number[],
+  describe: Describe,
+): Promise<PromiseSettledResult<number>[]> {
+  const claimed = ids.filter((id) => from.claim(id));
+  const records = await Promise.allSettled(claimed.map((id) => readOrUnclaim(from, id)));
+  // Reads come back in any order; the appends are made in one synchronous stretch.
+  return Promise.allSettled(
+    claimed.map((id, i) => {
+      const read = records[i];
+      return read?.status === 'fulfilled'
+        ? moveClaimed(host, from, to, id, describe, read.value)
+        : Promise.reject<number>(read?.reason);
+    }),
+  );
+}
+
+async function readOrUnclaim(from: QueueCore, id: number): Promise<QueueRecord> {
+  try {
+    return await from.readClaimed(id);
+  } catch (error) {
+    from.unclaim(id);
+    throw error;
+  }
+}
+
+/** Appends before its first await. */
+async function moveClaimed(
+  host: Host,
+  from: QueueCore,
+  to: QueueCore,
+  id: number,
+  describe: Describe,
+  record: QueueRecord,
+): Promise<number> {
   const endMove = to.beginMove();
   let newId: number;
   try {
-    const record = await from.readClaimed(id);
     const timestamp = record.origin?.timestamp ?? record.timestamp;
     const meta = encodeMeta({ ...describe(record), origin: { queue: from.name, id, timestamp } });
     newId = await to.commits.push(record.payload, meta);

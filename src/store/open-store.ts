@@ -11,6 +11,7 @@ import {
   createStore,
   DEAD_LETTERS_QUEUE,
   makeDirs,
+  mendStore,
   parentOf,
   QUEUES_DIR,
   queueDir,
@@ -154,6 +155,7 @@ export class Store {
         });
       }
       opening.refuseDamage();
+      if (identity.damaged) await mendStore(vfs, path, identity);
       await opening.recover();
       const report = opening.report(before === undefined, host.elapsed() - started);
       return new Store(opening, report);
