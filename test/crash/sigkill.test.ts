@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Evaq } from '../../src/evaq.js';
 import { Prng } from '../../src/sim/sim-prng.js';
-import { bundleSource, makeBundleFolder } from './bundle-source.js';
+import { bundle, projectRoot } from '../cli/support/bundle.js';
 import { type CrashEvent, CrashModel } from './crash-model.js';
 import { keyOf } from './crash-record.js';
 import { viewsOf } from './crash-view.js';
@@ -25,15 +25,15 @@ const SEED = Number(process.env['EVAQ_CRASH_SEED'] ?? Date.now());
 /** Keys of one process; more than it can push before it is killed. */
 const KEYS = 10_000_000;
 
-const bundles = makeBundleFolder();
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'evaq-sigkill-'));
-const program = path.join(bundles, 'crash-process.mjs');
+let program = '';
 const children = new Set<ChildProcess>();
 
-beforeAll(() => bundleSource('test/crash/crash-process.ts', program));
+beforeAll(async () => {
+  program = await bundle(path.join(projectRoot, 'test/crash/crash-process.ts'));
+});
 afterAll(() => {
   for (const child of children) child.kill('SIGKILL');
-  fs.rmSync(bundles, { recursive: true });
   fs.rmSync(scratch, { recursive: true });
 });
 
