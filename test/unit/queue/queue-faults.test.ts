@@ -78,14 +78,14 @@ describe('pushSync', () => {
   it('P1: is durable on return, with all that was pushed before it, in order', async () => {
     const disk = newDisk();
     const evaq = await openSim(disk, SMALL);
-    const ids: (number | Promise<number>)[] = [];
+    const ids: Promise<number>[] = [];
     const pushed: Promise<unknown>[] = [];
     for (let i = 0; i < 100; i++) {
       const before = evaq.pushWal(Buffer.alloc(900, `a${i}`));
       pushed.push(before, evaq.wal.pushMany([`b${i}`, `c${i}`]));
       if (i % 3 === 0) await Promise.resolve();
       if (i % 7 === 0) await passTime(disk, 0.2);
-      ids.push(before, evaq.wal.pushSync(`d${i}`));
+      ids.push(before, Promise.resolve(evaq.wal.pushSync(`d${i}`)));
       const after = disk.crash(disk.nothingSurvives());
       if (i % 20 === 0) {
         const again = await openSim(after);

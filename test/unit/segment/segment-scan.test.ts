@@ -102,8 +102,8 @@ describe('scanning a segment', () => {
       damaged: [],
       footerAt: -1,
     });
-    expect(scan.index.ids).toEqual([1, 1, 2, 3, 3, 4]);
-    expect(scan.index.mids).toEqual([0, 1, 1, 0, 1, 1]);
+    expect(scan.index.ids).toEqual([1, 2, 3, 4]);
+    expect(scan.index.mids).toEqual([0, 1, 0, 1]);
     expect(scan.index.wide.map(({ offset, firstId }) => [offset, firstId])).toEqual([
       [segment.start(0), 1],
       [segment.start(1), 3],
