@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { nodeHost } from '../../../src/vfs/node-host.js';
+import { nodeVfs } from '../../../src/vfs/node-vfs.js';
+
+let dir = '';
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'evaq-vfs-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+describe('the real disk', () => {
+  it('writes and reads at any position, and says where the file ends', async () => {
+    const file = await nodeVfs.create(join(dir, 'f'));
+    const bytes = Buffer.from('xxhelloxx');
+    await file.writeAt(bytes, 2, 5, 10);
+    await file.writeAt(bytes, 0, 0, 99);
+    expect(await file.size()).toBe(15);
+    const target = Buffer.alloc(20, 1);
+    expect(await file.readAt(target, 1, 19, 8)).toBe(7);
+    expect(target.subarray(1, 8).toString()).toBe('\0\0hello');
+    expect(target[8]).toBe(1);
+    expect(await file.readAt(target, 0, 5, 15)).toBe(0);
+    await file.truncate(12);
+    file.writeAndSyncBlocking([
+      { source: bytes, length: 2, position: 12 },
+      { source: bytes.subarray(2), length: 1, position: 20 },
+    ]);
+    expect(await file.size()).toBe(21);
+    await file.sync();
+    await nodeVfs.syncDir(dir);
+    await file.close();
+    await file.close();
+  });
+
+  it('never follows a symbolic link and never makes a file twice', async () => {
+    writeFileSync(join(dir, 'target'), 'x');
+    symlinkSync(join(dir, 'target'), join(dir, 'link'));
+    await expect(nodeVfs.open(join(dir, 'link'), 'read')).rejects.toMatchObject({ code: 'ELOOP' });
+    await expect(nodeVfs.create(join(dir, 'link'))).rejects.toMatchObject({ code: 'EEXIST' });
+    await expect(nodeVfs.create(join(dir, 'target'))).rejects.toMatchObject({ code: 'EEXIST' });
+    expect(await nodeVfs.stat(join(dir, 'link'))).toMatchObject({ kind: 'other' });
+    expect(await nodeVfs.stat(join(dir, 'target', 'below'))).toBeUndefined();
+    const kinds = Object.fromEntries((await nodeVfs.list(dir)).map(({ name, kind }) => [name, kind]));
+    expect(kinds).toEqual({ target: 'file', link: 'other' });
+    await expect(nodeVfs.lock(join(dir, 'link'), '')).rejects.toMatchObject({ code: 'ELOOP' });
+  });
+
+  it('a folder that is there is not made again; a lock is held once, and free after its release', async () => {
+    expect(await nodeVfs.makeDir(join(dir, 'd'))).toBe(true);
+    expect(await nodeVfs.makeDir(join(dir, 'd'))).toBe(false);
+    const first = await nodeVfs.lock(join(dir, 'LOCK'), 'me');
+    expect(first.kind).toBe('locked');
+    expect(await nodeVfs.lock(join(dir, 'LOCK'), 'you')).toEqual({ kind: 'held', note: 'me' });
+    if (first.kind === 'locked') {
+      await first.lock.release();
+      await first.lock.release();
+    }
+    const again = await nodeVfs.lock(join(dir, 'LOCK'), 'you');
+    expect(again.kind).toBe('locked');
+    if (again.kind === 'locked') await again.lock.release();
+    expect(await nodeVfs.freeBytes(dir)).toBeGreaterThan(0);
+  });
+
+  it('soon comes after the promises of this turn and before the next; a timer can be taken back', async () => {
+    const order: string[] = [];
+    const cancel = nodeHost.after(1, () => order.push('cancelled'));
+    cancel();
+    nodeHost.soon(() => order.push('soon'));
+    await Promise.resolve().then(() => order.push('promise'));
+    await nodeHost.yield();
+    order.push('yielded');
+    await new Promise<void>((resolve) => {
+      nodeHost.after(3, resolve);
+      setTimeout(() => undefined, 50);
+    });
+    expect(order).toEqual(['promise', 'soon', 'yielded']);
+  });
+});
