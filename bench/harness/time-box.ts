@@ -1,0 +1,18 @@
+/**
+ * Repeats a step until the round's time or bytes are used up.
+ */
+import type { Sample } from './sample.js';
+import type { Scale } from './scale.js';
+
+/** `step` resolves with the number of records it has handled, each of `size` bytes. */
+export async function timeBoxed(scale: Scale, size: number, step: () => Promise<number>): Promise<Sample> {
+  const { roundMs, roundBytesMax } = scale;
+  const started = performance.now();
+  let ops = 0;
+  let elapsed: number;
+  do {
+    ops += await step();
+    elapsed = performance.now() - started;
+  } while (elapsed < roundMs && ops * size < roundBytesMax);
+  return { ops, seconds: elapsed / 1000, bytes: ops * size };
+}

@@ -1,0 +1,179 @@
+/**
+ * The bench: reads its options, runs the rows one after the other, prints as it goes, and leaves a report and a chart.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { compare } from './harness/baseline.js';
+import { type BenchReport, REPORT_FORMAT, readReport } from './harness/bench-report.js';
+import { describeMachine, type Machine } from './harness/machine.js';
+import { type CaseResult, runCase } from './harness/run-case.js';
+import { SCALES, type ScaleName } from './harness/scale.js';
+import { drawGrowth, drawRates } from './report/charts.js';
+import { changesText, goalsText, machineText, referenceText, rowText } from './report/text-report.js';
+import { ALL_ROWS, rowNamed } from './rows/all-rows.js';
+import { type GrowthPoint, measureGrowth } from './rows/growth.js';
+
+/** The folder of the bundle that this is: `bench/dist/run-<pid>`. */
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const BENCH = join(HERE, '../..');
+const GROWTH_MAX = 10_000_000;
+
+interface Options {
+  readonly only?: string[];
+  readonly size: ScaleName;
+  readonly quick?: true;
+  readonly peers: boolean;
+  readonly dir: string;
+  readonly out: string;
+  readonly engine: string;
+  readonly baseline?: string;
+  readonly growth?: number | true;
+  readonly cpuProf?: string;
+  readonly list?: true;
+}
+
+async function main(): Promise<void> {
+  const options = parseOptions();
+  if (options.list === true) {
+    for (const row of ALL_ROWS) console.log(`${row.name.padEnd(18)} ${row.title}`);
+    return;
+  }
+  const scale = SCALES[options.quick === true ? 'quick' : options.size];
+  const rows = options.only === undefined ? ALL_ROWS : options.only.map(rowNamed);
+  const before = options.baseline === undefined ? undefined : readReport(options.baseline);
+  const started = performance.now();
+  const dir = join(resolve(options.dir), `bench-${process.pid}`);
+  mkdirSync(dir, { recursive: true });
+  mkdirSync(options.out, { recursive: true });
+  process.once('SIGINT', () => {
+    rmSync(dir, { recursive: true, force: true });
+    process.exit(130);
+  });
+  try {
+    const machine = describeMachine(dir, scale.name === 'smoke' ? 20 : 1000);
+    console.log(machineText(machine));
+    if (/^(tmpfs|ramfs|type 0x1021994)$/.test(machine.fileSystem)) {
+      console.log('That is memory, not a disk: durable figures mean nothing here. Use --dir.');
+    }
+    const name = machine.at.replaceAll(':', '').slice(0, 17);
+    const common = { engine: resolve(options.engine), dir };
+    if (options.growth !== undefined) {
+      const recordsMax = options.growth === true ? GROWTH_MAX : options.growth;
+      await runGrowth(machine, join(options.out, `growth-${name}`), {
+        ...common,
+        recordsMax,
+        roundMs: scale.roundMs,
+        rounds: scale.rounds,
+      });
+      return;
+    }
+
+    const cases: CaseResult[] = [];
+    for (const row of rows) {
+      const results: CaseResult[] = [];
+      const rowStarted = performance.now();
+      for (const caseIndex of row.cases(scale).keys()) {
+        const result = await runCase(row, caseIndex, {
+          ...common,
+          scale,
+          peers: options.peers,
+          cpuProfDir: options.cpuProf === undefined ? undefined : resolve(options.cpuProf),
+        });
+        results.push(result);
+      }
+      cases.push(...results);
+      console.log(`${rowText(row, results)}\n(${((performance.now() - rowStarted) / 1000).toFixed(1)} s)`);
+    }
+    const report: BenchReport = {
+      format: REPORT_FORMAT,
+      machine,
+      scale: scale.name,
+      rounds: scale.rounds,
+      seconds: Math.round((performance.now() - started) / 1000),
+      versions: versions(),
+      cases,
+    };
+    console.log(goalsText(rows, report));
+    console.log(referenceText());
+    reportAbsent(cases);
+    if (before !== undefined) console.log(changesText(compare(rows, report, before), options.baseline ?? ''));
+    const path = join(options.out, `${scale.name}-${name}`);
+    writeFileSync(`${path}.json`, `${JSON.stringify(report, undefined, 1)}\n`);
+    const chart = await drawRates(rows, report);
+    if (chart !== undefined) writeFileSync(`${path}.svg`, chart);
+    console.log(
+      `\n${report.seconds} s; ${path}.json${chart === undefined ? ' (no chart: its packages are not installed)' : `, ${path}.svg`}`,
+    );
+    if (cases.some((one) => Object.values(one.absent).some((reason) => reason.startsWith('failed'))))
+      process.exitCode = 1;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+function parseOptions(): Options {
+  const count = (text: string): number => {
+    const value = Number(text);
+    if (!Number.isSafeInteger(value) || value < 1000) throw new InvalidArgumentError('a count from 1000 up');
+    return value;
+  };
+  const command = new Command('bench')
+    .description('Measures evaq against the disk it writes to, and against LMDB, LevelDB and SQLite.')
+    .option('--only <row...>', 'run these rows only (see --list)')
+    .addOption(new Option('--size <size>', 'how much is done').choices(['smoke', 'quick', 'full']).default('full'))
+    .option('--quick', 'the same as --size quick: everything in a few minutes')
+    .option('--no-peers', 'ours and the device only; installs nothing')
+    .option('--dir <folder>', 'where to write: the disk that is measured', join(BENCH, 'dist/scratch'))
+    .option('--out <folder>', 'where reports and charts go', join(BENCH, 'dist/results'))
+    .option('--engine <file>', 'another build of the library', join(BENCH, '../dist/evaq.js'))
+    .option('--baseline <file>', 'compare with the report of an earlier run')
+    .option('--growth [records]', 'instead of the rows: how cost grows with the backlog, up to so many records', count)
+    .option('--cpu-prof <folder>', 'leave CPU profiles of our processes there')
+    .option('--list', 'name the rows');
+  command.parse();
+  return command.opts<Options>();
+}
+
+async function runGrowth(
+  machine: Machine,
+  path: string,
+  options: Omit<Parameters<typeof measureGrowth>[0], 'onPoint'>,
+): Promise<void> {
+  const points: GrowthPoint[] = await measureGrowth({
+    ...options,
+    onPoint: (point) =>
+      console.log(
+        Object.entries(point)
+          .map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`)
+          .join('  '),
+      ),
+  });
+  writeFileSync(`${path}.json`, `${JSON.stringify({ machine, points }, undefined, 1)}\n`);
+  const chart = await drawGrowth(points);
+  if (chart !== undefined) writeFileSync(`${path}.svg`, chart);
+  console.log(`${path}.json${chart === undefined ? '' : `, ${path}.svg`}`);
+}
+
+/** Each missing contender once, with its reason. */
+function reportAbsent(cases: readonly CaseResult[]): void {
+  const reasons = new Map<string, string>();
+  for (const { absent } of cases) for (const [name, reason] of Object.entries(absent)) reasons.set(name, reason);
+  for (const [name, reason] of reasons) console.log(`left out: ${name} (${reason})`);
+}
+
+/** Versions of the library and of what `bench/package.json` pins. */
+function versions(): Record<string, string> {
+  const read = (path: string): Record<string, unknown> => {
+    const parsed: Record<string, unknown> = JSON.parse(readFileSync(join(BENCH, path), 'utf8'));
+    return parsed;
+  };
+  const found: Record<string, string> = { evaq: String(read('../package.json')['version']) };
+  for (const group of ['dependencies', 'optionalDependencies']) {
+    Object.assign(found, read('package.json')[group]);
+  }
+  return found;
+}
+
+await main();
