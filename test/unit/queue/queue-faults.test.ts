@@ -159,6 +159,9 @@ describe('a write that fails', () => {
       await Promise.resolve();
       expect(await codesOf([...failing, elsewhere])).toEqual([code, code, 'ok']);
       expect(evaq.wal.stats()).toMatchObject({ health: 'ok', pendingBytes: 0, live: 1 });
+      const at = await openSim(disk.crash());
+      expect(await contentOf(at.wal)).toEqual({ 1: 'kept' });
+      await at.close();
       expect(await evaq.pushWal('next')).toBe(2);
       // Nothing of what failed comes back, ever.
       const after = await openSim(disk.crash(disk.nothingSurvives()));
