@@ -1,12 +1,51 @@
 /**
- * The command line.
+ * The command line. Data goes to standard output, everything else to standard error; what came of it is the exit code
+ * (`exit-code.ts`).
  */
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
+import packageJson from '../../package.json' with { type: 'json' };
+import { catCommand } from './cat.js';
 import { demoCommand } from './demo.js';
+import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
+import { getCommand } from './get.js';
+import { infoCommand } from './info.js';
+import { endQuietlyOnClosedPipe } from './output.js';
+import { pushCommand } from './push.js';
+import { removeCommand } from './remove.js';
+import { verifyCommand } from './verify.js';
 
-const program = new Command('evaq').description('Tools for evaq, an embedded durable queue').addCommand(demoCommand());
+function makeProgram(): Command {
+  const program = new Command('evaq')
+    .description('Tools for evaq, an embedded durable queue')
+    .version(packageJson.version)
+    .exitOverride()
+    .configureOutput({ outputError: (text) => say(text.trimEnd().replace(/^error: /, '')) })
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 3 damage found, 4 torn end (verify --strict), 5 locked,\n6 no such record or queue, 128 + n ended by signal n.',
+    );
+  const commands = [
+    pushCommand(),
+    catCommand(),
+    getCommand(),
+    removeCommand(),
+    infoCommand(),
+    verifyCommand(),
+    demoCommand(),
+  ];
+  for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
+  return program;
+}
 
-program.parseAsync().catch((error: unknown) => {
-  console.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
-  process.exitCode = 1;
-});
+endQuietlyOnClosedPipe();
+makeProgram()
+  .parseAsync()
+  .catch((error: unknown) => {
+    if (error instanceof CommanderError) {
+      // Help and version that were asked for are no error; commander has printed all there is to say.
+      process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+      return;
+    }
+    printError(error);
+    process.exitCode = exitCodeOf(error);
+  });

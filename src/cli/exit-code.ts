@@ -1,0 +1,72 @@
+/**
+ * What the shell is told, and how errors look on standard error. The numbers are part of the contract, the texts are not.
+ */
+import { styleText } from 'node:util';
+import { EvaqError, type EvaqErrorCode } from '../errors.js';
+
+export const EXIT_ERROR = 1;
+export const EXIT_USAGE = 2;
+/** Bytes changed that had been synced. */
+export const EXIT_CORRUPT = 3;
+/** Nothing but the torn end that a crash leaves; only where `--strict` asks for it. */
+export const EXIT_TORN = 4;
+export const EXIT_LOCKED = 5;
+export const EXIT_NOT_FOUND = 6;
+export const EXIT_SIGNAL_BASE = 128;
+
+const EXIT_OF: Partial<Record<EvaqErrorCode, number>> = {
+  EVAQ_CORRUPT: EXIT_CORRUPT,
+  EVAQ_LOCKED: EXIT_LOCKED,
+  EVAQ_RECORD_NOT_FOUND: EXIT_NOT_FOUND,
+  EVAQ_QUEUE_NAME: EXIT_NOT_FOUND,
+};
+
+/** A command that was called wrongly in a way that only the command itself can tell. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** Ended by a signal, after what had been begun was brought to an end. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+  readonly exitCode: number;
+
+  constructor(signalNumber: number) {
+    super('interrupted');
+    this.exitCode = EXIT_SIGNAL_BASE + signalNumber;
+  }
+}
+
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof Interrupted) return error.exitCode;
+  if (error instanceof UsageError) return EXIT_USAGE;
+  return error instanceof EvaqError ? (EXIT_OF[error.code] ?? EXIT_ERROR) : EXIT_ERROR;
+}
+
+/** One line for people and their log filters, and one that says what to do. */
+export function printError(error: unknown): void {
+  if (error instanceof Interrupted) return;
+  if (error instanceof EvaqError) {
+    say(`${styled('red', error.code)}: ${error.message}`);
+    if (error.hint !== undefined) process.stderr.write(`${styled('dim', `hint: ${error.hint}`)}\n`);
+    return;
+  }
+  // Anything else is a bug, of evaq or of the machine: the stack says where.
+  const text =
+    error instanceof Error && !(error instanceof UsageError) ? (error.stack ?? error.message) : messageOf(error);
+  say(text);
+}
+
+/** A line on standard error. */
+export function say(line: string): void {
+  process.stderr.write(`evaq: ${line}\n`);
+}
+
+/** Coloured where standard error is a terminal that wants it (NO_COLOR, FORCE_COLOR). */
+function styled(format: 'red' | 'dim', text: string): string {
+  return styleText(format, text, { stream: process.stderr });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,24 @@
+/**
+ * Ctrl-C and `kill` for commands that have something to bring to an end: the first one asks, the second one ends the
+ * program at once.
+ */
+import { constants } from 'node:os';
+import { EXIT_SIGNAL_BASE, Interrupted } from './exit-code.js';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Runs `work`; its signal is aborted, with an `Interrupted` as the reason, when the program is asked to end. */
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const ask = (name: NodeJS.Signals): void => {
+    const number = constants.signals[name];
+    if (controller.signal.aborted) process.exit(EXIT_SIGNAL_BASE + number);
+    controller.abort(new Interrupted(number));
+  };
+  for (const name of SIGNALS) process.on(name, ask);
+  try {
+    return await work(controller.signal);
+  } finally {
+    for (const name of SIGNALS) process.off(name, ask);
+  }
+}

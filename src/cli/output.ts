@@ -1,0 +1,43 @@
+/**
+ * Standard output for data: in blocks, no faster than the reader takes it, and silent when the reader has had enough
+ * (`evaq cat | head -1`).
+ */
+import { once } from 'node:events';
+
+const BLOCK_BYTES = 64 * 1024;
+
+/** To be called once, before anything is written: a closed pipe ends the program without a word, and is no failure. */
+export function endQuietlyOnClosedPipe(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+}
+
+export class Output {
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+
+  /** Adds to the block. Where that is full it is to be awaited before more is added. */
+  write(...parts: Uint8Array[]): Promise<void> | undefined {
+    for (const part of parts) {
+      this.#chunks.push(part);
+      this.#bytes += part.length;
+    }
+    return this.#bytes >= BLOCK_BYTES ? this.flush() : undefined;
+  }
+
+  /** A line of text. */
+  line(text: string): Promise<void> | undefined {
+    return this.write(Buffer.from(`${text}\n`));
+  }
+
+  /** Resolves when standard output wants more. */
+  async flush(): Promise<void> {
+    if (this.#bytes === 0) return;
+    const block = Buffer.concat(this.#chunks);
+    this.#chunks = [];
+    this.#bytes = 0;
+    if (!process.stdout.write(block)) await once(process.stdout, 'drain');
+  }
+}

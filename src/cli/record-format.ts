@@ -1,0 +1,41 @@
+/** Records, sizes and times as they are printed. */
+import { isUtf8 } from 'node:buffer';
+import type { QueueRecord } from '../log/queue-record.js';
+
+export const NEWLINE: Buffer = Buffer.from('\n');
+export const NUL: Buffer = Buffer.from('\0');
+
+/** One line of JSON. A payload that is no UTF-8 is `{"base64": …}`, so that nothing is lost. `offset` is that in a segment file. */
+export function recordToJson(record: QueueRecord, offset?: number): string {
+  const { id, payload, timestamp, headers, attempts, origin, reason, error, dueMs, redrives } = record;
+  return JSON.stringify({
+    id,
+    time: isoTime(timestamp),
+    offset,
+    payload: isUtf8(payload) ? payload.toString('utf8') : { base64: payload.toString('base64') },
+    headers,
+    attempts,
+    reason,
+    error,
+    due: dueMs === undefined ? undefined : isoTime(dueMs),
+    redrives,
+    origin: origin === undefined ? undefined : { queue: origin.queue, id: origin.id, time: isoTime(origin.timestamp) },
+  });
+}
+
+export function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
+  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit] ?? ''}`;
+}
+
+export function formatCount(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}

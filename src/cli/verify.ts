@@ -1,0 +1,105 @@
+/** `evaq verify`: reads every byte of a store and checks it. Takes no lock, writes nothing. */
+import { SingleBar } from 'cli-progress';
+import { Command } from 'commander';
+import { type Damage, type VerifyProgress, type VerifyReport, verifyStore } from '../raw.js';
+import { EXIT_CORRUPT, EXIT_TORN } from './exit-code.js';
+import { interruptible } from './interrupt.js';
+import { Output } from './output.js';
+import { formatBytes, formatCount, isoTime } from './record-format.js';
+
+interface VerifyFlags {
+  readonly strict: boolean;
+  readonly json: boolean;
+}
+
+export function verifyCommand(): Command {
+  return new Command('verify')
+    .description('check every byte of a store, and tell what is damaged')
+    .argument('<dir>', 'the store')
+    .option('--strict', 'exit with 4 for a torn end, which is what a crash leaves and the next open repairs', false)
+    .option('--json', 'as JSON', false)
+    .addHelpText('after', '\nExit codes: 0 intact, 3 damaged, 4 with --strict: nothing but a torn end.')
+    .action((dir: string, flags: VerifyFlags) => interruptible((signal) => verify(dir, flags, signal)));
+}
+
+async function verify(dir: string, flags: VerifyFlags, signal: AbortSignal): Promise<void> {
+  const bar = process.stderr.isTTY ? new Bar() : undefined;
+  let report: VerifyReport;
+  try {
+    report = await verifyStore(dir, { signal, onProgress: (progress) => bar?.show(progress) });
+  } finally {
+    bar?.stop();
+  }
+  const out = new Output();
+  await out.line(flags.json ? toJson(report) : render(report));
+  await out.flush();
+  if (report.damage.length > 0) process.exitCode = EXIT_CORRUPT;
+  else if (report.torn.length > 0 && flags.strict) process.exitCode = EXIT_TORN;
+}
+
+class Bar {
+  readonly #bar = new SingleBar({
+    format: '{queue} [{bar}] {percentage}% | {done} of {all} | {eta_formatted} left',
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+  });
+  #started = false;
+
+  show({ queue, bytes, totalBytes }: VerifyProgress): void {
+    const payload = { queue, done: formatBytes(bytes), all: formatBytes(totalBytes) };
+    if (!this.#started) this.#bar.start(totalBytes, bytes, payload);
+    this.#started = true;
+    this.#bar.setTotal(totalBytes);
+    this.#bar.update(bytes, payload);
+  }
+
+  stop(): void {
+    if (this.#started) this.#bar.stop();
+  }
+}
+
+/** Version 1 of this layout. */
+function toJson({ path, queues, damage, torn }: VerifyReport): string {
+  const places = damage.map(({ fromMs, toMs, ...rest }) => {
+    return {
+      ...rest,
+      from: fromMs === undefined ? undefined : isoTime(fromMs),
+      to: toMs === undefined ? undefined : isoTime(toMs),
+    };
+  });
+  return JSON.stringify({ v: 1, path, ok: damage.length === 0, damage: places, torn, queues }, null, 2);
+}
+
+function render({ queues, damage, torn }: VerifyReport): string {
+  const lines = damage.map(renderDamage);
+  for (const { file, offset, bytes } of torn) {
+    lines.push(
+      `torn      ${file}: ${formatCount(bytes, 'byte')} from offset ${offset} on, which the next open cuts off`,
+    );
+  }
+  const records = queues.reduce((sum, queue) => sum + queue.records, 0);
+  const bytes = queues.reduce((sum, queue) => sum + queue.bytes, 0);
+  const checked = `${formatCount(records, 'record')} in ${formatCount(queues.length, 'queue')}, ${formatBytes(bytes)}`;
+  const verdict = damage.length === 0 ? 'intact' : `damaged in ${formatCount(damage.length, 'place')}`;
+  lines.push(`${verdict}: ${checked}`);
+  return lines.join('\n');
+}
+
+function renderDamage({ file, offset, bytes, firstId, lastId, fromMs, toMs, what, lossless }: Damage): string {
+  const lines = [
+    `${lossless ? 'harmless' : 'damage'}  ${file}: offset ${offset}, ${formatCount(bytes, 'byte')}: ${what}`,
+  ];
+  if (firstId !== undefined) {
+    const ids =
+      lastId === undefined
+        ? `records from ${firstId} on`
+        : firstId === lastId
+          ? `record ${firstId}`
+          : `records ${firstId} to ${lastId}`;
+    const times =
+      fromMs === undefined || toMs === undefined ? '' : `, pushed from ${isoTime(fromMs)} to ${isoTime(toMs)}`;
+    lines.push(`          may be lost: ${ids}${times}`);
+  }
+  return lines.join('\n');
+}
