@@ -9,9 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
-import { runApplication } from '../demo/application.js';
-import { runDestination } from '../demo/destination.js';
-import { type DrillEvent, DrillInputError, type DrillResult, type DrillStatus, runDrill } from '../demo/drill.js';
+import { runApplication } from './demo/application.js';
+import { runDestination } from './demo/destination.js';
+import { type DrillEvent, DrillInputError, type DrillResult, type DrillStatus, runDrill } from './demo/drill.js';
 
 interface DemoFlags {
   readonly kills: number;

@@ -5,9 +5,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runDrill } from '../../src/demo/drill.js';
-import { DrillLedger } from '../../src/demo/drill-ledger.js';
-import { planKills } from '../../src/demo/kill-plan.js';
+import { runDrill } from '../../src/cli/demo/drill.js';
+import { DrillLedger } from '../../src/cli/demo/drill-ledger.js';
+import { planKills } from '../../src/cli/demo/kill-plan.js';
 import { bundle, projectRoot } from './support/bundle.js';
 
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'evaq-test-demo-'));

@@ -2,9 +2,9 @@
  * A drill whose application says that every line is acknowledged and stores nothing but the first: what the drill is there to find.
  */
 import { once } from 'node:events';
-import { runDestination } from '../../../src/demo/destination.js';
-import { isToApplication } from '../../../src/demo/drill-message.js';
-import { joinDrill } from '../../../src/demo/drill-parent.js';
+import { runDestination } from '../../../src/cli/demo/destination.js';
+import { isToApplication } from '../../../src/cli/demo/drill-message.js';
+import { joinDrill } from '../../../src/cli/demo/drill-parent.js';
 import { Evaq } from '../../../src/evaq.js';
 
 async function lie(): Promise<void> {

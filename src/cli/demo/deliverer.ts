@@ -5,8 +5,8 @@
  * became of them, and the next requests are small and wait longer each time.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Evaq, QueueRecord } from '../evaq.js';
-import { Prng } from '../sim/sim-prng.js';
+import type { Evaq, QueueRecord } from '../../evaq.js';
+import { Prng } from '../../sim/sim-prng.js';
 import type { FromApplication } from './drill-message.js';
 
 const REQUESTS_MAX = 3;

@@ -2,7 +2,7 @@
  * When the drill kills: by chance, but not only at moments of rest. The same seed makes the same plan; where exactly a kill strikes
  * is the machine's choice.
  */
-import { Prng } from '../sim/sim-prng.js';
+import { Prng } from '../../sim/sim-prng.js';
 
 /** What the application must have said last: a recovery, a push or a request is then under way. `any`: nothing. */
 export type KillMoment = 'opening' | 'pushing' | 'sending' | 'any';

@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Prng } from '../sim/sim-prng.js';
+import { Prng } from '../../sim/sim-prng.js';
 import { checksumOf } from './drill-input.js';
 import { type FromDestination, isToDestination } from './drill-message.js';
 import { joinDrill } from './drill-parent.js';

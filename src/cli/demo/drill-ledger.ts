@@ -4,7 +4,7 @@
  * Counts of what the application did come from its reports. A kill may cost a report, never a record: so they are lower bounds, while
  * the verdict rests on acknowledgements and on the destination alone.
  */
-import type { RecoveryReport } from '../evaq.js';
+import type { RecoveryReport } from '../../evaq.js';
 import type { FromApplication } from './drill-message.js';
 
 export interface DrillFigures {

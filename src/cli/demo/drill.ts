@@ -11,7 +11,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { Evaq } from '../evaq.js';
+import { Evaq } from '../../evaq.js';
 import { type ChildEnd, DrillChild } from './drill-child.js';
 import { checksumsOf, writeInput } from './drill-input.js';
 import { type DrillFigures, DrillLedger } from './drill-ledger.js';

@@ -2,7 +2,7 @@
  * What the processes of the drill tell each other, over the channel that Node gives a child process. A message that was sent
  * reaches its receiver though the sender is killed right after; one that was not yet sent never happened.
  */
-import type { RecoveryReport } from '../evaq.js';
+import type { RecoveryReport } from '../../evaq.js';
 
 /** To the application. Its first message. */
 export interface ApplicationStart {

@@ -5,7 +5,7 @@
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Evaq } from '../evaq.js';
+import { Evaq } from '../../evaq.js';
 import { Deliverer } from './deliverer.js';
 import { readLines } from './drill-input.js';
 import { type ApplicationStart, type FromApplication, isToApplication } from './drill-message.js';

@@ -3,8 +3,8 @@
  */
 import * as fs from 'node:fs';
 import { createInterface } from 'node:readline';
-import { crc32 } from '../checksum.js';
-import { Prng } from '../sim/sim-prng.js';
+import { crc32 } from '../../checksum.js';
+import { Prng } from '../../sim/sim-prng.js';
 
 const PATHS: readonly string[] = [
   '/',
