@@ -1,0 +1,57 @@
+/**
+ * The whole store against a model of what its callers were told, on the simulated disk: commands, crashes inside and between them, full
+ * disks, failing calls. A counterexample reads as a script; the data at its end goes into `support/store-regressions.ts`.
+ */
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { REGRESSIONS } from './support/store-regressions.js';
+import { newRunStats, runScript } from './support/store-run.js';
+import { script } from './support/store-script.js';
+
+/** To repeat a failure: EVAQ_SEED as printed. EVAQ_RUNS for more of them. */
+const { EVAQ_RUNS, EVAQ_SEED } = process.env;
+const RUNS = Number(EVAQ_RUNS ?? 150);
+const SEED = EVAQ_SEED === undefined ? {} : { seed: Number(EVAQ_SEED) };
+/** Of real time, for each kind of trouble; a slow machine does fewer runs. */
+const LIMIT_MS = EVAQ_RUNS === undefined ? 25_000 : 3_600_000;
+
+describe('a store on the simulated disk', () => {
+  for (const trouble of ['crashes', 'space', 'errors'] as const) {
+    const title = {
+      crashes: 'P1-P10: kills and power cuts at any step, also in recovery',
+      space: 'P1-P10: a disk that fills up and is freed, and crashes',
+      errors: 'P1-P10: calls that fail, and crashes',
+    }[trouble];
+    test(title, { timeout: LIMIT_MS + 60_000 }, async () => {
+      const stats = newRunStats();
+      await fc.assert(
+        fc.asyncProperty(script(trouble), async (value) => {
+          await runScript(value, {}, stats);
+        }),
+        { numRuns: RUNS, ...SEED, interruptAfterTimeLimit: LIMIT_MS, markInterruptAsFailure: false },
+      );
+      if (EVAQ_RUNS !== undefined) console.log(`${trouble}: ${JSON.stringify(stats)}`);
+      expect(stats.states).toBeGreaterThan(0);
+      expect(stats.droppedSegments, 'segments are collected on the way').toBeGreaterThan(0);
+    });
+  }
+});
+
+describe('scripts that once found something', () => {
+  for (const { title, indexIntervalBytes = 4096, ops } of REGRESSIONS) {
+    test(title, async () => {
+      for (let seed = 0; seed < 8; seed++) {
+        const names = seed % 2 === 0 ? 'adversarial' : 'ordered';
+        const settings = {
+          seed,
+          sectorBytes: 512,
+          names,
+          timing: seed < 4 ? 'wild' : 'steady',
+          recycleSegments: seed % 3,
+          indexIntervalBytes,
+        } as const;
+        await runScript({ settings, ops }, { branches: 4 });
+      }
+    });
+  }
+});
