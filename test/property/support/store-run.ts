@@ -5,6 +5,7 @@
 import { EvaqError } from '../../../src/errors.js';
 import { Evaq } from '../../../src/evaq.js';
 import type { Queue } from '../../../src/queue/queue.js';
+import { formatCall } from '../../../src/sim/sim-call.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import type { Vfs } from '../../../src/vfs/vfs.js';
 import { BrokenPromise, payloadOf, QUEUES, type QueueName, type Seen, StoreModel, type Token } from './store-model.js';
@@ -13,7 +14,7 @@ import { describeLoss, describeOp, type Loss, type Op, type Script } from './sto
 export const STORE = '/srv/app/store';
 const SEGMENT_BYTES = 64 * 1024;
 /** Of real time, for one script. */
-const HANG_MS = 5_000;
+const HANG_MS = 10_000;
 /** A page of a full read: small enough that reads resume. */
 const PAGE = { maxBytes: 30_000 };
 
@@ -84,6 +85,7 @@ class StoreRun {
   #pending: Promise<void>[] = [];
   #broken: unknown;
   #timer: NodeJS.Timeout | undefined;
+  readonly #hung: BrokenPromise = new BrokenPromise('P9', 'something never ended');
   readonly #hang: Promise<never>;
 
   constructor(script: Script, options: RunOptions, stats: RunStats) {
@@ -93,7 +95,7 @@ class StoreRun {
     const { seed, sectorBytes, names, timing } = script.settings;
     this.disk = new SimDisk({ seed, sectorBytes, names, timing });
     this.#hang = new Promise((_, reject) => {
-      this.#timer = setTimeout(() => reject(new BrokenPromise('P9', 'something never ended')), HANG_MS);
+      this.#timer = setTimeout(() => reject(this.#hung), HANG_MS);
     });
     this.#hang.catch(() => undefined);
   }
@@ -111,6 +113,9 @@ class StoreRun {
       }
       await this.#finish();
       if (this.#broken !== undefined) throw this.#broken;
+    } catch (error) {
+      if (error === this.#hung) this.transcript.push(...this.disk.calls.slice(-12).map((call) => `  ${formatCall(call)}`));
+      throw error;
     } finally {
       clearTimeout(this.#timer);
       this.disk.kill();
@@ -192,6 +197,9 @@ class StoreRun {
       case 'kill':
         return this.#afterDeath(undefined);
       case 'powerCut': {
+        // A cut that was due before has its way first.
+        await new Promise((resolve) => setImmediate(resolve));
+        if (this.#died !== undefined && this.#cutIsDue) await this.#afterDeath(this.#loss);
         this.#loss = op.loss;
         if (op.steps === 0) {
           return this.#afterDeath(op.loss);
