@@ -94,7 +94,8 @@ export class RawFollower {
       await scanRounds(scanner, this.#state, (first, last) => removed.push({ first, last }));
       this.#markAt = Math.max(this.#state.end - MARK_BYTES, 0);
       this.#mark = await this.#readMark(file, this.#markAt);
-      return 'followed';
+      // The writer's last word, with the footers before it: what was unsealed is not any more, and nothing else would tell.
+      return this.#state.closedWithLive === undefined ? 'followed' : 'stale';
     });
   }
 

@@ -164,3 +164,16 @@ test('a tail ends when the store is closed, and throws the reason when it is abo
   expect(await waiting).toEqual({ done: true, value: undefined });
   await expect(reader.wal.read()).rejects.toMatchObject({ code: 'EVAQ_CLOSED' });
 });
+
+test('a reader that was there before sees that the writer has closed the store', async () => {
+  const store = join(temporaryFolder(), 'store');
+  const evaq = await Evaq.open(store);
+  await using reader = await ReadOnlyEvaq.open(store);
+  await evaq.pushWal('a');
+  await evaq.pushWal('b');
+  await evaq.wal.remove(1);
+  expect(await reader.wal.stats()).toMatchObject({ clean: false, live: 1 });
+  await evaq.close();
+  expect(await reader.wal.stats()).toMatchObject({ clean: true, live: 1, nextId: 3 });
+  expect((await reader.wal.read()).map(({ id }) => id)).toEqual([2]);
+});
