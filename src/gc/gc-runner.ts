@@ -84,8 +84,8 @@ export class GcRunner {
     this.#options = options;
   }
 
-  /** Removes segments in which nothing is live. */
-  async drop(segments: readonly LogSegment[]): Promise<void> {
+  /** Removes segments in which nothing is live; how many there were. */
+  async drop(segments: readonly LogSegment[]): Promise<number> {
     const { log } = this.#options;
     const dead = segments.filter((segment) => segment.phase === 'sealed' && segment.isDead);
     for (const segment of dead) {
@@ -94,6 +94,7 @@ export class GcRunner {
     }
     await this.#retire(dead);
     this.counters.droppedSegments += dead.length;
+    return dead.length;
   }
 
   /** Copies what is live in neighbouring segments into one. False if it was given up: nothing has changed then. */
@@ -120,8 +121,7 @@ export class GcRunner {
         // All of it died meanwhile, durably: there is nothing to keep.
         await supply.discard(draft);
         draft = undefined;
-        await this.drop(sources);
-        return true;
+        return (await this.drop(sources)) > 0;
       }
       draft = await this.#publish(draft);
       if (sources.some((one) => one.killedInRewrite === undefined)) {
@@ -172,6 +172,10 @@ export class GcRunner {
     for (const source of sources) {
       for (const { first, last } of source.killedInRewrite ?? []) segment.live.removeRange(first, last);
       segment.lastRemovalMs = Math.max(segment.lastRemovalMs, source.lastRemovalMs);
+      // Removals and claims that began while the copy was being made durable: it is the copy that they hold from now on.
+      segment.pendingRemovals += source.pendingRemovals;
+      source.pendingRemovals = 0;
+      source.replacedBy = segment;
     }
     log.replace(sources, segment, copy.index);
   }

@@ -41,7 +41,7 @@ export class GcScheduler {
     if (this.#state === 'stopped') return;
     const { host, limits } = this.#options;
     let worth = false;
-    for (const segment of touched) {
+    for (const { heir: segment } of touched) {
       segment.lastRemovalMs = host.elapsed();
       if (segment.live.liveCount < segment.count * limits.liveShareMax || segment.live.liveCount === 0) worth = true;
     }
@@ -50,10 +50,15 @@ export class GcScheduler {
 
   /** One cycle, as soon as those asked for before are over, with other limits; for `compact()` and tests. Rejects with what went wrong. */
   runOnce(limits: GcLimits): Promise<void> {
-    // Chained in the same turn: of two callers that waited for one cycle both would start when it ends.
-    const cycle = this.#cycle.then(async () => {
+    return this.exclusively(async () => {
       await this.#runCycle(limits);
     });
+  }
+
+  /** Runs `work` when the cycles asked for before are over; none starts until it is done. */
+  exclusively(work: () => Promise<void>): Promise<void> {
+    // Chained in the same turn: of two callers that waited for one cycle both would start when it ends.
+    const cycle = this.#cycle.then(work);
     this.#cycle = cycle.catch(() => undefined);
     return cycle;
   }

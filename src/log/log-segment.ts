@@ -58,6 +58,8 @@ export class LogSegment {
   wide: readonly WideCommit[] = [];
   /** Records whose removal is under way and not durable yet: they count as dead for readers and as live for GC. */
   pendingRemovals = 0;
+  /** After a rewrite: the segment that holds its records now, and counts the removals that were under way. */
+  replacedBy: LogSegment | undefined;
   /**
    * While the segment is being rewritten: what was removed since, which the copy must be told. Cleared where the copy can no longer be used.
    */
@@ -102,6 +104,13 @@ export class LogSegment {
 
   get isEmpty(): boolean {
     return this.count === 0;
+  }
+
+  /** The segment that its records are in now. */
+  get heir(): LogSegment {
+    let at: LogSegment = this;
+    while (at.replacedBy !== undefined) at = at.replacedBy;
+    return at;
   }
 
   /** Nothing in it will be read again, and every removal that says so is durable. */
