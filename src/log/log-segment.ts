@@ -108,9 +108,7 @@ export class LogSegment {
 
   /** The segment that its records are in now. */
   get heir(): LogSegment {
-    let at: LogSegment = this;
-    while (at.replacedBy !== undefined) at = at.replacedBy;
-    return at;
+    return this.replacedBy?.heir ?? this;
   }
 
   /** Nothing in it will be read again, and every removal that says so is durable. */
