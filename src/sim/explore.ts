@@ -1,0 +1,364 @@
+/**
+ * Explores the crash states of a workload: runs it once on a simulated disk, cuts the power at every boundary of a call and after every
+ * acknowledgement, and hands each distinct disk that may be left to a check, which recovers and looks. The check is cut in the same way, to a depth
+ * of its own, and what it has shown once must be shown again after a further power cut.
+ *
+ * What is enumerated at a cut: all states where they are few (`exhaustiveMax`), otherwise the corners (nothing survives, everything, one thing missing
+ * alone, one there alone, torn prefixes) and `draws` random ones. A found failure is shrunk: fewer operations, fewer losses; it reads as a script.
+ * Deterministic for a seed, as long as workload and check wait for nothing but the machine's ports.
+ */
+import type { Host } from '../vfs/host.js';
+import type { Vfs } from '../vfs/vfs.js';
+import type { SimCallName } from './sim-call.js';
+import type { CrashChoice } from './sim-crash.js';
+import { SimDisk, type SimDiskOptions } from './sim-disk.js';
+
+/** What a workload runs on. */
+export interface ExploreMachine<Fact> {
+  readonly vfs: Vfs;
+  readonly host: Host;
+  /** States what the outside world was told just now, such as "record 7 is durable": every later crash is checked against it. */
+  readonly acknowledge: (fact: Fact) => void;
+}
+
+/** What a check runs on: a disk after a crash. */
+export interface RecoveryMachine {
+  readonly vfs: Vfs;
+  readonly host: Host;
+}
+
+export interface Workload<Op, Fact> {
+  /** In order. `String(op)` is its line in a script. */
+  readonly ops: readonly Op[];
+  /** Carries the operations out, all of them or, while a failure is shrunk, some. */
+  readonly run: (machine: ExploreMachine<Fact>, ops: readonly Op[]) => Promise<void>;
+}
+
+/**
+ * Recovers and looks: throws where a promise is broken. `facts` are those that were acknowledged before the crash. What it returns, if anything,
+ * is what a user of the recovered program sees: it has to be the same (as JSON) after another power cut.
+ */
+export type CrashCheck<Fact> = (machine: RecoveryMachine, facts: readonly Fact[]) => Promise<unknown>;
+
+export interface ExploreOptions extends Partial<SimDiskOptions> {
+  /** At each cut: all states if there are at most this many choices. 64 if not given. */
+  readonly exhaustiveMax?: number;
+  /** At each cut: random states beside the corners where there are more. 8 if not given. */
+  readonly draws?: number;
+  /** Crashes during the check, one within the other: 0 to 3. 1 if not given. */
+  readonly depth?: number;
+  /** Ends the exploration after so many distinct states. 20 000 if not given. */
+  readonly statesMax?: number;
+  /** Milliseconds of real time after which a run counts as hanging. 10 000 if not given. */
+  readonly hangMs?: number;
+}
+
+/** A power cut, or the death of the process, on the way to a failure. */
+export interface ExploredCrash {
+  /** The call that took effect last, or the fact that was acknowledged. */
+  readonly after: string;
+  /** What was lost, or undefined where only the process died. */
+  readonly choice: CrashChoice | undefined;
+  /** The same in words. */
+  readonly lost: readonly string[];
+}
+
+export interface ExploreFailure {
+  readonly error: unknown;
+  readonly crashes: readonly ExploredCrash[];
+  /** The whole story, with the seed. */
+  readonly script: string;
+}
+
+export interface ExploreReport {
+  readonly seed: number;
+  /** Points at which the workload was cut. */
+  readonly cuts: number;
+  /** Distinct disks that were checked, as far as they were reached with different facts. */
+  readonly states: number;
+  /** Runs of the check. */
+  readonly checks: number;
+  /** True unless `statesMax` ended the exploration. */
+  readonly finished: boolean;
+  /** The first broken promise that was found, shrunk. */
+  readonly failure: ExploreFailure | undefined;
+}
+
+interface Snapshot<Fact> {
+  readonly disk: SimDisk;
+  readonly after: string;
+  readonly facts: readonly Fact[];
+}
+
+/** A point to crash at, with the story so far. */
+interface Source<Fact> {
+  readonly at: Snapshot<Fact>;
+  readonly crashes: readonly ExploredCrash[];
+  /** What a check has shown before, as JSON. */
+  readonly shown: string | undefined;
+}
+
+/** A disk after a crash, to be checked. */
+interface Node<Fact> {
+  readonly disk: SimDisk;
+  readonly facts: readonly Fact[];
+  readonly crashes: readonly ExploredCrash[];
+  readonly shown: string | undefined;
+}
+
+type Resolved = Required<Pick<ExploreOptions, 'exhaustiveMax' | 'draws' | 'depth' | 'statesMax' | 'hangMs'>> & {
+  readonly disk: SimDiskOptions;
+};
+
+/** Calls that change nothing: a cut after them is the cut before them. */
+const READING: ReadonlySet<SimCallName> = new Set([
+  'list',
+  'stat',
+  'open',
+  'freeBytes',
+  'size',
+  'read',
+  'close',
+  'release',
+  'lock',
+]);
+
+const SHRINKS_MAX = 200;
+/** Stands for the point after the last call. */
+const THE_END = 'the end';
+
+/** Never rejects for what workload and check do: a failing check is the report's `failure`; so is a workload that fails by itself. */
+export async function explore<Op, Fact>(
+  workload: Workload<Op, Fact>,
+  check: CrashCheck<Fact>,
+  options: ExploreOptions = {},
+): Promise<ExploreReport> {
+  const { exhaustiveMax = 64, draws = 8, depth = 1, statesMax = 20_000, hangMs = 10_000, seed = 1, ...disk } = options;
+  const resolved: Resolved = { exhaustiveMax, draws, depth, statesMax, hangMs, disk: { ...disk, seed } };
+  const first = await exploreOnce(workload, workload.ops, check, resolved);
+  if (first.found === undefined) return { seed, ...first.counts, failure: undefined };
+
+  // Fewer operations first, each time with everything explored anew; then fewer losses.
+  let ops = workload.ops;
+  let found = first.found;
+  let shrinks = 0;
+  for (let i = ops.length - 1; i >= 0 && shrinks < SHRINKS_MAX; i--) {
+    const fewer = ops.filter((_, at) => at !== i);
+    shrinks++;
+    const again = await exploreOnce(workload, fewer, check, resolved);
+    if (again.found === undefined) continue;
+    ops = fewer;
+    found = again.found;
+  }
+  found = await shrinkLosses(found, check, resolved);
+  const crashes = found.node.crashes;
+  return { seed, ...first.counts, failure: { error: found.error, crashes, script: tell(ops, crashes, found, seed) } };
+}
+
+interface Found<Fact> {
+  readonly node: Node<Fact>;
+  readonly error: unknown;
+  /** The disks on which the crashes happened, for shrinking. */
+  readonly parent: Snapshot<Fact> | undefined;
+}
+
+interface Counts {
+  readonly cuts: number;
+  readonly states: number;
+  readonly checks: number;
+  readonly finished: boolean;
+}
+
+async function exploreOnce<Op, Fact>(
+  workload: Workload<Op, Fact>,
+  ops: readonly Op[],
+  check: CrashCheck<Fact>,
+  options: Resolved,
+): Promise<{ counts: Counts; found: Found<Fact> | undefined }> {
+  const seen = new Set<string>();
+  let checks = 0;
+  const snapshots: Snapshot<Fact>[] = [];
+  const disk = new SimDisk(options.disk);
+  const facts: Fact[] = [];
+  const failed = await observe(disk, facts, snapshots, options.hangMs, (acknowledge) =>
+    workload.run({ vfs: disk.vfs, host: disk.host, acknowledge }, ops),
+  );
+  const counts = (finished: boolean): Counts => ({ cuts: snapshots.length, states: seen.size, checks, finished });
+  if (failed !== undefined) {
+    const node: Node<Fact> = { disk, facts, crashes: [], shown: undefined };
+    return { counts: counts(false), found: { node, error: failed.error, parent: undefined } };
+  }
+
+  // Level by level, so that the shortest story is found first.
+  let sources: Source<Fact>[] = snapshots.map((at) => ({ at, crashes: [], shown: undefined }));
+  for (let depth = 0; ; depth++) {
+    const nodes: Node<Fact>[] = [];
+    const look = async (source: Source<Fact>): Promise<Found<Fact> | 'enough' | undefined> => {
+      for (const node of statesAfter(source, depth, options)) {
+        const how = node.crashes.at(-1)?.choice === undefined ? 'killed' : 'cut';
+        const key = `${node.disk.hash()} ${how} ${node.facts.length} ${node.shown ?? ''}`;
+        if (seen.has(key)) continue;
+        if (seen.size >= options.statesMax) return 'enough';
+        seen.add(key);
+        checks++;
+        const outcome = await runCheck(node, check, options.hangMs, undefined);
+        if (outcome.kind === 'failed') return { node, error: outcome.error, parent: source.at };
+        if (depth < options.depth) nodes.push(node);
+      }
+      return undefined;
+    };
+    for (const source of sources) {
+      const end = await look(source);
+      if (end === 'enough') return { counts: counts(false), found: undefined };
+      if (end !== undefined) return { counts: counts(true), found: end };
+    }
+    if (nodes.length === 0) return { counts: counts(true), found: undefined };
+    // The check once more on each state, this time to be cut itself; its cuts are looked at before the next state's are made.
+    sources = [];
+    const parents = nodes.splice(0);
+    for (const node of parents) {
+      const inner: Snapshot<Fact>[] = [];
+      const outcome = await runCheck(node, check, options.hangMs, inner);
+      if (outcome.kind === 'failed')
+        return { counts: counts(true), found: { node, error: outcome.error, parent: undefined } };
+      for (const at of inner) {
+        sources.push({ at, crashes: node.crashes, shown: at.after === THE_END ? outcome.shown : node.shown });
+      }
+    }
+  }
+}
+
+/** The disks that may be left if everything stops at a snapshot: the process dies alone, or the power goes. */
+function* statesAfter<Fact>(
+  { at, crashes, shown }: Source<Fact>,
+  depth: number,
+  options: Resolved,
+): Generator<Node<Fact>> {
+  const { facts, after } = at;
+  yield { disk: at.disk.fork(), facts, shown, crashes: [...crashes, { after, choice: undefined, lost: [] }] };
+  // Deeper down the corners are enough.
+  const exhaustiveMax = depth === 0 ? options.exhaustiveMax : Math.min(options.exhaustiveMax, 8);
+  const draws = depth === 0 ? options.draws : Math.min(options.draws, 2);
+  for (const { choice, disk } of at.disk.crashStates({ exhaustiveMax, draws })) {
+    yield { disk, facts, shown, crashes: [...crashes, { after, choice, lost: describe(at.disk, choice) }] };
+  }
+}
+
+async function runCheck<Fact>(
+  node: Node<Fact>,
+  check: CrashCheck<Fact>,
+  hangMs: number,
+  snapshots: Snapshot<Fact>[] | undefined,
+): Promise<
+  { readonly kind: 'ok'; readonly shown: string | undefined } | { readonly kind: 'failed'; readonly error: unknown }
+> {
+  // The state is kept as it is: for a further look, and for shrinking.
+  const disk = node.disk.fork();
+  let shown: string | undefined;
+  const failed = await observe(disk, [...node.facts], snapshots, hangMs, async () => {
+    const view = await check({ vfs: disk.vfs, host: disk.host }, node.facts);
+    shown = view === undefined ? undefined : JSON.stringify(view);
+    if (node.shown !== undefined && shown !== node.shown) {
+      throw new Error(`recovery shows ${shown ?? 'nothing'} and showed ${node.shown} before the last crash`);
+    }
+  });
+  return failed === undefined ? { kind: 'ok', shown } : { kind: 'failed', error: failed.error };
+}
+
+/** Runs `body` and takes a snapshot at each point worth a cut. Resolves with what it threw, if anything. */
+async function observe<Fact>(
+  disk: SimDisk,
+  facts: Fact[],
+  snapshots: Snapshot<Fact>[] | undefined,
+  hangMs: number,
+  body: (acknowledge: (fact: Fact) => void) => Promise<void>,
+): Promise<{ readonly error: unknown } | undefined> {
+  const take = (after: string): void => {
+    snapshots?.push({ disk: disk.fork(), after, facts: [...facts] });
+  };
+  take('the start');
+  const stop = disk.observe(({ phase, call }) => {
+    if (phase !== 'effect' || READING.has(call.name)) return;
+    take(`${call.name} ${call.path}${call.detail === '' ? '' : ` ${call.detail}`}`);
+  });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const hang = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing came to an end within ${hangMs} ms`)), hangMs);
+  });
+  try {
+    const done = body((fact) => {
+      facts.push(fact);
+      take(`the acknowledgement of ${String(fact)}`);
+    });
+    await Promise.race([done, hang]);
+    take(THE_END);
+    return undefined;
+  } catch (error) {
+    return { error };
+  } finally {
+    clearTimeout(timer);
+    stop();
+    disk.kill();
+  }
+}
+
+/** Gives back, one by one, what the last crash need not lose for the check to fail. */
+async function shrinkLosses<Fact>(
+  found: Found<Fact>,
+  check: CrashCheck<Fact>,
+  options: Resolved,
+): Promise<Found<Fact>> {
+  const last = found.node.crashes.at(-1);
+  if (found.parent === undefined || last?.choice === undefined) return found;
+  const parent = found.parent.disk;
+  let best = found;
+  let choice = last.choice;
+  for (let i = 0; i < choice.length && i < SHRINKS_MAX; i++) {
+    if (choice[i] === 0) continue;
+    const gentler = choice.with(i, 0);
+    const crash: ExploredCrash = { after: last.after, choice: gentler, lost: describe(parent, gentler) };
+    const node = { ...found.node, disk: parent.crash(gentler), crashes: [...found.node.crashes.slice(0, -1), crash] };
+    const outcome = await runCheck(node, check, options.hangMs, undefined);
+    if (outcome.kind === 'ok') continue;
+    choice = gentler;
+    best = { ...found, node, error: outcome.error };
+  }
+  return best;
+}
+
+function describe(disk: SimDisk, choice: CrashChoice): string[] {
+  const lost: string[] = [];
+  for (const [i, point] of disk.crashPoints().entries()) {
+    const pick = (choice[i] ?? 0) % point.options;
+    if (pick === 0) continue;
+    lost.push(
+      point.kind === 'fill'
+        ? `fill ${pick} of ${point.subject}`
+        : `${point.subject}${pick === point.lost ? '' : ` back by ${pick}`}`,
+    );
+  }
+  return lost;
+}
+
+function tell<Op, Fact>(
+  ops: readonly Op[],
+  crashes: readonly ExploredCrash[],
+  found: Found<Fact>,
+  seed: number,
+): string {
+  const lines = [
+    `workload: ${ops.map(String).join(' ')}`,
+    `acknowledged: ${found.node.facts.map(String).join(' ') || 'nothing'}`,
+  ];
+  for (const [i, { after, choice, lost }] of crashes.entries()) {
+    const where = i === 0 ? '' : ' during recovery';
+    lines.push(
+      choice === undefined
+        ? `kill${where} after ${after}`
+        : `power cut${where} after ${after}; choice [${choice.join(' ')}]`,
+    );
+    for (const one of lost) lines.push(`  lost: ${one}`);
+  }
+  lines.push(`then: ${found.error instanceof Error ? found.error.message : String(found.error)}`, `seed: ${seed}`);
+  return lines.join('\n');
+}
