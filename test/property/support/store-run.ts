@@ -77,7 +77,7 @@ class StoreRun {
   #evaq: Evaq | undefined;
   #extra: Queue | undefined;
   #died: Promise<void> | undefined;
-  #cutIsDue = false;
+  #cutAt = Infinity;
   #loss: Loss = { keep: 'everything' };
   #cancels: (() => void)[] = [];
   /** Faults or a full disk were in force since the last open. */
@@ -114,7 +114,8 @@ class StoreRun {
       await this.#finish();
       if (this.#broken !== undefined) throw this.#broken;
     } catch (error) {
-      if (error === this.#hung) this.transcript.push(...this.disk.calls.slice(-12).map((call) => `  ${formatCall(call)}`));
+      if (error === this.#hung)
+        this.transcript.push(...this.disk.calls.slice(-12).map((call) => `  ${formatCall(call)}`));
       throw error;
     } finally {
       clearTimeout(this.#timer);
@@ -198,16 +199,16 @@ class StoreRun {
         return this.#afterDeath(undefined);
       case 'powerCut': {
         // A cut that was due before has its way first.
-        await new Promise((resolve) => setImmediate(resolve));
-        if (this.#died !== undefined && this.#cutIsDue) await this.#afterDeath(this.#loss);
+        if (this.#died !== undefined && this.disk.steps >= this.#cutAt) {
+          await this.#died;
+          await this.#afterDeath(this.#loss);
+        }
         this.#loss = op.loss;
         if (op.steps === 0) {
           return this.#afterDeath(op.loss);
         }
-        this.#cutIsDue = false;
-        this.#died = this.disk.cutAfter(this.disk.steps + op.steps).then(() => {
-          this.#cutIsDue = true;
-        });
+        this.#cutAt = this.disk.steps + op.steps;
+        this.#died = this.disk.cutAfter(this.#cutAt);
         return;
       }
       case 'full':
@@ -569,7 +570,7 @@ class StoreRun {
     if (loss === undefined || ('keep' in loss && loss.keep === 'cache')) {
       this.stats.kills++;
       // Where the power was to go later, it still is.
-      if (this.#cutIsDue) this.#died = undefined;
+      if (this.disk.steps >= this.#cutAt) this.#died = undefined;
     } else {
       await this.#cut(loss);
     }
