@@ -48,6 +48,9 @@ export function newSegment(draft: DraftSegment): LogSegment {
     end: FILE_HEADER_BYTES,
     fileBytes: Math.max(FILE_HEADER_BYTES, draft.formerBytes),
   });
-  segment.building = newSegmentIndex();
+  const building = newSegmentIndex();
+  segment.building = building;
+  // The same array: without it a reader that starts inside a commit would have to walk there from the front of the segment.
+  segment.wide = building.wide;
   return segment;
 }
