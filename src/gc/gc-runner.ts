@@ -67,7 +67,10 @@ export interface GcCounters {
 
 export class GcRunner {
   readonly #options: GcRunnerOptions;
-  /** Out of the log, but their files are still there: their tombstones must not be forgotten. */
+  /**
+   * Dead and out of the log, but their files are still there: their tombstones must not be forgotten. Those of rewritten segments may be: the
+   * copy names what it replaces.
+   */
   readonly dying: Set<LogSegment> = new Set();
   readonly counters: GcCounters = {
     droppedSegments: 0,
@@ -86,15 +89,18 @@ export class GcRunner {
 
   /** Removes segments in which nothing is live; how many there were. */
   async drop(segments: readonly LogSegment[]): Promise<number> {
+    return this.#drop(segments.filter((segment) => segment.phase === 'sealed' && segment.isDead));
+  }
+
+  async #drop(segments: readonly LogSegment[]): Promise<number> {
     const { log } = this.#options;
-    const dead = segments.filter((segment) => segment.phase === 'sealed' && segment.isDead);
-    for (const segment of dead) {
+    for (const segment of segments) {
       this.dying.add(segment);
       log.drop(segment);
     }
-    await this.#retire(dead);
-    this.counters.droppedSegments += dead.length;
-    return dead.length;
+    await this.#retire(segments);
+    this.counters.droppedSegments += segments.length;
+    return segments.length;
   }
 
   /** Copies what is live in neighbouring segments into one. False if it was given up: nothing has changed then. */
@@ -118,10 +124,10 @@ export class GcRunner {
         return false;
       }
       if (copy.summary.count === 0) {
-        // All of it died meanwhile, durably: there is nothing to keep.
+        // All of it died meanwhile, durably, or cannot be read: there is nothing to keep in the log.
         await supply.discard(draft);
         draft = undefined;
-        return (await this.drop(sources)) > 0;
+        return (await this.#drop(sources.filter(isSpent))) > 0;
       }
       draft = await this.#publish(draft);
       if (sources.some((one) => one.killedInRewrite === undefined)) {
@@ -137,7 +143,6 @@ export class GcRunner {
       for (const source of sources) source.killedInRewrite = undefined;
     }
     await draft.file.close().catch(() => undefined);
-    for (const source of sources) this.dying.add(source);
     await this.#retire(sources);
     this.counters.rewrittenSegments += sources.length;
     assert(log.segments.length > 0, 'a log has a newest segment');
@@ -307,6 +312,11 @@ export class GcRunner {
       await new Promise<void>((resolve) => host.after(due - spent, resolve));
     }
   }
+}
+
+/** Of a segment of which a copy came out empty: what is still live cannot be read, unless a removal was taken back or begun since. */
+function isSpent(source: LogSegment): boolean {
+  return source.isDead || (source.damaged && source.pendingRemovals === 0 && source.killedInRewrite !== undefined);
 }
 
 interface Copy {

@@ -15,6 +15,7 @@
  * Every round is written twice in a row, so that one rotten byte cannot undo a removal; applying a round twice is
  * applying it once.
  */
+import { assert } from '../assert.js';
 import {
   COMMIT_HEADER_BYTES,
   type CommitHeader,
@@ -45,7 +46,7 @@ export interface RoundStatement {
   readonly timestamp: number;
 }
 
-/** The round and its copy, to be written at `fileOffset` of the log with `seed`. */
+/** The round and its copy, to be written at `fileOffset` of the log with `seed`. `ranges` ascend and do not overlap. */
 export function encodeRound(
   statement: RoundStatement,
   ranges: readonly IdRange[],
@@ -64,6 +65,7 @@ export function encodeRound(
   let at = b + FIXED_BYTES;
   let next = 0;
   for (const { first, last } of ranges) {
+    assert(first >= next && last >= first, 'ranges of a round ascend');
     at = writeVarint(scratch, at, first - next);
     at = writeVarint(scratch, at, last - first);
     next = last + 1;
