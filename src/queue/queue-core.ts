@@ -330,6 +330,17 @@ export class QueueCore {
     });
   }
 
+  /** Rewrites each of these segments, however many of its records are live, and sets it aside if it is damaged: for repairs. */
+  async rewrite(paths: ReadonlySet<string>): Promise<void> {
+    await this.commits.settled();
+    await this.#sealer.settled();
+    await this.scheduler.exclusively(async () => {
+      for (const segment of this.log.segments.filter(({ path, phase }) => phase === 'sealed' && paths.has(path))) {
+        await this.gc.rewrite([segment]);
+      }
+    });
+  }
+
   /** Resolves when a record became visible, or a claim was given back, or the queue closes. */
   changed(): Promise<void> {
     return new Promise((resolve) => this.#tailWaiters.push(resolve));
