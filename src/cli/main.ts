@@ -12,6 +12,7 @@ import { infoCommand } from './info.js';
 import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
+import { repairCommand } from './repair.js';
 import { verifyCommand } from './verify.js';
 
 function makeProgram(): Command {
@@ -31,6 +32,7 @@ function makeProgram(): Command {
     removeCommand(),
     infoCommand(),
     verifyCommand(),
+    repairCommand(),
     demoCommand(),
   ];
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));

@@ -86,7 +86,8 @@ function render({ queues, damage, torn }: VerifyReport): string {
   return lines.join('\n');
 }
 
-function renderDamage({ file, offset, bytes, firstId, lastId, fromMs, toMs, what, lossless }: Damage): string {
+/** For people: two lines at most. */
+export function renderDamage({ file, offset, bytes, firstId, lastId, fromMs, toMs, what, lossless }: Damage): string {
   const lines = [
     `${lossless ? 'harmless' : 'damage'}  ${file}: offset ${offset}, ${formatCount(bytes, 'byte')}: ${what}`,
   ];

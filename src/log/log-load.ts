@@ -192,6 +192,8 @@ export async function loadQueue(
       what: `${mentioned - tombstones.round} rounds of removals are lost`,
       lossless: false,
     });
+    // Said once: the next rounds go on behind those that were lost.
+    tombstones.round = mentioned;
   }
   const newest = kept.at(-1);
   let clean = tombstones.closedWithLive !== undefined;

@@ -20,6 +20,7 @@ import { isListed, listQueueFiles } from './queue-files.js';
 import { loadStable, type QueuePlace, type StableLoad } from './raw-picture.js';
 import { queueNamesIn } from './read-only-evaq.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
+import { findStoreUuid } from './repair-store-file.js';
 
 export interface VerifyOptions {
   /** Default the real file system. */
@@ -76,22 +77,9 @@ export async function verifyStore(path: string, options: VerifyOptions = {}): Pr
   const torn: TornEnd[] = [];
   const queues: VerifiedQueue[] = [];
   try {
-    const identity = await readStore(vfs, store);
-    if (identity === undefined) {
-      throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${store}`, { details: { path: store } });
-    }
-    if (identity.damaged) {
-      damage.push({
-        queue: '',
-        file: `${store}/${STORE_FILE}`,
-        offset: 0,
-        bytes: FILE_HEADER_BYTES,
-        what: 'one copy of the header is damaged; the other is intact',
-        lossless: true,
-      });
-    }
+    const storeUuid = await identify(vfs, store, damage);
     const places = (await queueNamesIn(vfs, store)).map((queue): QueuePlace => {
-      return { vfs, dir: queueDir(store, queue), queue, storeUuid: identity.uuid };
+      return { vfs, dir: queueDir(store, queue), queue, storeUuid };
     });
     const progress = new Progress(options);
     for (const place of places) await progress.announce(place);
@@ -104,6 +92,29 @@ export async function verifyStore(path: string, options: VerifyOptions = {}): Pr
     throw ioError(error, `verifying ${store}`, { path: store });
   }
   return { path: store, queues, damage, torn };
+}
+
+/** The UUID of the store: where STORE does not tell it any more, its other files do. */
+async function identify(vfs: Vfs, store: string, damage: Damage[]): Promise<Buffer> {
+  const file = `${store}/${STORE_FILE}`;
+  const place = { queue: '', file, offset: 0, bytes: FILE_HEADER_BYTES, lossless: true };
+  try {
+    const identity = await readStore(vfs, store);
+    if (identity === undefined) {
+      throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${store}`, { details: { path: store } });
+    }
+    if (identity.damaged) damage.push({ ...place, what: 'one copy of the header is damaged; the other is intact' });
+    return identity.uuid;
+  } catch (error) {
+    if (!(error instanceof EvaqError) || (error.code !== 'EVAQ_CORRUPT' && error.code !== 'EVAQ_NOT_A_STORE'))
+      throw error;
+    if (error.code === 'EVAQ_NOT_A_STORE' && (await vfs.stat(file)) !== undefined) throw error;
+    const uuid = await findStoreUuid(vfs, store);
+    if (uuid === undefined) throw error;
+    const what = error.code === 'EVAQ_CORRUPT' ? 'both copies of the header are damaged' : 'the file is missing';
+    damage.push({ ...place, what: `${what}: the store cannot be opened`, lossless: false });
+    return uuid;
+  }
 }
 
 class Progress {

@@ -1,0 +1,163 @@
+/**
+ * Looks at a damaged store with an eye to repairing it: verifies it, tries what can be made anew, and counts what is lost. Writes
+ * nothing, takes no lock (P11). The store must not be changed meanwhile for the plan to hold.
+ */
+import { resolve } from 'node:path';
+import { EvaqError, ioError } from '../errors.js';
+import { decodeFileHeader, encodeFileHeader } from '../frame/file-header.js';
+import type { IdRange } from '../ids.js';
+import { queueDir, STORE_FILE } from '../layout/store-file.js';
+import type { Damage } from '../log/log-load.js';
+import type { LogSegment } from '../log/log-segment.js';
+import { parseSegmentFileName } from '../segment/segment-name.js';
+import { scanSegment } from '../segment/segment-scan.js';
+import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
+import { nodeVfs } from '../vfs/node-vfs.js';
+import type { Vfs } from '../vfs/vfs.js';
+import { findLost } from './raw-lost.js';
+import { loadStable, type QueuePlace } from './raw-picture.js';
+import { queueNamesIn } from './read-only-evaq.js';
+import { ReadOnlyVfs } from './read-only-vfs.js';
+import { type FileName, recoverHeader } from './repair-header.js';
+import { type LostRecords, planSteps, type RepairPlan, removalsLostIn } from './repair-plan.js';
+import { findStoreUuid, readHead, remakeStoreFile } from './repair-store-file.js';
+import { PatchedVfs, type Patches } from './repair-vfs.js';
+import { type VerifyOptions, type VerifyReport, verifyStore } from './verify.js';
+
+/** A plan, and what carrying it out needs besides. */
+export interface RepairSurvey {
+  readonly plan: RepairPlan;
+  /** By path: what a file is to begin with. */
+  readonly patches: Patches;
+  /** Files with a torn end. */
+  readonly tornFiles: readonly string[];
+}
+
+/** @throws EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO; EVAQ_CORRUPT if no file tells the UUID of the store */
+export async function surveyRepair(path: string, options: VerifyOptions = {}): Promise<RepairSurvey> {
+  const vfs = new ReadOnlyVfs(options.vfs ?? nodeVfs);
+  const store = resolve(path);
+  const report = await verifyStore(store, options);
+  const tornFiles = report.torn.map(({ file }) => file);
+  if (report.damage.length === 0) {
+    const plan = { path: store, damage: [], steps: [], lost: [], removalsLost: [], torn: tornFiles.length };
+    return { plan, patches: new Map(), tornFiles };
+  }
+  try {
+    const patches = await findPatches(vfs, store, report);
+    const patched = new PatchedVfs(options.vfs ?? nodeVfs, patches);
+    const left = patches.size === 0 ? report : await verifyStore(store, { ...options, vfs: patched });
+    const losses = await findLosses(patched, store, left.damage);
+    const plan: RepairPlan = {
+      path: store,
+      damage: report.damage,
+      steps: planSteps({ damage: report.damage, damageLeft: left.damage, remade: new Set(patches.keys()), ...losses }),
+      lost: losses.lost,
+      removalsLost: removalsLostIn(left.damage),
+      torn: left.torn.length,
+    };
+    return { plan, patches, tornFiles: [...new Set([...tornFiles, ...left.torn.map(({ file }) => file)])] };
+  } catch (error) {
+    throw ioError(error, `looking at what is damaged in ${store}`, { path: store });
+  }
+}
+
+async function findPatches(vfs: Vfs, store: string, { damage }: VerifyReport): Promise<Patches> {
+  const patches = new Map<string, Buffer>();
+  const uuid = await findStoreUuid(vfs, store);
+  if (uuid === undefined) return patches;
+  for (const { queue, file, offset, lossless } of damage) {
+    if (lossless || offset !== 0) continue;
+    if (queue === '') {
+      if (file === `${store}/${STORE_FILE}`) patches.set(file, await remakeStoreFile(vfs, store, uuid));
+      continue;
+    }
+    const name = nameOf(file);
+    if (name === undefined || (await vfs.stat(file))?.kind !== 'file') continue;
+    const head = await readHead(vfs, file);
+    if (head === undefined) continue;
+    const decoding = decodeFileHeader(head, name.kind);
+    if (decoding.kind !== 'bad' && decoding.kind !== 'blank') continue;
+    const handle = await vfs.open(file, 'read');
+    try {
+      const header = await recoverHeader(handle, await handle.size(), uuid, name);
+      if (header !== undefined) patches.set(file, encodeFileHeader(header));
+    } finally {
+      await handle.close();
+    }
+  }
+  return patches;
+}
+
+function nameOf(file: string): FileName | undefined {
+  const name = file.slice(file.lastIndexOf('/') + 1);
+  const segment = parseSegmentFileName(name);
+  if (segment?.kind === 'segment') return { kind: 'segment', fileId: segment.segmentId, baseId: segment.baseId };
+  const log = parseTombstoneFileName(name);
+  return log?.kind === 'log' ? { kind: 'tombstones', fileId: log.generation, baseId: 0 } : undefined;
+}
+
+interface Losses {
+  readonly lost: LostRecords[];
+  readonly unreadable: Set<string>;
+  readonly contradictory: Set<string>;
+}
+
+async function findLosses(vfs: Vfs, store: string, damage: readonly Damage[]): Promise<Losses> {
+  const losses: Losses = { lost: [], unreadable: new Set(), contradictory: new Set() };
+  const uuid = await findStoreUuid(vfs, store);
+  if (uuid === undefined) return losses;
+  const files = new Set(damage.map(({ file }) => file));
+  for (const queue of await queueNamesIn(vfs, store)) {
+    if (!damage.some((one) => one.queue === queue)) continue;
+    const place: QueuePlace = { vfs, dir: queueDir(store, queue), queue, storeUuid: uuid };
+    try {
+      const ranges = await lostIn(place, files, losses.unreadable);
+      for (const { first, last } of ranges) losses.lost.push({ queue, first, last });
+    } catch (error) {
+      if (!(error instanceof EvaqError) || error.code !== 'EVAQ_CORRUPT') throw error;
+      losses.contradictory.add(queue);
+    }
+  }
+  return losses;
+}
+
+/** Live records of a queue that no file holds intact any more. */
+async function lostIn(place: QueuePlace, files: ReadonlySet<string>, unreadable: Set<string>): Promise<IdRange[]> {
+  const { vfs, storeUuid } = place;
+  const { loaded, damage } = await loadStable(place);
+  for (const path of loaded.unreadable) if (files.has(path)) unreadable.add(path);
+  const lost: IdRange[] = [];
+  for (const { first, last } of await findLost(vfs, { ...loaded, damage }, storeUuid)) lost.push({ first, last });
+  for (const { segment, footer } of loaded.found) {
+    // Loading takes the word of a footer for what is in the file.
+    if (footer === undefined || !files.has(segment.path)) continue;
+    const file = await vfs.open(segment.path, 'read');
+    try {
+      const { runs } = await scanSegment(file, footer.end, segment.seed, segment.baseId, Number.MAX_SAFE_INTEGER);
+      lost.push(...liveOutside(segment, runs));
+    } finally {
+      await file.close();
+    }
+  }
+  return lost.sort((a, b) => a.first - b.first);
+}
+
+/** Live records of the segment that are in none of `runs`, as maximal ranges. */
+function liveOutside(segment: LogSegment, runs: readonly IdRange[]): IdRange[] {
+  const missing: IdRange[] = [];
+  let at = 0;
+  for (let id = segment.live.firstLive(segment.firstId); id !== undefined && id <= segment.lastId; ) {
+    let run = runs[at];
+    while (run !== undefined && run.last < id) run = runs[++at];
+    if (run !== undefined && run.first <= id) {
+      id = run.last < segment.lastId ? segment.live.firstLive(run.last + 1) : undefined;
+      continue;
+    }
+    const before = missing.at(-1);
+    if (before !== undefined && before.last + 1 === id) missing[missing.length - 1] = { first: before.first, last: id };
+    else missing.push({ first: id, last: id });
+    id = id < segment.lastId ? segment.live.firstLive(id + 1) : undefined;
+  }
+  return missing;
+}
