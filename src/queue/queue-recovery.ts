@@ -10,7 +10,7 @@
  *  5. segments without a footer get one
  *  6. a new active segment; leftovers are removed
  */
-import { ioError, isNotFound } from '../errors.js';
+import { ioError, isNoSpace, isNotFound } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
 import { encodeFileHeader } from '../frame/file-header.js';
 import type { IdRange, SegmentId } from '../ids.js';
@@ -45,6 +45,70 @@ export interface RecoveryEnvironment {
   readonly storeUuid: Buffer;
   readonly failStop: FailStop;
   readonly allocateId: () => SegmentId;
+  readonly reserve: OpeningReserve;
+}
+
+/** Space that opening gives back on a full disk, so that a store which filled it can be opened again. */
+export class OpeningReserve {
+  readonly #vfs: Vfs;
+  readonly #queues: () => Iterable<LoadedQueue>;
+  /** Files of the recycle pools that are gone. */
+  readonly released: Set<string> = new Set();
+  #isSpent = false;
+
+  /** `queues` tells those that are not at work yet. */
+  constructor(vfs: Vfs, queues: () => Iterable<LoadedQueue>) {
+    this.#vfs = vfs;
+    this.#queues = queues;
+  }
+
+  /** Given up: from now on nothing more than needed is allocated. */
+  get isSpent(): boolean {
+    return this.#isSpent;
+  }
+
+  /** Runs `step`; on a full disk gives the reserve up and runs it once more. */
+  async spend<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      if (!isNoSpace(error)) throw error;
+      let released = false;
+      for (const loaded of this.#queues()) if (await this.#release(loaded)) released = true;
+      if (!released) throw error;
+      this.#isSpent = true;
+      return await step();
+    }
+  }
+
+  /**
+   * The pool, what is unfinished, and the zeros ahead of the tombstone log, which the next generation replaces. True if there was any.
+   */
+  async #release({ pool, unfinished, tombstoneLogs, tombstones }: LoadedQueue): Promise<boolean> {
+    let released = false;
+    for (const path of [...pool, ...unfinished]) {
+      if (this.released.has(path)) continue;
+      this.released.add(path);
+      try {
+        await this.#vfs.remove(path);
+        released = true;
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    }
+    const newest = tombstoneLogs.at(-1);
+    // Where a round is damaged the bytes are evidence.
+    if (newest === undefined || tombstones.damaged.some(({ allZero }) => !allZero)) return released;
+    if ((await this.#vfs.stat(newest)) === undefined) return released;
+    const file = await this.#vfs.open(newest, 'write');
+    try {
+      if ((await file.size()) <= tombstones.end) return released;
+      await file.truncate(tombstones.end);
+      return true;
+    } finally {
+      await file.close();
+    }
+  }
 }
 
 /** Steps 1 and 2. Resolves with what was cut. */
@@ -90,7 +154,8 @@ async function settleTail(
   if (found.verdict?.cutAt !== undefined && found.verdict.cutHoldsBytes) {
     const bytes = fileBytes - contentEnd;
     torn = { queue: loaded.queue, file: segment.path, offset: contentEnd, bytes };
-    if (worthKeeping(found)) torn = { ...torn, quarantine: await keepAside(env, loaded, found, file, bytes) };
+    if (worthKeeping(found))
+      torn = { ...torn, quarantine: await env.reserve.spend(() => keepAside(env, loaded, found, file, bytes)) };
   }
   await rewriteRange(file, Math.min(durableOffset, end), end);
   await file.truncate(end);
@@ -178,9 +243,14 @@ export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQu
     liveRecords: 0,
     timestamp: host.now(),
   };
-  const source = newGeneration(vfs, host, loaded.dir, storeUuid, loaded.generation + 1);
   try {
-    return await TombstoneLog.create(source, statement, deadRangesOf(loaded.log, new Set()), () => host.yield());
+    return await env.reserve.spend(() => {
+      const source = {
+        ...newGeneration(vfs, host, loaded.dir, storeUuid, loaded.generation + 1),
+        fillAhead: !env.reserve.isSpent,
+      };
+      return TombstoneLog.create(source, statement, deadRangesOf(loaded.log, new Set()), () => host.yield());
+    });
   } catch (error) {
     throw ioError(error, `starting a tombstone log for queue '${loaded.queue}'`, {
       queue: loaded.queue,
@@ -234,7 +304,7 @@ export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, r
     const footer = encodeFooter(summary, scan.index, segment.seed, contentEnd, env.host.now());
     const file = await env.vfs.open(segment.path, 'write');
     try {
-      await file.writeAt(footer, 0, footer.length, contentEnd);
+      await env.reserve.spend(() => file.writeAt(footer, 0, footer.length, contentEnd));
       await file.truncate(contentEnd + footer.length);
       await syncOrStop(env, file);
     } finally {

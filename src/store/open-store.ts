@@ -25,6 +25,7 @@ import { QueueCore, type QueueEnvironment } from '../queue/queue-core.js';
 import type { ResolvedQueueOptions } from '../queue/queue-options.js';
 import {
   closeDormant,
+  OpeningReserve,
   type RecoveryEnvironment,
   removeLeftovers,
   sealFound,
@@ -101,6 +102,7 @@ export class Store {
   readonly #starting = new Map<string, Promise<QueueCore>>();
   readonly #cores = new Map<string, QueueCore>();
   readonly #ids: SegmentIds;
+  readonly #reserve: OpeningReserve;
 
   private constructor(opening: Opening, recovery: RecoveryReport) {
     this.path = opening.options.path;
@@ -111,6 +113,7 @@ export class Store {
     this.#uuid = opening.uuid;
     this.#dormant = opening.dormant;
     this.#ids = opening.ids;
+    this.#reserve = opening.reserve;
   }
 
   static async open(options: OpenStoreOptions): Promise<Store> {
@@ -190,7 +193,7 @@ export class Store {
     await Promise.allSettled(this.#starting.values());
     const failures: unknown[] = [];
     for (const core of this.#cores.values()) await core.close().catch((error: unknown) => failures.push(error));
-    const env = recoveryEnvironment(this.options, this.#uuid, this.failStop, this.#ids);
+    const env = recoveryEnvironment(this.options, this.#uuid, this.failStop, this.#ids, this.#reserve);
     for (const { loaded, tombstones } of this.#dormant.values()) {
       if (tombstones === undefined) continue;
       // Should it fail, the next open recovers the queue once more.
@@ -205,7 +208,7 @@ export class Store {
     const { vfs, host } = this.options;
     try {
       const dormant = this.#dormant.get(name) ?? (await this.#make(name));
-      const env = recoveryEnvironment(this.options, this.#uuid, this.failStop, this.#ids);
+      const env = recoveryEnvironment(this.options, this.#uuid, this.failStop, this.#ids, this.#reserve);
       const { loaded } = dormant;
       const recovered = dormant.tombstones;
       const tombstones = recovered ?? (await startGeneration(env, loaded));
@@ -219,7 +222,7 @@ export class Store {
         allocateId: () => this.#ids.allocate(),
         poolMax: options.recycleSegments,
       });
-      supply.adopt(loaded.pool);
+      supply.adopt(loaded.pool.filter((path) => !this.#reserve.released.has(path)));
       const active = await startActive(env, loaded, supply, options.durability !== 'sync');
       const queueEnv: QueueEnvironment = {
         vfs,
@@ -277,12 +280,14 @@ class Opening {
   readonly damage: Damage[] = [];
   readonly torn: TornTail[] = [];
   movesCompleted = 0;
+  readonly reserve: OpeningReserve;
   #recoveries: QueueRecovery[] = [];
 
   constructor(options: OpenStoreOptions, lock: VfsLock, uuid: Buffer) {
     this.options = options;
     this.lock = lock;
     this.uuid = uuid;
+    this.reserve = new OpeningReserve(options.vfs, () => [...this.dormant.values()].map(({ loaded }) => loaded));
   }
 
   /** Scans and judges every queue. */
@@ -326,7 +331,7 @@ class Opening {
 
   /** Applies: tails, moves, tombstones, footers. */
   async recover(): Promise<void> {
-    const env = recoveryEnvironment(this.options, this.uuid, this.failStop, this.ids);
+    const env = recoveryEnvironment(this.options, this.uuid, this.failStop, this.ids, this.reserve);
     for (const { loaded } of this.dormant.values()) {
       this.#recoveries.push({
         queue: loaded.queue,
@@ -393,6 +398,7 @@ function recoveryEnvironment(
   storeUuid: Buffer,
   failStop: FailStop,
   ids: SegmentIds,
+  reserve: OpeningReserve,
 ): RecoveryEnvironment {
-  return { vfs: options.vfs, host: options.host, storeUuid, failStop, allocateId: () => ids.allocate() };
+  return { vfs: options.vfs, host: options.host, storeUuid, failStop, allocateId: () => ids.allocate(), reserve };
 }

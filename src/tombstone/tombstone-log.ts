@@ -25,6 +25,8 @@ export interface GenerationSource {
   readonly generation: number;
   readonly salt: number;
   readonly nowMs: number;
+  /** False where space is short. Default true. */
+  readonly fillAhead?: boolean;
 }
 
 export class TombstoneLog {
@@ -92,7 +94,7 @@ export class TombstoneLog {
       await flush(true);
       const header = encodeFileHeader(headerOf(source, end));
       await file.writeAt(header, 0, header.length, 0);
-      const filled = await fillAhead(file, end, end + AHEAD_BYTES);
+      const filled = source.fillAhead === false ? end : await fillAhead(file, end, end + AHEAD_BYTES);
       await file.sync();
       await vfs.rename(temporary, path);
       await vfs.syncDir(dir);
