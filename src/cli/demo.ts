@@ -39,7 +39,7 @@ export function demoCommand(): Command {
     .option('--rate <n>', 'lines a second (default: what makes the input last 8 s)', wholeFrom(1))
     .option('--seed <n>', 'decides the lines, the failures and the kills (default: by chance)', wholeFrom(0))
     .option('--dir <folder>', 'where the folder of the drill is made', tmpdir())
-    .option('--keep', 'leave that folder behind', false)
+    .option('--keep', 'leave that folder behind, as a drill that failed does', false)
     .option('--json', 'the result as JSON', false)
     .addHelpText(
       'after',

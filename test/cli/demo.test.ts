@@ -114,6 +114,7 @@ describe('the evacuation drill', () => {
       onEvent: () => undefined,
     });
     expect(result).toMatchObject({ acknowledged: 20, deliveredOnce: 0, lost: 20, left: 1 });
+    expect(fs.readdirSync(result.dir ?? ''), 'what failed is evidence').toContain('store');
     expect(result.failures.join('; ')).toMatch(/20 lines were acknowledged and never arrived; 1 records are left/);
   });
 

@@ -63,7 +63,7 @@ export interface DrillResult extends DrillFigures {
   readonly diskEndBytes: number;
   /** Records in the store after the end. */
   readonly left: number;
-  /** Where everything still is, if it was to be kept. */
+  /** Where everything still is, if it was to be kept or the drill failed. */
   readonly dir: string | undefined;
   /** Why the drill failed, each as a sentence; empty if it did not. */
   readonly failures: readonly string[];
@@ -84,7 +84,10 @@ const DRAINED_KILL_MAX_MS = 150;
 const STALL_MS = 30_000;
 const LINES_DEFAULT = 20_000;
 
-/** Rejects with `DrillInputError`, with the signal's reason, or with what went wrong. Leaves no process and, unless asked to, no file. */
+/**
+ * Rejects with `DrillInputError`, with the signal's reason, or with what went wrong. Leaves no process, and no file unless
+ * it was asked to or something was wrong: then that is evidence.
+ */
 export async function runDrill(options: DrillOptions): Promise<DrillResult> {
   let dir: string;
   try {
@@ -93,11 +96,18 @@ export async function runDrill(options: DrillOptions): Promise<DrillResult> {
     throw new DrillInputError(`no folder can be made in ${options.parentDir}: ${messageOf(error)}`);
   }
   const drill = new Drill(options, dir);
+  let isEvidence = false;
   try {
-    return await drill.run();
+    const result = await drill.run();
+    isEvidence = result.failures.length > 0;
+    return { ...result, dir: options.keep || isEvidence ? dir : undefined };
+  } catch (error) {
+    if (options.signal.aborted || error instanceof DrillInputError) throw error;
+    isEvidence = true;
+    throw new Error(`${messageOf(error)}\nwhat there is of it is left in ${dir}`, { cause: error });
   } finally {
     await drill.end();
-    if (!options.keep) await fs.promises.rm(dir, { recursive: true, force: true });
+    if (!options.keep && !isEvidence) await fs.promises.rm(dir, { recursive: true, force: true });
   }
 }
 
@@ -139,7 +149,7 @@ class Drill {
     process.on('exit', this.#killNow);
   }
 
-  async run(): Promise<DrillResult> {
+  async run(): Promise<Omit<DrillResult, 'dir'>> {
     const { seed, kills, onEvent } = this.#options;
     const input = await this.#prepareInput();
     onEvent({ kind: 'started', dir: this.#dir, lines: this.#lines });
@@ -218,9 +228,15 @@ class Drill {
       isStruck = true;
       child.kill();
     };
+    const arm = (): void => {
+      isArmed = true;
+      if (kill?.moment === 'any') strike();
+      else if (kill?.moment !== 'opening') this.#after(MOMENT_MAX_MS, strike);
+    };
     const child = this.#start('application', (message) => {
       if (!isFromApplication(message)) return;
       this.#ledger.note(message);
+      if (message.kind === 'ready' && kill !== undefined && isMomentOfWork(kill)) this.#after(kill.afterMs, arm);
       if (kill !== undefined && isArmed && message.kind === kill.moment) {
         isArmed = false;
         this.#after(kill.delayMs, strike);
@@ -240,16 +256,9 @@ class Drill {
       port,
       seed,
     });
-    if (kill !== undefined) {
-      const arm = (): void => {
-        isArmed = true;
-        if (kill.moment === 'any') strike();
-        else if (kill.moment !== 'opening') this.#after(MOMENT_MAX_MS, strike);
-      };
-      // Told before the process has come that far.
-      if (kill.afterMs === 0) arm();
-      else this.#after(kill.afterMs, arm);
-    }
+    // Said before the process can have come that far.
+    if (kill?.moment === 'opening') arm();
+    else if (kill !== undefined && !isMomentOfWork(kill)) this.#after(kill.afterMs, arm);
     const end = await this.#orTrouble(child.ended);
     this.#children.delete(child);
     if (kill === undefined ? end.code !== 0 : !isStruck || end.signal !== 'SIGKILL') {
@@ -276,8 +285,8 @@ class Drill {
     return left;
   }
 
-  #result(left: number): DrillResult {
-    const { seed, keep } = this.#options;
+  #result(left: number): Omit<DrillResult, 'dir'> {
+    const { seed } = this.#options;
     const figures = this.#ledger.figures();
     const failures: string[] = [];
     if (figures.lost > 0) failures.push(`${figures.lost} lines were acknowledged and never arrived`);
@@ -295,7 +304,6 @@ class Drill {
       diskPeakBytes: this.#diskPeakBytes,
       diskEndBytes: this.#diskBytes,
       left,
-      dir: keep ? this.#dir : undefined,
       failures,
     };
   }
@@ -348,6 +356,11 @@ class Drill {
   #every(ms: number, then: () => void): void {
     this.#timers.add(setInterval(then, ms));
   }
+}
+
+/** True if what is struck comes again and again, once the application is ready. */
+function isMomentOfWork({ moment }: PlannedKill): boolean {
+  return moment === 'pushing' || moment === 'sending';
 }
 
 /** Space that a folder takes on the disk. What vanishes meanwhile takes none. */

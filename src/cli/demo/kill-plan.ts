@@ -8,7 +8,7 @@ import { Prng } from '../../sim/sim-prng.js';
 export type KillMoment = 'opening' | 'pushing' | 'sending' | 'any';
 
 export interface PlannedKill {
-  /** After the process was started: so long until the moment counts. */
+  /** After the process was started (`pushing`, `sending`: was ready) so long until the moment counts. */
   readonly afterMs: number;
   readonly moment: KillMoment;
   /** After the moment has come. */
