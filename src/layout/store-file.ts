@@ -74,7 +74,7 @@ export async function readStore(vfs: Vfs, path: string): Promise<StoreIdentity |
     }
     throw new EvaqError('EVAQ_CORRUPT', `${path}/${STORE_FILE} is damaged in both of its copies`, {
       details: { path: `${path}/${STORE_FILE}`, offset: 0, bytes: read },
-      hint: 'The segments are untouched, and each of their headers holds the UUID that this file held.',
+      hint: `The other files of the store hold the UUID that this one held: see 'evaq repair ${path}'.`,
     });
   } finally {
     await file.close();

@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import { segmentId } from '../../../src/ids.js';
+import { estimateLiveBytes } from '../../../src/log/live-bytes.js';
+import { LogSegment } from '../../../src/log/log-segment.js';
+import { SegmentLog } from '../../../src/log/segment-log.js';
+
+const INTERVAL = 4096;
+const HEADER = 128;
+
+/** A segment with records of these sizes, indexed every `INTERVAL` bytes, as a scan would do it. */
+function segmentOf(sizes: readonly number[]): { log: SegmentLog; segment: LogSegment } {
+  const log = new SegmentLog(INTERVAL);
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  const end = HEADER + bytes;
+  const segment = new LogSegment({
+    id: segmentId(1),
+    baseId: 1,
+    path: '/1',
+    seed: 0,
+    flags: 0,
+    phase: 'sealed',
+    end,
+    fileBytes: end,
+  });
+  segment.adopt({
+    count: sizes.length,
+    firstId: 1,
+    lastId: sizes.length,
+    minTimeMs: 0,
+    maxTimeMs: 0,
+    payloadBytes: bytes,
+    runs: undefined,
+  });
+  log.append(segment);
+  const ids: number[] = [];
+  const offsets: number[] = [];
+  let at = HEADER;
+  let marked = -Infinity;
+  for (const [i, size] of sizes.entries()) {
+    if (at - marked >= INTERVAL) {
+      ids.push(i + 1);
+      offsets.push(at);
+      marked = at;
+    }
+    at += size;
+  }
+  log.index.load(
+    segment.slot,
+    ids,
+    offsets,
+    Array.from(ids, () => 0 as const),
+  );
+  return { log, segment };
+}
+
+function liveShare(sizes: readonly number[], isDead: (id: number) => boolean): { estimated: number; exact: number } {
+  const { log, segment } = segmentOf(sizes);
+  let exact = 0;
+  for (const [i, size] of sizes.entries()) {
+    if (isDead(i + 1)) log.kill(i + 1);
+    else exact += size;
+  }
+  return { estimated: estimateLiveBytes(log, segment), exact };
+}
+
+describe('the estimate of live bytes', () => {
+  it('is the whole file while all is live, and nothing when nothing is', () => {
+    const sizes = [100, 50_000, 100];
+    expect(liveShare(sizes, () => false).estimated).toBe(HEADER + 50_200);
+    expect(liveShare(sizes, () => true).estimated).toBe(0);
+    const { log } = segmentOf([1]);
+    const empty = new LogSegment({
+      id: segmentId(2),
+      baseId: 9,
+      path: '/2',
+      seed: 0,
+      flags: 0,
+      phase: 'sealed',
+      end: HEADER,
+      fileBytes: 500,
+    });
+    expect(estimateLiveBytes(log, empty)).toBe(0);
+  });
+
+  it.each([
+    ['large ones dead among many small ones', (id: number) => id % 42 === 0],
+    ['small ones dead among few large ones', (id: number) => id % 42 !== 0],
+    ['the front dead', (id: number) => id <= 250],
+    ['the end dead', (id: number) => id > 250],
+  ])('P6: %s: large records an interval apart from the others count one by one', (_what, isDead) => {
+    const sizes = Array.from({ length: 420 }, (_, i) => ((i + 1) % 42 === 0 ? 60_000 : 100));
+    const { estimated, exact } = liveShare(sizes, isDead);
+    expect(Math.abs(estimated - exact)).toBeLessThan(INTERVAL);
+  });
+
+  it('of records larger than an interval it is exact but for header and footer', () => {
+    const sizes = Array.from({ length: 40 }, (_, i) => 5000 + i * 700);
+    const { estimated, exact } = liveShare(sizes, (id) => id % 3 === 0);
+    expect(Math.abs(estimated - exact)).toBeLessThanOrEqual(HEADER);
+  });
+
+  it('of records small next to an interval it is the average', () => {
+    const { estimated, exact } = liveShare(
+      Array.from({ length: 1000 }, () => 100),
+      (id) => id % 4 === 0,
+    );
+    expect(Math.abs(estimated - exact)).toBeLessThanOrEqual(HEADER);
+  });
+});
