@@ -428,9 +428,10 @@ export class QueueCore {
     };
   }
 
-  *#deadRanges(): Generator<IdRange> {
-    yield* deadRangesOf(this.log, this.#claims);
-    for (const segment of this.gc.dying) yield { first: segment.firstId, last: segment.lastId };
+  /** In ID order, of the segments as they are now: GC goes on while the ranges are pulled. */
+  #deadRanges(): Generator<IdRange> {
+    const segments = [...this.log.segments, ...this.gc.dying].sort((a, b) => a.firstId - b.firstId);
+    return deadRangesOf(segments, this.#claims);
   }
 
   #unclaimed({ first, last }: IdRange): IdRange[] {

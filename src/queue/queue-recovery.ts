@@ -16,7 +16,7 @@ import { encodeFileHeader } from '../frame/file-header.js';
 import type { IdRange, SegmentId } from '../ids.js';
 import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
 import { worthKeeping } from '../log/log-load.js';
-import type { SegmentLog } from '../log/segment-log.js';
+import type { LogSegment } from '../log/log-segment.js';
 import { encodeFooter, type SegmentSummary } from '../segment/segment-footer.js';
 import type { SegmentSupply } from '../segment/segment-supply.js';
 import { KIND_CLOSE, type RoundStatement } from '../tombstone/tombstone-frame.js';
@@ -208,8 +208,8 @@ async function rewriteRange(file: VfsFile, from: number, to: number): Promise<vo
 }
 
 /** What is dead in the segments that exist, as a snapshot holds it. `except` names what is only claimed. */
-export function* deadRangesOf(log: SegmentLog, except: ReadonlySet<number>): Generator<IdRange> {
-  for (const segment of log.segments) {
+export function* deadRangesOf(segments: readonly LogSegment[], except: ReadonlySet<number>): Generator<IdRange> {
+  for (const segment of segments) {
     if (segment.isEmpty || segment.live.liveCount === segment.count) continue;
     for (const range of segment.live.deadRuns()) {
       if (except.size === 0) yield range;
@@ -249,7 +249,7 @@ export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQu
         ...newGeneration(vfs, host, loaded.dir, storeUuid, loaded.generation + 1),
         fillAhead: !env.reserve.isSpent,
       };
-      return TombstoneLog.create(source, statement, deadRangesOf(loaded.log, new Set()), () => host.yield());
+      return TombstoneLog.create(source, statement, deadRangesOf(loaded.log.segments, new Set()), () => host.yield());
     });
   } catch (error) {
     throw ioError(error, `starting a tombstone log for queue '${loaded.queue}'`, {

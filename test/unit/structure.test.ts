@@ -17,11 +17,10 @@ const RANKS: readonly (readonly string[])[] = [
   ['raw'],
   ['store', 'delivery'],
   ['entry'],
-  ['demo'],
   ['cli'],
 ];
 /** Programs, which use the library as its users do. */
-const PROGRAMS = ['demo', 'cli'];
+const PROGRAMS = ['cli'];
 const SIM_MAY_SEE = ['leaves', 'vfs'];
 const LEAVES = ['errors.ts', 'assert.ts', 'ids.ts', 'checksum.ts', 'fail-stop.ts'];
 const REAL_DISK = /^(?:node:)?fs(?:\/promises)?$|^fs-ext$/;
