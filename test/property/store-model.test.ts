@@ -16,9 +16,10 @@ const SEED = EVAQ_SEED === undefined ? {} : { seed: Number(EVAQ_SEED) };
 const LIMIT_MS = EVAQ_RUNS === undefined ? 25_000 : 3_600_000;
 
 describe('a store on the simulated disk', () => {
-  for (const trouble of ['crashes', 'space', 'errors'] as const) {
+  for (const trouble of ['crashes', 'collecting', 'space', 'errors'] as const) {
     const title = {
       crashes: 'P1-P10: kills and power cuts at any step, also in recovery',
+      collecting: 'P1-P10: garbage collection beside removals and moves, and crashes',
       space: 'P1-P10: a disk that fills up and is freed, and crashes',
       errors: 'P1-P10: calls that fail, and crashes',
     }[trouble];
@@ -38,19 +39,22 @@ describe('a store on the simulated disk', () => {
 });
 
 describe('scripts that once found something', () => {
-  for (const { title, indexIntervalBytes = 4096, ops } of REGRESSIONS) {
-    test(title, async () => {
-      for (let seed = 0; seed < 8; seed++) {
-        const names = seed % 2 === 0 ? 'adversarial' : 'ordered';
-        const settings = {
-          seed,
-          sectorBytes: 512,
-          names,
-          timing: seed < 4 ? 'wild' : 'steady',
-          recycleSegments: seed % 3,
-          indexIntervalBytes,
-        } as const;
-        await runScript({ settings, ops }, { branches: 4 });
+  for (const { title, indexIntervalBytes = 4096, scripts } of REGRESSIONS) {
+    test(title, { timeout: 60_000 }, async () => {
+      for (const ops of scripts) {
+        for (let seed = 0; seed < (scripts.length > 2 ? 2 : 8); seed++) {
+          const names = seed % 2 === 0 ? 'adversarial' : 'ordered';
+          const timing = seed < 4 ? 'wild' : 'steady';
+          const settings = {
+            seed,
+            sectorBytes: 512,
+            names,
+            timing,
+            recycleSegments: seed % 3,
+            indexIntervalBytes,
+          } as const;
+          await runScript({ settings, ops }, { branches: 4 });
+        }
       }
     });
   }

@@ -131,6 +131,16 @@ export class StoreModel {
     return found.sort((a, b) => a.id - b.id);
   }
 
+  /** Tokens that may be live in this queue under an ID up to `id` that nobody was told. */
+  unknownBelow(queue: QueueName, id: number): Token[] {
+    return [...this.tokens.values()].filter(
+      (token) =>
+        token.pushed !== 'no' &&
+        token.removed !== 'yes' &&
+        token.homes.some((home) => home.queue === queue && home.id === undefined && home.above < id),
+    );
+  }
+
   /** It is there, whoever looks, unless a call under way takes it. */
   isCertain(token: Token): boolean {
     return token.pushed === 'yes' && token.removed === 'no' && token.homes.length === 1;

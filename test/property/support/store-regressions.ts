@@ -5,41 +5,58 @@ export interface Regression {
   /** What went wrong, as a sentence about a promise. */
   readonly title: string;
   readonly indexIntervalBytes?: number;
-  readonly ops: readonly Op[];
+  readonly scripts: readonly (readonly Op[])[];
 }
 
 export const REGRESSIONS: readonly Regression[] = [
   {
     title: 'P3: with an index entry for every record a segment that was closed can be read again',
     indexIntervalBytes: 0,
-    ops: [{ op: 'push', queue: 'wal', bytes: 1024, wait: true }, { op: 'reopen' }, { op: 'read' }],
+    scripts: [[{ op: 'push', queue: 'wal', bytes: 1024, wait: true }, { op: 'reopen' }, { op: 'read' }]],
   },
   {
     title: 'P5: an unfinished tombstone log from a crash while a named queue was made is no obstacle',
-    ops: [
-      { op: 'powerCut', steps: 9, loss: { draw: 7919 } },
-      { op: 'push', queue: 'extra', bytes: 1024, wait: true },
-      { op: 'pushMany', queue: 'wal', sizes: [3], wait: true },
+    scripts: [
+      [
+        { op: 'powerCut', steps: 9, loss: { draw: 7919 } },
+        { op: 'push', queue: 'extra', bytes: 1024, wait: true },
+        { op: 'pushMany', queue: 'wal', sizes: [3], wait: true },
+      ],
     ],
   },
   {
     title: 'P5: an unfinished tombstone log from a crash while closing is no obstacle',
-    ops: [
-      { op: 'push', queue: 'wal', bytes: 100, wait: true },
-      { op: 'powerCut', steps: 113, loss: { draw: 7919 } },
-      { op: 'remove', queue: 'dead-letters', pick: 0, wait: true },
+    scripts: [
+      [
+        { op: 'push', queue: 'wal', bytes: 100, wait: true },
+        { op: 'powerCut', steps: 113, loss: { draw: 7919 } },
+        { op: 'remove', queue: 'dead-letters', pick: 0, wait: true },
+      ],
     ],
   },
   {
     title: 'P9: a read that fails while opening is an I/O error with a code, and not damage',
-    ops: [{ op: 'fault', on: 'read', path: '', nth: 1, times: 1, error: 'EIO', alsoDone: false }, { op: 'reopen' }],
+    scripts: [
+      [{ op: 'fault', on: 'read', path: '', nth: 1, times: 1, error: 'EIO', alsoDone: false }, { op: 'reopen' }],
+    ],
   },
   {
     title: 'P1: folders that a killed process made and never synced do not take the store with them',
-    ops: [
-      { op: 'powerCut', steps: 13, loss: { keep: 'cache' } },
+    scripts: Array.from({ length: 30 }, (_, i): readonly Op[] => [
+      { op: 'powerCut', steps: i + 1, loss: { keep: 'cache' } },
       { op: 'push', queue: 'wal', bytes: 3, wait: true },
       { op: 'powerCut', steps: 0, loss: { keep: 'nothing' } },
-    ],
+    ]),
+  },
+  {
+    title: 'P4: a push that was rejected does not come back, though all of it was written',
+    scripts: [1, 2].map((nth): readonly Op[] => [
+      { op: 'push', queue: 'wal', bytes: 100, wait: true },
+      { op: 'fault', on: 'write', path: '.seg', nth, times: 1, error: 'EIO', alsoDone: true },
+      { op: 'push', queue: 'wal', bytes: 400, wait: true },
+      { op: 'kill' },
+      { op: 'push', queue: 'wal', bytes: 400, wait: true },
+      { op: 'read' },
+    ]),
   },
 ];

@@ -410,16 +410,25 @@ class StoreRun {
     const found = this.#pick(name, pick);
     if (found === undefined) return;
     const below = this.model.candidates(name).filter(({ id }) => id <= found.id);
+    // What may be there under an ID that nobody was told may go, too.
+    const unknown = this.model.unknownBelow(name, found.id);
+    for (const token of unknown) token.removed = 'maybe';
     await this.#removeAll(
       below.map(({ token }) => token),
       'removeThrough',
       () => queue.removeThrough(found.id),
+      unknown.length,
     );
   }
 
-  async #removeAll(tokens: readonly Token[], what: string, remove: () => Promise<number>): Promise<void> {
+  async #removeAll(
+    tokens: readonly Token[],
+    what: string,
+    remove: () => Promise<number>,
+    unknown: number = 0,
+  ): Promise<void> {
     const certain = tokens.filter((token) => this.model.isCertain(token) && token.busy === 0).length;
-    const doubtful = tokens.length - certain;
+    const doubtful = tokens.length - certain + unknown;
     const free = this.#begin(tokens);
     try {
       const count = await remove();
@@ -645,8 +654,13 @@ class StoreRun {
       recycleSegments,
       indexIntervalBytes,
     });
-    const extra = evaq.queueNames.includes('extra') ? await evaq.queue('extra') : undefined;
-    return { evaq, extra };
+    try {
+      const extra = evaq.queueNames.includes('extra') ? await evaq.queue('extra') : undefined;
+      return { evaq, extra };
+    } catch (error) {
+      await evaq.close().catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Opens; where the power goes meanwhile, cuts and tries again; where faults are in force, takes them back and tries again. */

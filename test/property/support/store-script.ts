@@ -242,19 +242,27 @@ export const settings: fc.Arbitrary<Settings> = fc.record({
   indexIntervalBytes: fc.constantFrom(0, 512, 4096),
 });
 
-/** Crashes only, or full disks too, or errors too: each run has one kind of trouble, so that one does not hide the others. */
-export function script(trouble: 'crashes' | 'space' | 'errors', opsMax: number = 40): fc.Arbitrary<Script> {
+/** Each run has one kind of trouble, so that one does not hide the others. */
+export type Trouble = 'crashes' | 'collecting' | 'space' | 'errors';
+
+export function script(trouble: Trouble, opsMax: number = 40): fc.Arbitrary<Script> {
+  const collecting = trouble === 'collecting';
   const op = fc.oneof(
-    { weight: 8, arbitrary: pushes },
-    { weight: 5, arbitrary: removals },
-    { weight: 2, arbitrary: moves },
+    { weight: collecting ? 6 : 8, arbitrary: pushes },
+    { weight: collecting ? 8 : 5, arbitrary: removals },
+    { weight: collecting ? 5 : 2, arbitrary: moves },
     { weight: 1, arbitrary: reads },
-    { weight: 2, arbitrary: tidying },
-    { weight: 3, arbitrary: deaths },
+    { weight: collecting ? 8 : 2, arbitrary: tidying },
+    { weight: collecting ? 1 : 3, arbitrary: deaths },
     { weight: trouble === 'space' ? 3 : 0, arbitrary: space },
     { weight: trouble === 'errors' ? 3 : 0, arbitrary: faults },
   );
-  return fc
-    .record({ settings, ops: fc.array(op, { minLength: 1, maxLength: opsMax, size: 'max' }) })
-    .map((value) => ({ ...value, [fc.toStringMethod]: () => describeScript(value) }));
+  return fc.record({ settings, ops: fc.array(op, { minLength: 1, maxLength: opsMax, size: 'max' }) }).map((value) => {
+    // Beside GC everything goes on at once.
+    const ops = collecting
+      ? value.ops.map((one, i) => ('wait' in one && i % 3 > 0 ? { ...one, wait: false } : one))
+      : value.ops;
+    const made = { ...value, ops };
+    return { ...made, [fc.toStringMethod]: () => describeScript(made) };
+  });
 }

@@ -7,7 +7,7 @@ import { newRunStats, runScript } from './store-run.js';
 import { script } from './store-script.js';
 
 const SLICE_MS = 30_000;
-const TROUBLES = ['crashes', 'space', 'errors'] as const;
+const TROUBLES = ['crashes', 'collecting', 'space', 'errors'] as const;
 
 /** Resolves with false if something was found. */
 export async function torture(minutes: number, firstSeed: number): Promise<boolean> {
@@ -24,7 +24,7 @@ export async function torture(minutes: number, firstSeed: number): Promise<boole
       }),
       { numRuns: 1_000_000, seed, interruptAfterTimeLimit: Math.min(SLICE_MS, left), markInterruptAsFailure: false },
     );
-    if (result.failed) {
+    if (result.failed && result.errorInstance !== null) {
       console.error(`${trouble}, seed ${seed}, path ${result.counterexamplePath ?? ''}`);
       console.error(fc.defaultReportMessage(result));
       console.error(result.errorInstance);

@@ -1,0 +1,162 @@
+/** Looks for a bug in the engine that this file is bundled with: the entry of the bundles that have one planted. */
+import * as fc from 'fast-check';
+import type { Vfs, VfsFile } from '../../../src/vfs/vfs.js';
+import { damageAll, makeSmallStore } from './damaged-store.js';
+import type { Lie, PlantedBug } from './planted-bugs.js';
+import { BrokenPromise } from './store-model.js';
+import { REGRESSIONS } from './store-regressions.js';
+import { newRunStats, type RunOptions, runScript, STORE } from './store-run.js';
+import { script } from './store-script.js';
+
+export interface HuntResult {
+  /** The first line of what was found. */
+  readonly found: string | undefined;
+  /** Scripts, or changes to files, until then. */
+  readonly tries: number;
+  readonly states: number;
+  readonly ms: number;
+}
+
+const CHUNK_RUNS = 20;
+const SEED = 1000;
+
+export async function hunt({ hunts, lie, seed = SEED }: PlantedBug, limitMs: number): Promise<HuntResult> {
+  const started = Date.now();
+  const stats = newRunStats();
+  const options: RunOptions = lie === undefined ? {} : { wrap: (vfs) => lying(vfs, lie) };
+  let tries = 0;
+  const result = (error: unknown): HuntResult => ({
+    found: error === undefined ? undefined : firstLine(error),
+    tries,
+    states: stats.states,
+    ms: Date.now() - started,
+  });
+  for (let round = 0; Date.now() - started < limitMs; round++) {
+    for (const kind of hunts) {
+      try {
+        if (kind === 'damage') {
+          // One byte in `step`, each time others, one bit of each.
+          const store = await makeSmallStore();
+          const step = 16;
+          await damageAll(store, 'flip', (_path, offset, bit) => {
+            const picked = offset % step === (round * 5) % step && bit === (offset + round) % 8;
+            if (picked) tries++;
+            return picked;
+          });
+        } else if (kind === 'regressions') {
+          for (const { scripts, indexIntervalBytes = 4096 } of REGRESSIONS) {
+            for (const ops of scripts) {
+              tries++;
+              const settings = {
+                seed: seed + round,
+                sectorBytes: 512,
+                names: 'adversarial',
+                timing: 'steady',
+                recycleSegments: 0,
+                indexIntervalBytes,
+              } as const;
+              await runScript({ settings, ops }, options, stats);
+            }
+          }
+        } else {
+          const checked = await fc.check(
+            fc.asyncProperty(script(kind), async (value) => {
+              tries++;
+              await runScript(value, options, stats);
+            }),
+            {
+              numRuns: CHUNK_RUNS,
+              seed: seed + round,
+              endOnFailure: true,
+              interruptAfterTimeLimit: Math.max(1, limitMs - (Date.now() - started)),
+              markInterruptAsFailure: false,
+            },
+          );
+          if (checked.failed && checked.errorInstance !== null) return result(checked.errorInstance);
+        }
+      } catch (error) {
+        return result(error);
+      }
+    }
+  }
+  return result(undefined);
+}
+
+function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return `${error instanceof BrokenPromise ? '' : 'unexpected: '}${text.split('\n')[0]}`;
+}
+
+const isQueueDir = (path: string): boolean => path.startsWith(`${STORE}/queues`);
+
+/** The file system as it would be if the engine forgot something. */
+function lying(vfs: Vfs, lie: Lie): Vfs {
+  const wrap = async (opening: Promise<VfsFile>): Promise<VfsFile> => lyingFile(await opening, lie);
+  return {
+    list: (dir) => vfs.list(dir),
+    stat: (path) => vfs.stat(path),
+    makeDir: (dir) => vfs.makeDir(dir),
+    create: (path) => wrap(vfs.create(path)),
+    open: (path, access) => wrap(vfs.open(path, access)),
+    rename: (from, to) => vfs.rename(from, to),
+    remove: (path) => vfs.remove(path),
+    freeBytes: (path) => vfs.freeBytes(path),
+    lock: (path, note) => vfs.lock(path, note),
+    async syncDir(dir) {
+      if (lie === 'folders of queues are not synced' && isQueueDir(dir)) return;
+      if (lie === 'folders above the store are not synced' && !dir.startsWith(STORE)) return;
+      if (lie === 'a folder sync is acknowledged before it happened') {
+        vfs.syncDir(dir).catch(() => undefined);
+        return;
+      }
+      await vfs.syncDir(dir);
+    },
+  };
+}
+
+function lyingFile(file: VfsFile, lie: Lie): VfsFile {
+  const { path } = file;
+  const unsynced =
+    (lie === 'data is not synced' && path.endsWith('.seg')) ||
+    (lie === 'tombstones are not synced' && /\.tomb/.test(path)) ||
+    (lie === 'temporary files are not synced' && path.endsWith('.tmp'));
+  return {
+    path,
+    size: () => file.size(),
+    readAt: (target, offset, length, position) => file.readAt(target, offset, length, position),
+    writeBlocking: (chunk) => file.writeBlocking(chunk),
+    writeAndSyncBlocking: (chunks) => {
+      if (!unsynced) file.writeAndSyncBlocking(chunks);
+      else for (const chunk of chunks) file.writeBlocking(chunk);
+    },
+    close: () => file.close(),
+    async writeAt(source, offset, length, position) {
+      if (lie === 'a write is acknowledged before it happened') {
+        file.writeAt(Buffer.from(source.subarray(offset, offset + length)), 0, length, position).catch(() => undefined);
+        return;
+      }
+      try {
+        await file.writeAt(source, offset, length, position);
+      } catch (error) {
+        if (lie !== 'a short write is taken for a whole one') throw error;
+      }
+    },
+    async truncate(size) {
+      if (lie === 'nothing is ever cut' && size < (await file.size())) return;
+      await file.truncate(size);
+    },
+    async sync() {
+      if (unsynced) return;
+      if (lie === 'a sync is acknowledged before it happened') {
+        file.sync().catch(() => undefined);
+        return;
+      }
+      try {
+        await file.sync();
+      } catch (error) {
+        if (lie === 'a failed sync is tried again') return file.sync();
+        if (lie !== 'a failed sync is ignored') throw error;
+      }
+    },
+  };
+}

@@ -1,0 +1,207 @@
+/**
+ * Bugs to be planted, one at a time: as a file system that lies to the engine, or as a change to the engine's text while it is bundled for
+ * the hunt. The source tree is never touched. `find` must occur in the file, or the test says that the plant has lost its place.
+ */
+
+export type Hunt = 'crashes' | 'collecting' | 'space' | 'errors' | 'damage' | 'regressions';
+
+/** How a lying file system lies. */
+export type Lie =
+  | 'data is not synced'
+  | 'tombstones are not synced'
+  | 'folders of queues are not synced'
+  | 'folders above the store are not synced'
+  | 'temporary files are not synced'
+  | 'a failed sync is tried again'
+  | 'a failed sync is ignored'
+  | 'a sync is acknowledged before it happened'
+  | 'a write is acknowledged before it happened'
+  | 'a folder sync is acknowledged before it happened'
+  | 'a short write is taken for a whole one'
+  | 'nothing is ever cut';
+
+export interface PlantedBug {
+  readonly title: string;
+  readonly hunts: readonly Hunt[];
+  readonly lie?: Lie;
+  /** Where to begin, so that rare ones are found soon; any other finds them later. Default 1000. */
+  readonly seed?: number;
+  readonly edits?: readonly { readonly file: string; readonly find: string; readonly put: string }[];
+}
+
+const lie = (what: Lie, hunts: readonly Hunt[] = ['crashes']): PlantedBug => ({ title: what, hunts, lie: what });
+const edit = (title: string, hunts: readonly Hunt[], file: string, find: string, put: string): PlantedBug => ({
+  title,
+  hunts,
+  edits: [{ file, find, put }],
+});
+
+export const PLANTED_BUGS: readonly PlantedBug[] = [
+  lie('data is not synced'),
+  lie('tombstones are not synced'),
+  lie('folders of queues are not synced'),
+  lie('folders above the store are not synced'),
+  lie('temporary files are not synced'),
+  lie('a sync is acknowledged before it happened'),
+  lie('a write is acknowledged before it happened'),
+  lie('a folder sync is acknowledged before it happened'),
+  lie('a failed sync is tried again', ['errors']),
+  lie('a failed sync is ignored', ['errors']),
+  lie('a short write is taken for a whole one', ['space', 'errors']),
+  lie('nothing is ever cut', ['space', 'errors', 'crashes']),
+  edit(
+    'folders that a dead process made are not synced',
+    ['regressions'],
+    'layout/store-file.ts',
+    'await vfs.syncDir(parentOf(dir));',
+    'if (made) await vfs.syncDir(parentOf(dir));',
+  ),
+  edit(
+    'the recovered tail is not synced',
+    ['crashes'],
+    'queue/queue-recovery.ts',
+    `  await rewriteRange(file, Math.min(durableOffset, end), end);
+  await file.truncate(end);
+  await syncOrStop(env, file);
+  // The name may be no more durable than the bytes were.
+  await syncDirOrStop(env, loaded.dir);
+`,
+    '  await file.truncate(end);\n',
+  ),
+  edit(
+    'what a failed sync left in the page cache is trusted',
+    ['errors'],
+    'queue/queue-recovery.ts',
+    '  await rewriteRange(file, Math.min(durableOffset, end), end);\n',
+    '',
+  ),
+  edit(
+    'appending goes on behind a torn tail',
+    ['crashes'],
+    'segment/segment-judge.ts',
+    'cutAt: cut?.offset,',
+    'cutAt: undefined,',
+  ),
+  edit(
+    'every bad frame is called damage',
+    ['crashes'],
+    'segment/segment-judge.ts',
+    'if (evidence.sealed || range.offset < evidence.durableOffset) damage.push(range);',
+    'if (range.offset >= 0) damage.push(range);',
+  ),
+  edit(
+    'a torn commit is kept in part',
+    ['crashes'],
+    'log/log-load.ts',
+    'if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);',
+    '',
+  ),
+  edit(
+    'the checksum of a commit is not looked at',
+    ['crashes', 'damage'],
+    'frame/commit-scanner.ts',
+    'if (commitBodyCrc(body, this.#seed, start) === this.header.bodyCrc) {',
+    'if (body.length >= 0) {',
+  ),
+  edit(
+    'a length is trusted before its checksum',
+    ['crashes', 'damage'],
+    'frame/commit-header.ts',
+    'if (crc >>> 0 !== buffer.readUInt32LE(at + 44)) return false;',
+    '',
+  ),
+  edit(
+    'checksums do not know file and place',
+    ['crashes'],
+    'checksum.ts',
+    'let h = seed ^ Math.imul(offset, 0x9e3779b1);',
+    'if (seed >= -Infinity) return 0;\n  let h = seed ^ Math.imul(offset, 0x9e3779b1);',
+  ),
+  edit(
+    'a damaged record is passed over without a word',
+    ['damage'],
+    'log/log-reader.ts',
+    'this.#options.noteDamage({ segment, offset, bytes, firstId: lostFirst, lastId: last });',
+    'if (lostFirst > 0) return;',
+  ),
+  edit(
+    'the checksum of a record is not looked at',
+    ['damage'],
+    'frame/record-frame.ts',
+    'return crc >>> 0 === buffer.readUInt32LE(at + 4);',
+    'return crc !== undefined;',
+  ),
+  edit(
+    'the next ID is the one after the highest live record',
+    ['crashes'],
+    'log/log-load.ts',
+    '    nextId,\n    segmentIdMax',
+    `    nextId: (() => {
+      let next = 1;
+      for (const one of log.segments) for (let id = one.firstId; id <= one.lastId; id++) if (log.isLive(id)) next = id + 1;
+      return next;
+    })(),
+    segmentIdMax`,
+  ),
+  edit(
+    'tombstones are forgotten when the log is rewritten',
+    ['crashes'],
+    'queue/queue-recovery.ts',
+    'for (const segment of log.segments) {\n    if (segment.isEmpty',
+    'for (const segment of log.segments) {\n    if (segment.live.liveCount >= 0 || segment.isEmpty',
+  ),
+  edit(
+    'GC loses live records',
+    ['collecting'],
+    'gc/gc-runner.ts',
+    'if (!source.live.has(id)) return;',
+    'if (!source.live.has(id) || id % 3 === 0) return;',
+  ),
+  edit(
+    'GC removes the originals before the copy is durable',
+    ['collecting'],
+    'gc/gc-runner.ts',
+    'return await this.#options.supply.publish(draft);',
+    'await this.#options.vfs.rename(draft.draftPath, draft.path);\n      return draft;',
+  ),
+  edit(
+    'GC forgets the removals that began while its copy was made durable',
+    ['collecting'],
+    'gc/gc-runner.ts',
+    'segment.pendingRemovals += source.pendingRemovals;',
+    '',
+  ),
+  {
+    title: 'a move removes the source before the destination has it',
+    hunts: ['crashes'],
+    edits: [
+      {
+        file: 'store/move.ts',
+        find: '  const endMove = to.beginMove();\n',
+        put: '  const endMove = to.beginMove();\n  await from.removeClaimed(id);\n',
+      },
+      { file: 'store/move.ts', find: '    await from.removeClaimed(id);\n    endMove();', put: '    endMove();' },
+    ],
+  },
+  edit(
+    'a move that was cut is not completed',
+    ['crashes'],
+    'store/open-store.ts',
+    '    const touched = new Set<string>();\n',
+    '    const touched = new Set<string>();\n    if (touched.size === 0) return touched;\n',
+  ),
+  edit(
+    'a rejected push stays in the file',
+    ['regressions'],
+    'queue/commit-pipeline.ts',
+    'await active.file.truncate(batch.offset);',
+    '',
+  ),
+  edit(
+    'pushing goes on after a failed sync',
+    ['errors'],
+    'fail-stop.ts',
+    'for (const listener of this.#listeners) listener(this.#error);\n    return this.#error;',
+    'const told = this.#error;\n    this.#error = undefined;\n    return told;',
+  ),
+];
