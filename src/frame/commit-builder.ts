@@ -138,7 +138,7 @@ export class CommitBuilder {
 
   /**
    * Ties every checksum to its place and writes the header; afterwards the commit is the first `length` bytes of `buffer`. `mark` is told
-   * of each frame that starts `interval` bytes or more behind the one marked last (the first of all counts from
+   * of each frame that starts `interval` bytes or more behind the one marked last, or is as large itself (the first of all counts from
    * `markedOffset`); it gets ID and file offset.
    */
   finish(place: CommitPlace, interval: number, markedOffset: number, mark: (id: number, offset: number) => void): void {
@@ -173,6 +173,14 @@ function firstMark(fileOffset: number, marked: number, interval: number): number
   return marked === fileOffset ? marked + Math.max(interval, COMMIT_HEADER_BYTES + 1) : marked + interval;
 }
 
+/**
+ * A record as large as an interval has one of its own, so that its size can be told from the index; but where a commit is marked, that mark is
+ * its first record's.
+ */
+function standsAlone(word: number, at: number, fileOffset: number, marked: number, interval: number): boolean {
+  return (word & 0x3fff_ffff) >= interval && !(at === COMMIT_HEADER_BYTES && marked === fileOffset);
+}
+
 function maskDense(
   buffer: Buffer,
   length: number,
@@ -187,7 +195,7 @@ function maskDense(
   for (let at = COMMIT_HEADER_BYTES; at < length; id++) {
     const word = buffer.readUInt32LE(at);
     const offset = fileOffset + at;
-    if (offset >= next) {
+    if (offset >= next || standsAlone(word, at, fileOffset, marked, interval)) {
       mark(id, offset);
       next = offset + interval;
     }
@@ -212,7 +220,7 @@ function maskSparse(
     const word = buffer.readUInt32LE(at);
     const offset = fileOffset + at;
     id = place.firstId + buffer.readUInt32LE(at + 8);
-    if (offset >= next) {
+    if (offset >= next || standsAlone(word, at, fileOffset, marked, interval)) {
       mark(id, offset);
       next = offset + interval;
     }

@@ -9,7 +9,7 @@ export function estimateLiveBytes(log: SegmentLog, segment: LogSegment): number 
   const { count, live, end, fileBytes } = segment;
   if (count === 0) return 0;
   const average = (live.liveCount / count) * fileBytes;
-  const small = end / count < log.indexIntervalBytes / 4;
+  const small = end / count < log.indexIntervalBytes / 16;
   if (small || segment.indexPlace.kind !== 'loaded' || live.liveCount === count) return average;
 
   const { index } = log;

@@ -13,7 +13,7 @@ import { salvageCommit } from '../frame/commit-salvage.js';
 import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { decodeMeta, type RecordOrigin } from '../frame/metadata.js';
-import { newFrameView, viewFrame } from '../frame/record-frame.js';
+import { DENSE_FRAME_BYTES, newFrameView, SPARSE_FRAME_BYTES, viewFrame } from '../frame/record-frame.js';
 import type { IdRange } from '../ids.js';
 import { newSegmentIndex, type SegmentIndex } from './segment-index.js';
 
@@ -149,6 +149,7 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
 
   const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
   const bodyEnd = bodyAt + header.bodyBytes;
+  const headBytes = sparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
   let wide = false;
   if (offset - state.marked >= state.intervalBytes) {
     addEntry(scan, header.firstId, offset, 0);
@@ -158,9 +159,10 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
   for (let i = 0; i < header.count; i++) {
     if (!viewFrame(buffer, at, bodyEnd, sparse, header.firstId + i, header.firstId, header.timestamp, frame)) break;
     const frameOffset = offset + COMMIT_HEADER_BYTES + at - bodyAt;
-    // A commit that is marked itself stands for its first frame.
+    // As the builder marks them: a commit that is marked itself stands for its first frame, a large record has an entry of its own.
     const isMarked = i === 0 && state.marked === offset;
-    if (!isMarked && frameOffset - state.marked >= state.intervalBytes) {
+    const isLarge = frame.frameBytes - headBytes >= state.intervalBytes;
+    if (!isMarked && (isLarge || frameOffset - state.marked >= state.intervalBytes)) {
       addEntry(scan, frame.id, frameOffset, 1);
       state.marked = frameOffset;
       wide = true;
