@@ -7,7 +7,7 @@ import { SegmentLog } from '../../../src/log/segment-log.js';
 const INTERVAL = 4096;
 const HEADER = 128;
 
-/** A segment with records of these sizes, indexed every `INTERVAL` bytes, as a scan would do it. */
+/** A segment with records of these sizes, indexed every `INTERVAL` bytes and at large records, as a scan would do it. */
 function segmentOf(sizes: readonly number[]): { log: SegmentLog; segment: LogSegment } {
   const log = new SegmentLog(INTERVAL);
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
@@ -37,7 +37,7 @@ function segmentOf(sizes: readonly number[]): { log: SegmentLog; segment: LogSeg
   let at = HEADER;
   let marked = -Infinity;
   for (const [i, size] of sizes.entries()) {
-    if (at - marked >= INTERVAL) {
+    if (at - marked >= INTERVAL || size >= INTERVAL) {
       ids.push(i + 1);
       offsets.push(at);
       marked = at;
@@ -105,5 +105,12 @@ describe('the estimate of live bytes', () => {
       (id) => id % 4 === 0,
     );
     expect(Math.abs(estimated - exact)).toBeLessThanOrEqual(HEADER);
+  });
+
+  it('weighs large records that stand behind a few small ones', () => {
+    const sizes = Array.from({ length: 500 }, (_, i) => (i % 50 === 49 ? 60_000 : 100));
+    const { estimated, exact } = liveShare(sizes, (id) => id % 50 === 0);
+    expect(estimated / exact).toBeGreaterThan(0.9);
+    expect(estimated / exact).toBeLessThan(1.2);
   });
 });
