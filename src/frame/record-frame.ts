@@ -49,6 +49,11 @@ export function frameBytesAt(buffer: Buffer, at: number, sparse: boolean): numbe
   return (buffer.readUInt32LE(at) & LENGTH_MASK) + (sparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES);
 }
 
+/** Whether the frame whose length word stands at `at` has a metadata block. Not to be trusted before the checksum. */
+export function hasMetaAt(buffer: Buffer, at: number): boolean {
+  return buffer.readUInt32LE(at) >= HAS_META;
+}
+
 /**
  * Reads the frame at `at` without checking it. `end` bounds the commit's body within the buffer. Returns false where the frame does not
  * fit, which in a body whose checksum holds cannot happen.

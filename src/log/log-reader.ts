@@ -24,6 +24,7 @@ import {
   type FrameView,
   frameBytesAt,
   frameIsIntact,
+  hasMetaAt,
   newFrameView,
   SPARSE_FRAME_BYTES,
   viewFrame,
@@ -103,7 +104,8 @@ interface Walk {
   chunk: Buffer;
   chunkFrom: number;
   chunkBytes: number;
-  chunkBytesFirst: number;
+  /** Nothing wanted lies behind this offset. */
+  end: number;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -195,7 +197,7 @@ export class LogReader {
       chunk: NOTHING,
       chunkFrom: 0,
       chunkBytes: 0,
-      chunkBytesFirst: 0,
+      end: segment.end,
     };
     const { index } = this.#log;
     let end = segment.end;
@@ -213,13 +215,13 @@ export class LogReader {
         if (mode === 'one' && index.next(from) && index.slot === segment.slot) end = index.offset;
       }
     }
-    walk.chunkBytesFirst = this.#firstChunkBytes(walk, end);
+    walk.end = end;
     return walk;
   }
 
-  /** How much to read first: one interval for one record, else what the limits are likely to need. */
-  #firstChunkBytes(walk: Walk, end: number): number {
-    const { segment, taking, at, mode } = walk;
+  /** How much to read at a time: one interval for one record, else what the limits are likely to need still. */
+  #wantedBytes(walk: Walk): number {
+    const { segment, taking, at, mode, end } = walk;
     let wanted = end - at;
     if (mode === 'live') {
       const perRecord = segment.count === 0 ? 0 : Math.ceil((segment.end - FILE_HEADER_BYTES) / segment.count);
@@ -274,7 +276,8 @@ export class LogReader {
       walk.nextId = firstId + count;
       return false;
     }
-    if (walk.mode === 'live' && total <= WHOLE_COMMIT_BYTES_MAX && !holds(walk, walk.at, total)) {
+    const whole = total <= WHOLE_COMMIT_BYTES_MAX && total <= 2 * this.#wantedBytes(walk);
+    if (walk.mode === 'live' && whole && !holds(walk, walk.at, total)) {
       await this.#fill(walk, walk.at, total);
     }
     const start = walk.at;
@@ -378,7 +381,7 @@ export class LogReader {
   /** Makes `bytes` from `at` on available, in a new chunk: the old one may be held by records handed out. */
   async #fill(walk: Walk, at: number, bytes: number): Promise<void> {
     const rest = Math.max(0, walk.segment.end - at);
-    const ahead = walk.chunkBytes === 0 || walk.mode === 'live' ? walk.chunkBytesFirst : 0;
+    const ahead = walk.mode === 'live' || walk.chunkBytes === 0 ? this.#wantedBytes(walk) : 0;
     const size = Math.min(rest, Math.max(bytes, ahead));
     walk.chunk = Buffer.allocUnsafeSlow(size);
     walk.chunkFrom = at;
@@ -419,7 +422,11 @@ function collectFrames(walk: Walk): number | 'damaged' {
       walk.nextId = id + 1;
       continue;
     }
-    if (walk.at + frameBytes > heldEnd) return frameBytes;
+    if (walk.at + frameBytes > heldEnd) {
+      // The rest of it is read only if it is wanted: its payload is as large as its body, less the metadata.
+      const wanted = walk.mode === 'one' || !segment.live.has(id) || hasMetaAt(chunk, at);
+      return wanted || fits(taking, frameBytes - headBytes) ? frameBytes : 0;
+    }
     if (!viewFrame(chunk, at, heldEnd - chunkFrom, commitSparse, id, walk.commitFirstId, walk.commitTimestamp, frame))
       return 'damaged';
     if (!walk.verified && !frameIsIntact(chunk, at, frameBytes, segment.seed, walk.at, id)) return 'damaged';

@@ -190,6 +190,15 @@ export class Store {
   }
 
   async close(): Promise<void> {
+    try {
+      await this.#closeQueues();
+    } finally {
+      // Whatever failed: nobody is to be kept out by a store that is given up.
+      await this.#lock.release();
+    }
+  }
+
+  async #closeQueues(): Promise<void> {
     await Promise.allSettled(this.#starting.values());
     const failures: unknown[] = [];
     for (const core of this.#cores.values()) await core.close().catch((error: unknown) => failures.push(error));
@@ -197,9 +206,8 @@ export class Store {
     for (const { loaded, tombstones } of this.#dormant.values()) {
       if (tombstones === undefined) continue;
       // Should it fail, the next open recovers the queue once more.
-      await closeDormant(env, loaded, tombstones).catch(() => tombstones.close());
+      await closeDormant(env, loaded, tombstones).catch(() => tombstones.close().catch(() => undefined));
     }
-    await this.#lock.release();
     if (failures.length > 0) throw failures[0];
   }
 
