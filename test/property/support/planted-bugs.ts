@@ -147,8 +147,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'tombstones are forgotten when the log is rewritten',
     ['crashes'],
     'queue/queue-recovery.ts',
-    'for (const segment of log.segments) {\n    if (segment.isEmpty',
-    'for (const segment of log.segments) {\n    if (segment.live.liveCount >= 0 || segment.isEmpty',
+    'if (segment.isEmpty || segment.live.liveCount === segment.count) continue;',
+    'if (segment.live.liveCount >= 0) continue;',
   ),
   edit(
     'GC loses live records',

@@ -403,7 +403,7 @@ class StoreRun {
       if (found !== undefined) chosen.set(found.id, found.token);
     }
     const tokens = [...chosen.values()];
-    await this.#removeAll(tokens, 'removeMany', () => queue.removeMany([...chosen.keys()]));
+    await this.#removeAll(name, tokens, 'removeMany', () => queue.removeMany([...chosen.keys()]));
   }
 
   async #removeThrough(queue: Queue, name: QueueName, pick: number): Promise<void> {
@@ -414,6 +414,7 @@ class StoreRun {
     const unknown = this.model.unknownBelow(name, found.id);
     for (const token of unknown) token.removed = 'maybe';
     await this.#removeAll(
+      name,
       below.map(({ token }) => token),
       'removeThrough',
       () => queue.removeThrough(found.id),
@@ -422,6 +423,7 @@ class StoreRun {
   }
 
   async #removeAll(
+    name: QueueName,
     tokens: readonly Token[],
     what: string,
     remove: () => Promise<number>,
@@ -435,7 +437,12 @@ class StoreRun {
       if (count < certain || count > certain + doubtful) {
         throw new BrokenPromise('P2', `${what} removed ${count} of ${certain} records (and ${doubtful} in doubt)`);
       }
-      this.#removed(free, what);
+      const known = free.filter(({ homes }) => homes.length === 1);
+      this.#removed(known, what);
+      // One that may have moved before is gone from here; whether it is live elsewhere is open.
+      for (const token of free) {
+        if (!known.includes(token)) token.homes = token.homes.filter(({ queue }) => queue !== name);
+      }
     } catch (error) {
       if (error instanceof BrokenPromise) throw error;
       this.#expectTrouble(error, what);
@@ -640,8 +647,9 @@ class StoreRun {
     const { evaq, extra } = await opening.catch((error: unknown) => {
       throw unexpected(error, 'open after a power cut');
     });
-    model.view(await Promise.race([this.#readAll(evaq, extra), this.#hang]), 'open');
-    checkAfterOpen(evaq, extra, model);
+    const all = await Promise.race([this.#readAll(evaq, extra), this.#hang]);
+    model.view(all, 'open');
+    checkAfterOpen(evaq, extra, model, all);
   }
 
   async #openOn(disk: SimDisk): Promise<{ evaq: Evaq; extra: Queue | undefined }> {
@@ -689,7 +697,7 @@ class StoreRun {
         continue;
       }
       this.model.view(read.value, 'open');
-      checkAfterOpen(evaq, extra, this.model);
+      checkAfterOpen(evaq, extra, this.model, read.value);
       this.#evaq = evaq;
       this.#extra = extra;
       // Faults that are left over go on; with none left, errors have no excuse any more.
@@ -699,13 +707,21 @@ class StoreRun {
   }
 }
 
-function checkAfterOpen(evaq: Evaq, extra: Queue | undefined, model: StoreModel): void {
+function checkAfterOpen(
+  evaq: Evaq,
+  extra: Queue | undefined,
+  model: StoreModel,
+  all: ReadonlyMap<QueueName, readonly Seen[]>,
+): void {
   const [damage] = evaq.recovery.damage;
   if (damage !== undefined)
     throw new BrokenPromise('P9', `a crash was taken for damage: ${damage.file} at ${damage.offset}: ${damage.what}`);
   for (const name of QUEUES) {
     const queue = name === 'wal' ? evaq.wal : name === 'dead-letters' ? evaq.deadLetters : extra;
     if (queue === undefined) continue;
+    const read = all.get(name)?.length ?? 0;
+    if (queue.size !== read)
+      throw new BrokenPromise('P3', `${name} counts ${queue.size} live records, and ${read} can be read`);
     const { nextId } = queue.stats();
     if (nextId <= model.highest(name))
       throw new BrokenPromise('P8', `${name} would give out ${nextId}; ${model.highest(name)} was given out`);
