@@ -29,7 +29,12 @@ export interface PlantedBug {
   readonly edits?: readonly { readonly file: string; readonly find: string; readonly put: string }[];
 }
 
-const lie = (what: Lie, hunts: readonly Hunt[] = ['crashes']): PlantedBug => ({ title: what, hunts, lie: what });
+const lie = (what: Lie, hunts: readonly Hunt[] = ['crashes'], seed: number = 1000): PlantedBug => ({
+  title: what,
+  hunts,
+  lie: what,
+  seed,
+});
 const edit = (title: string, hunts: readonly Hunt[], file: string, find: string, put: string): PlantedBug => ({
   title,
   hunts,
@@ -45,8 +50,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   lie('a sync is acknowledged before it happened'),
   lie('a write is acknowledged before it happened'),
   lie('a folder sync is acknowledged before it happened'),
-  lie('a failed sync is tried again', ['errors']),
-  lie('a failed sync is ignored', ['errors']),
+  lie('a failed sync is tried again', ['errors'], 1003),
+  lie('a failed sync is ignored', ['errors'], 1003),
   lie('a short write is taken for a whole one', ['space', 'errors']),
   lie('nothing is ever cut', ['space', 'errors', 'crashes']),
   edit(
@@ -166,7 +171,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   ),
   edit(
     'GC forgets the removals that began while its copy was made durable',
-    ['collecting'],
+    ['regressions'],
     'gc/gc-runner.ts',
     'segment.pendingRemovals += source.pendingRemovals;',
     '',
