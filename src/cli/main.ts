@@ -13,6 +13,7 @@ import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
+import { simCommand } from './sim.js';
 import { verifyCommand } from './verify.js';
 
 function makeProgram(): Command {
@@ -33,6 +34,7 @@ function makeProgram(): Command {
     infoCommand(),
     verifyCommand(),
     repairCommand(),
+    simCommand(),
     demoCommand(),
   ];
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
