@@ -6,16 +6,10 @@ import { EvaqError } from './errors.js';
 
 export class FailStop {
   #error: EvaqError | undefined;
-  readonly #listeners: ((error: EvaqError) => void)[] = [];
 
   /** The failure, or undefined while all is well. */
   get error(): EvaqError | undefined {
     return this.#error;
-  }
-
-  /** Calls `listener` at the failure, once. */
-  onFailure(listener: (error: EvaqError) => void): void {
-    this.#listeners.push(listener);
   }
 
   /** Throws the switch (only the first cause counts) and returns the error that every waiter is to get. */
@@ -27,7 +21,6 @@ export class FailStop {
       details: { path },
       hint: 'Close the store and open it again: what was acknowledged is there. Until then it can only be read.',
     });
-    for (const listener of this.#listeners) listener(this.#error);
     return this.#error;
   }
 
