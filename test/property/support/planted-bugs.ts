@@ -169,13 +169,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'return await this.#options.supply.publish(draft);',
     'await this.#options.vfs.rename(draft.draftPath, draft.path);\n      return draft;',
   ),
-  edit(
-    'GC forgets the removals that began while its copy was made durable',
-    ['regressions'],
-    'gc/gc-runner.ts',
-    'segment.pendingRemovals += source.pendingRemovals;',
-    '',
-  ),
   {
     title: 'a move removes the source before the destination has it',
     hunts: ['crashes'],
