@@ -43,6 +43,9 @@ async function main(): Promise<void> {
   const scale = SCALES[options.quick === true ? 'quick' : options.size];
   const rows = options.only === undefined ? ALL_ROWS : options.only.map(rowNamed);
   const before = options.baseline === undefined ? undefined : readReport(options.baseline);
+  if (before !== undefined && before.scale !== scale.name) {
+    throw new Error(`${options.baseline} is of size ${before.scale}, this run of size ${scale.name}`);
+  }
   const started = performance.now();
   const dir = join(resolve(options.dir), `bench-${process.pid}`);
   mkdirSync(dir, { recursive: true });

@@ -45,7 +45,10 @@ function installPeers() {
   const prefix = join(dirname(process.execPath), '..');
   const headers = existsSync(join(prefix, 'include/node/node.h')) ? { npm_config_nodedir: prefix } : {};
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-  const status = run(npm, ['ci', '--prefix', here, '--no-audit', '--no-fund'], headers);
+  const flags = ['--prefix', here, '--no-audit', '--no-fund'];
+  // npm ci insists on the optional packages of every platform, which not every registry has.
+  let status = run(npm, ['ci', ...flags], headers);
+  if (status !== 0) status = run(npm, ['install', '--no-package-lock', ...flags], headers);
   if (status !== 0) console.error('the peers could not be installed; going on with those that are there');
 }
 

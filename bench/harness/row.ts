@@ -16,6 +16,8 @@ export interface Row {
   readonly unit: string;
   /** The figure the row is about: the rate, or one of the metrics. */
   readonly primary: Primary;
+  /** A round is long and alike each time: none in front that is not counted, and few of them at the quick size. */
+  readonly slow?: boolean;
   cases(scale: Scale): Case[];
   start(run: Run): Promise<Running>;
 }

@@ -87,7 +87,9 @@ export async function runCase(row: Row, caseIndex: number, options: RunOptions):
         await leave(entrant, error);
       }
     }
-    for (let round = -scale.warmups; round < scale.rounds; round++) {
+    const slow = row.slow === true;
+    const rounds = slow ? scale.slowRounds : scale.rounds;
+    for (let round = slow ? 0 : -scale.warmups; round < rounds; round++) {
       for (const entrant of entrants) {
         try {
           const sample = await entrant.worker.ask<Sample>({ order: 'round' });

@@ -17,6 +17,8 @@ export interface Sample {
   readonly seconds: number;
   /** Payload bytes. */
   readonly bytes: number;
+  /** Processor time of all threads of the process, microseconds: says more than the clock where the machine is shared. */
+  readonly cpuUs?: number | undefined;
   readonly latency?: Latency | undefined;
   /** Anything else that was measured, by name; units are in the row's description of its metrics. */
   readonly metrics?: Readonly<Record<string, number>> | undefined;
@@ -41,6 +43,8 @@ export interface Measured {
   /** Operations a second. */
   readonly rate: Spread;
   readonly mibPerSecond: Spread;
+  /** Processor microseconds an operation. */
+  readonly cpuUsPerOp: Spread | undefined;
   /** Medians of the rounds' percentiles; of `max` the highest. */
   readonly latency: Latency | undefined;
   readonly metrics: Readonly<Record<string, Spread>>;
@@ -66,10 +70,12 @@ export function summarize(samples: readonly Sample[], memory: MemoryUse | undefi
     series[name] = values;
     metrics[name] = spreadOf(values);
   }
+  const cpu = samples.flatMap((sample) => (sample.cpuUs === undefined ? [] : sample.cpuUs / sample.ops));
   return {
     rounds: samples.length,
     rate: spreadOf(samples.map((sample) => sample.ops / sample.seconds)),
     mibPerSecond: spreadOf(samples.map((sample) => sample.bytes / sample.seconds / 2 ** 20)),
+    cpuUsPerOp: cpu.length === 0 ? undefined : spreadOf(cpu),
     latency: latencyOver(samples.flatMap((sample) => sample.latency ?? [])),
     metrics,
     series,

@@ -8,6 +8,8 @@ export interface Scale {
   /** Each contender in a process of its own; without, only what has to be killed. */
   readonly ownProcesses: boolean;
   readonly rounds: number;
+  /** Rounds of rows that are slow. */
+  readonly slowRounds: number;
   /** Rounds in front that are not counted. */
   readonly warmups: number;
   /** How long a round of a time-boxed row takes. */
@@ -38,6 +40,7 @@ export const SCALES: Readonly<Record<ScaleName, Scale>> = {
     name: 'smoke',
     ownProcesses: false,
     rounds: 1,
+    slowRounds: 1,
     warmups: 0,
     roundMs: 10,
     roundBytesMax: 4 * MIB,
@@ -53,21 +56,23 @@ export const SCALES: Readonly<Record<ScaleName, Scale>> = {
     name: 'quick',
     ownProcesses: true,
     rounds: 5,
+    slowRounds: 2,
     warmups: 1,
     roundMs: 50,
     roundBytesMax: 64 * MIB,
     sizes: [100, KIB, 16 * KIB],
     populations: [1_000_000],
-    removals: 200_000,
-    dataBytes: 32 * MIB,
-    segmentBytes: 4 * MIB,
-    patienceMs: 5_000,
+    removals: 50_000,
+    dataBytes: 16 * MIB,
+    segmentBytes: 2 * MIB,
+    patienceMs: 3_500,
     backlogs: [1_000, 10_000, 100_000, 1_000_000],
   },
   full: {
     name: 'full',
     ownProcesses: true,
     rounds: 5,
+    slowRounds: 5,
     warmups: 1,
     roundMs: 1_000,
     roundBytesMax: 512 * MIB,

@@ -21,8 +21,8 @@ const STYLE = { fontFamily: 'system-ui, sans-serif', background: 'white' };
 const COLORS: readonly (readonly [string, string])[] = [
   ['evaq', '#1f5fd0'],
   ['evaq recycled', '#6aa5ff'],
-  ['evaq records()', '#6aa5ff'],
-  ['evaq without gc', '#6aa5ff'],
+  ['evaq records()', '#8f7fe8'],
+  ['evaq without gc', '#9fb3c8'],
   ['device', '#222222'],
   ['lmdb', '#d9822b'],
   ['leveldb', '#3a9d5d'],
@@ -105,10 +105,10 @@ function finish(
   const { machine } = report;
   const legend = present.map(
     ([name, color], i) =>
-      `<circle cx="${310 + i * 110}" cy="14" r="5" fill="${color}"/><text x="${320 + i * 110}" y="18" font-size="12">${name}</text>`,
+      `<circle cx="${16 + i * 118}" cy="14" r="5" fill="${color}"/><text x="${26 + i * 118}" y="18" font-size="12" text-anchor="start">${name}</text>`,
   );
   const where = `${machine.at.slice(0, 10)}, ${machine.cpu}, ${machine.fileSystem}, Node ${machine.node}`;
-  const caption = `<text x="310" y="36" font-size="11" fill="#555">${escapeText(where)}</text>`;
+  const caption = `<text x="10" y="36" font-size="11" fill="#555" text-anchor="start">${escapeText(where)}</text>`;
   // Plot puts its own legends beside the drawing, as HTML; one within it keeps the file whole.
   return `${svgText(svg).replace(/<\/svg>\s*$/, `${legend.join('')}${caption}</svg>`)}\n`;
 }

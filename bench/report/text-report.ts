@@ -35,6 +35,7 @@ export function rowText(row: Row, results: readonly CaseResult[]): string {
     `${metric === 'rate' ? '' : `${metric}, `}${shown}`,
     'min .. max',
     'MiB/s',
+    'CPU µs/op',
     'p50',
     'p99',
     'p99.9',
@@ -58,6 +59,7 @@ export function rowText(row: Row, results: readonly CaseResult[]): string {
         short(theirs.median),
         `${short(theirs.min)} .. ${short(theirs.max)}`,
         metric === 'rate' ? short(measured.mibPerSecond.median) : '',
+        measured.cpuUsPerOp === undefined ? '' : digits(measured.cpuUsPerOp.median),
         ...latencyCells(measured),
         memoryCell(measured),
       ]);

@@ -10,8 +10,14 @@ import type { Scale } from '../harness/scale.js';
 import { timeBoxed } from '../harness/time-box.js';
 import { inFreshStore } from './fresh-store.js';
 
-/** Does some of the row's work and resolves with how many records that were. */
-type Step = (driver: QueueDriver, source: PayloadSource, group: number, latency: LatencyRecorder) => Promise<number>;
+/** Does some of the row's work, not much longer than `until` (`performance.now()`), and resolves with how many records that were. */
+type Step = (
+  driver: QueueDriver,
+  source: PayloadSource,
+  group: number,
+  latency: LatencyRecorder,
+  until: number,
+) => Promise<number>;
 
 interface AppendSpec {
   readonly name: string;
@@ -58,10 +64,14 @@ function appendRound(run: Run, spec: AppendSpec, source: PayloadSource, group: n
     scale.name === 'full' || !run.contender.startsWith('evaq r') ? {} : { segmentBytes: 16 * 2 ** 20 };
   return inFreshStore(run, { mode: spec.mode, ...segmentBytes }, async ({ driver }) => {
     const latency = new LatencyRecorder();
-    const sample = await timeBoxed(scale, source.size, () => spec.step(driver, source, group, latency));
+    const until = performance.now() + scale.roundMs;
+    const sample = await timeBoxed(scale, source.size, () => spec.step(driver, source, group, latency, until));
     return { ...sample, latency: latency.result() };
   });
 }
+
+/** What the callers of one round write at most. */
+const PUSHED_BYTES_MAX = 512 * 2 ** 20;
 
 const one = (): readonly number[] => [1];
 const noLabel = (): string => '';
@@ -72,24 +82,22 @@ const batches: Step = async (driver, source, group, latency) => {
   return group;
 };
 
-/** How many pushes a caller makes before the callers come together to look at the clock. */
-const PUSHES_A_CALLER = 8;
-
-/** Each caller awaits its push before it makes the next; they do not wait for each other. */
-const callers: Step = async (driver, source, group, latency) => {
-  if (driver.callersShareWrites === true) {
-    await batches(driver, source, group, latency);
-    return group;
-  }
+/** Each caller awaits its push before it makes the next; they do not wait for each other until the round is over. */
+const callers: Step = async (driver, source, group, latency, until) => {
+  if (driver.callersShareWrites === true) return batches(driver, source, group, latency, until);
+  let pushes = 0;
   const caller = async (): Promise<void> => {
-    for (let i = 0; i < PUSHES_A_CALLER; i++) {
+    let now: number;
+    do {
       const started = performance.now();
       await driver.push(source.one());
       latency.record(started);
-    }
+      pushes++;
+      now = performance.now();
+    } while (now < until && pushes * source.size < PUSHED_BYTES_MAX);
   };
   await Promise.all(Array.from({ length: group }, caller));
-  return group * PUSHES_A_CALLER;
+  return pushes;
 };
 
 const pushOne = appendRow({

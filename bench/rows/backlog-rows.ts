@@ -22,6 +22,7 @@ const SIZE = 100;
 
 const open: Row = {
   name: 'open',
+  slow: true,
   title:
     'Open in a new process: after a clean close, after a kill (half a segment not sealed), and by scanning one that has no footer (100 B)',
   unit: 'opens/s',
@@ -93,6 +94,7 @@ async function openSample(run: Run, dir: string): Promise<Sample> {
 
 const memory: Row = {
   name: 'memory',
+  slow: true,
   title: 'Memory per live record (100 B): heap and buffers, after a forced garbage collection',
   unit: 'fills/s',
   primary: { metric: 'bytesPerRecord', better: 'lower', unit: 'B' },

@@ -53,12 +53,12 @@ const readEverything: Row = {
     const filling = await open({ dir, mode: 'os', engine: run.engine });
     await fill(filling, records, size);
     if (run.contender === 'device')
-      return { round: () => readRound(filling.readAll(), records, size), end: () => filling.close() };
+      return { round: () => readRound(() => filling.readAll(), records, size), end: () => filling.close() };
     await filling.close();
     const driver = await open({ dir, mode: 'os', engine: run.engine });
     const byRecord = run.contender === BY_RECORD && driver instanceof EvaqDriver ? driver : undefined;
     return {
-      round: () => readRound(byRecord === undefined ? driver.readAll() : iterate(byRecord), records, size),
+      round: () => readRound(() => (byRecord === undefined ? driver.readAll() : iterate(byRecord)), records, size),
       async end() {
         await driver.close();
         removeAndSettle(dir);
@@ -68,15 +68,17 @@ const readEverything: Row = {
 };
 
 async function readRound(
-  reading: Promise<{ records: number; bytes: number }>,
+  read: () => Promise<{ records: number; bytes: number }>,
   records: number,
   size: number,
 ): Promise<Sample> {
+  const cpuBefore = process.cpuUsage();
   const started = performance.now();
-  const { bytes } = await reading;
+  const { bytes } = await read();
   const seconds = (performance.now() - started) / 1000;
+  const { user, system } = process.cpuUsage(cpuBefore);
   if (bytes !== records * size) throw new Error(`${bytes} bytes were read instead of ${records * size}`);
-  return { ops: records, seconds, bytes };
+  return { ops: records, seconds, bytes, cpuUs: user + system };
 }
 
 async function iterate(driver: EvaqDriver): Promise<{ records: number; bytes: number }> {

@@ -12,6 +12,11 @@ import { fill, inFreshStore } from './fresh-store.js';
 
 const OUTSTANDING = 1000;
 const TURN = 100;
+const SEGMENT_TURNS = 40;
+const SEGMENT_BYTES_MIN = 2 ** 20;
+const SEGMENT_BYTES_MAX = 64 * 2 ** 20;
+const PAST_RECORDS_MAX = 10_000;
+const PAST_BYTES_MAX = 16 * 2 ** 20;
 
 const pushRemove: Row = {
   name: 'push-remove',
@@ -37,15 +42,19 @@ const pushRemove: Row = {
     const size = numberParam(params, 'size');
     const mode: Mode = textParam(params, 'mode') === 'sync' ? 'sync' : 'os';
     const source = new PayloadSource(size, TURN);
-    // Small enough that segments come and go within a round.
-    const segmentBytes = Math.min(scale.segmentBytes, 4 * 2 ** 20);
+    // Small enough that segments come and go within a round, large enough that a turn is a small part of one.
+    const segmentBytes = Math.min(SEGMENT_BYTES_MAX, Math.max(SEGMENT_BYTES_MIN, SEGMENT_TURNS * TURN * size));
     return {
       round: () =>
         inFreshStore(run, { mode, segmentBytes }, async ({ driver }) => {
+          // Some history first: files that are there, code that is compiled.
+          const past = Math.min(PAST_RECORDS_MAX, Math.ceil(PAST_BYTES_MAX / size));
+          await fill(driver, past, size);
+          await driver.remove(Array.from({ length: past }, (_, i) => i + 1));
           await fill(driver, OUTSTANDING, size);
           const latency = new LatencyRecorder();
           const before = bytesWritten();
-          let removeFrom = 1;
+          let removeFrom = past + 1;
           const sample = await timeBoxed(scale, size, async () => {
             const started = performance.now();
             await driver.turn(source.batch(TURN), removeFrom);
