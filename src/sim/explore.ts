@@ -49,6 +49,8 @@ export interface ExploreOptions extends Partial<SimDiskOptions> {
   readonly depth?: number;
   /** Ends the exploration after so many distinct states. 20 000 if not given. */
   readonly statesMax?: number;
+  /** A disk to begin with, instead of an empty one: what the workload needs and need not be cut. It stays as it is. */
+  readonly start?: SimDisk;
   /** Milliseconds of real time after which a run counts as hanging. 10 000 if not given. */
   readonly hangMs?: number;
 }
@@ -76,8 +78,8 @@ export interface ExploreReport {
   readonly cuts: number;
   /** Distinct disks that were checked, as far as they were reached with different facts. */
   readonly states: number;
-  /** Runs of the check. */
-  readonly checks: number;
+  /** The same, by the number of crashes during the check: the first number is complete if there is a second. */
+  readonly statesByDepth: readonly number[];
   /** True unless `statesMax` ended the exploration. */
   readonly finished: boolean;
   /** The first broken promise that was found, shrunk. */
@@ -107,7 +109,7 @@ interface Node<Fact> {
 }
 
 type Resolved = Required<Pick<ExploreOptions, 'exhaustiveMax' | 'draws' | 'depth' | 'statesMax' | 'hangMs'>> & {
-  readonly disk: SimDiskOptions;
+  readonly begin: () => SimDisk;
 };
 
 /** Calls that change nothing: a cut after them is the cut before them. */
@@ -133,8 +135,16 @@ export async function explore<Op, Fact>(
   check: CrashCheck<Fact>,
   options: ExploreOptions = {},
 ): Promise<ExploreReport> {
-  const { exhaustiveMax = 64, draws = 8, depth = 1, statesMax = 20_000, hangMs = 10_000, seed = 1, ...disk } = options;
-  const resolved: Resolved = { exhaustiveMax, draws, depth, statesMax, hangMs, disk: { ...disk, seed } };
+  const { exhaustiveMax = 64, draws = 8, depth = 1, statesMax = 20_000, hangMs = 10_000, seed = 1 } = options;
+  const { start, ...disk } = options;
+  const resolved: Resolved = {
+    exhaustiveMax,
+    draws,
+    depth,
+    statesMax,
+    hangMs,
+    begin: () => start?.fork(seed) ?? new SimDisk({ ...disk, seed }),
+  };
   const first = await exploreOnce(workload, workload.ops, check, resolved);
   if (first.found === undefined) return { seed, ...first.counts, failure: undefined };
 
@@ -165,7 +175,7 @@ interface Found<Fact> {
 interface Counts {
   readonly cuts: number;
   readonly states: number;
-  readonly checks: number;
+  readonly statesByDepth: readonly number[];
   readonly finished: boolean;
 }
 
@@ -176,14 +186,19 @@ async function exploreOnce<Op, Fact>(
   options: Resolved,
 ): Promise<{ counts: Counts; found: Found<Fact> | undefined }> {
   const seen = new Set<string>();
-  let checks = 0;
+  const statesByDepth: number[] = [];
   const snapshots: Snapshot<Fact>[] = [];
-  const disk = new SimDisk(options.disk);
+  const disk = options.begin();
   const facts: Fact[] = [];
   const failed = await observe(disk, facts, snapshots, options.hangMs, (acknowledge) =>
     workload.run({ vfs: disk.vfs, host: disk.host, acknowledge }, ops),
   );
-  const counts = (finished: boolean): Counts => ({ cuts: snapshots.length, states: seen.size, checks, finished });
+  const counts = (finished: boolean): Counts => ({
+    cuts: snapshots.length,
+    states: seen.size,
+    statesByDepth,
+    finished,
+  });
   if (failed !== undefined) {
     const node: Node<Fact> = { disk, facts, crashes: [], shown: undefined };
     return { counts: counts(false), found: { node, error: failed.error, parent: undefined } };
@@ -200,7 +215,7 @@ async function exploreOnce<Op, Fact>(
         if (seen.has(key)) continue;
         if (seen.size >= options.statesMax) return 'enough';
         seen.add(key);
-        checks++;
+        statesByDepth[depth] = (statesByDepth[depth] ?? 0) + 1;
         const outcome = await runCheck(node, check, options.hangMs, undefined);
         if (outcome.kind === 'failed') return { node, error: outcome.error, parent: source.at };
         if (depth < options.depth) nodes.push(node);
