@@ -12,6 +12,7 @@ import type { Vfs } from '../vfs/vfs.js';
 import type { SimCallName } from './sim-call.js';
 import type { CrashChoice } from './sim-crash.js';
 import { SimDisk, type SimDiskOptions } from './sim-disk.js';
+import { Prng } from './sim-prng.js';
 
 /** What a workload runs on. */
 export interface ExploreMachine<Fact> {
@@ -205,9 +206,10 @@ async function exploreOnce<Op, Fact>(
   }
 
   // Level by level, so that the shortest story is found first.
-  let sources: Source<Fact>[] = snapshots.map((at) => ({ at, crashes: [], shown: undefined }));
-  for (let depth = 0; ; depth++) {
+  let parents: readonly Node<Fact>[] = [];
+  for (let depth = 0; depth <= options.depth; depth++) {
     const nodes: Node<Fact>[] = [];
+    /** Checks what may be left of `source`. */
     const look = async (source: Source<Fact>): Promise<Found<Fact> | 'enough' | undefined> => {
       for (const node of statesAfter(source, depth, options)) {
         const how = node.crashes.at(-1)?.choice === undefined ? 'killed' : 'cut';
@@ -222,24 +224,33 @@ async function exploreOnce<Op, Fact>(
       }
       return undefined;
     };
-    for (const source of sources) {
+    const sources =
+      depth === 0
+        ? snapshots.map((at): Source<Fact> => ({ at, crashes: [], shown: undefined }))
+        : cutChecks(parents, check, options);
+    for await (const source of sources) {
       const end = await look(source);
       if (end === 'enough') return { counts: counts(false), found: undefined };
       if (end !== undefined) return { counts: counts(true), found: end };
     }
-    if (nodes.length === 0) return { counts: counts(true), found: undefined };
-    // The check once more on each state, this time to be cut itself; its cuts are looked at before the next state's are made.
-    sources = [];
-    const parents = nodes.splice(0);
-    for (const node of parents) {
-      const inner: Snapshot<Fact>[] = [];
-      const outcome = await runCheck(node, check, options.hangMs, inner);
-      if (outcome.kind === 'failed')
-        return { counts: counts(true), found: { node, error: outcome.error, parent: undefined } };
-      for (const at of inner) {
-        sources.push({ at, crashes: node.crashes, shown: at.after === THE_END ? outcome.shown : node.shown });
-      }
-    }
+    // In any order, so that a bound leaves a sample of all of them and not the first ones.
+    parents = shuffled(nodes, new Prng(depth + 1));
+  }
+  return { counts: counts(true), found: undefined };
+}
+
+/** Runs the check once more on each of `nodes`, this time to be cut itself: the points to cut it at. */
+async function* cutChecks<Fact>(
+  nodes: readonly Node<Fact>[],
+  check: CrashCheck<Fact>,
+  options: Resolved,
+): AsyncGenerator<Source<Fact>> {
+  for (const { disk, facts, crashes, shown } of nodes) {
+    const inner: Snapshot<Fact>[] = [];
+    const outcome = await runCheck({ disk, facts, crashes, shown }, check, options.hangMs, inner);
+    // It passed before. Where it does not now, what follows from its cuts says more.
+    const view = outcome.kind === 'ok' ? outcome.shown : shown;
+    for (const at of inner) yield { at, crashes, shown: at.after === THE_END ? view : shown };
   }
 }
 
@@ -315,6 +326,13 @@ async function observe<Fact>(
     stop();
     disk.kill();
   }
+}
+
+function shuffled<T>(items: readonly T[], prng: Prng): T[] {
+  const rest = [...items];
+  const result: T[] = [];
+  while (rest.length > 0) result.push(...rest.splice(prng.below(rest.length), 1));
+  return result;
 }
 
 /** Gives back, one by one, what the last crash need not lose for the check to fail. */
