@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import type { Vfs, VfsFile } from '../../../src/vfs/vfs.js';
 import { damageAll, makeSmallStore } from './damaged-store.js';
+import { removeWhileTheCopyIsNamed } from './gc-window.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
 import { BrokenPromise } from './store-model.js';
 import { REGRESSIONS } from './store-regressions.js';
@@ -43,6 +44,9 @@ export async function hunt({ hunts, lie, seed = SEED }: PlantedBug, limitMs: num
             if (picked) tries++;
             return picked;
           });
+        } else if (kind === 'window') {
+          tries++;
+          await removeWhileTheCopyIsNamed(seed + round);
         } else if (kind === 'regressions') {
           for (const { scripts, indexIntervalBytes = 4096 } of REGRESSIONS) {
             for (const ops of scripts) {

@@ -3,7 +3,7 @@
  * the hunt. The source tree is never touched. `find` must occur in the file, or the test says that the plant has lost its place.
  */
 
-export type Hunt = 'crashes' | 'collecting' | 'space' | 'errors' | 'damage' | 'regressions';
+export type Hunt = 'crashes' | 'collecting' | 'space' | 'errors' | 'damage' | 'regressions' | 'window';
 
 /** How a lying file system lies. */
 export type Lie =
@@ -96,7 +96,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   ),
   edit(
     'a torn commit is kept in part',
-    ['crashes'],
+    ['regressions', 'crashes'],
     'log/log-load.ts',
     'if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);',
     '',
@@ -169,6 +169,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'return await this.#options.supply.publish(draft);',
     'await this.#options.vfs.rename(draft.draftPath, draft.path);\n      return draft;',
   ),
+  edit(
+    'GC forgets the removals that began while its copy was made durable',
+    ['window'],
+    'gc/gc-runner.ts',
+    'segment.pendingRemovals += source.pendingRemovals;',
+    '',
+  ),
   {
     title: 'a move removes the source before the destination has it',
     hunts: ['crashes'],
@@ -199,7 +206,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'pushing goes on after a failed sync',
     ['errors'],
     'fail-stop.ts',
-    'for (const listener of this.#listeners) listener(this.#error);\n    return this.#error;',
-    'const told = this.#error;\n    this.#error = undefined;\n    return told;',
+    '    return this.#error;\n  }\n\n  throwIfFailed',
+    '    const told = this.#error;\n    this.#error = undefined;\n    return told;\n  }\n\n  throwIfFailed',
   ),
 ];

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { Evaq } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { removeWhileTheCopyIsNamed } from '../../property/support/gc-window.js';
 
 const idsOf = async (evaq: Evaq): Promise<number[]> => (await evaq.wal.read({ maxRecords: 1000 })).map(({ id }) => id);
 
@@ -29,4 +30,10 @@ test('P6: compactions asked for at the same time run one after the other, and ma
     expect(await idsOf(again)).toEqual(left);
     await again.close();
   }
+});
+
+test('P6: removals and a claim that begin between the name of a copy and its use are held by the copy', async () => {
+  const { begun, segments } = await removeWhileTheCopyIsNamed(1);
+  expect(begun).toBeGreaterThan(50);
+  expect(segments).toBe(1);
 });
