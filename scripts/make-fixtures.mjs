@@ -40,7 +40,7 @@ const host = {
 };
 const options = { ports: { vfs: nodeVfs, host }, gc: false };
 
-/** A store that was closed: sealed segments, a rewritten one, moves both ways, a named queue, headers, an empty payload. */
+/** A store that was closed: sealed segments, a rewritten one, moves both ways, a named queue, headers, an empty payload, a large one. */
 async function clean(dir) {
   clock = 1_700_000_000_000;
   chance = 0;
@@ -66,6 +66,8 @@ async function clean(dir) {
   await evaq.redrive([2]);
   const audit = await evaq.queue('audit.v1');
   await audit.push('in a named queue');
+  // Large enough for a commit that is summed by its heads.
+  await audit.push(Buffer.from(Array.from({ length: 600 }, (_, i) => (i * 7) & 0xff)));
   await evaq.close();
 }
 

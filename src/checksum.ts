@@ -21,6 +21,11 @@ export function crc32(bytes: Uint8Array): number {
   return bytes.length <= SHORT_BYTES_MAX ? shortCrc32.buf(bytes) >>> 0 : zlibCrc32(bytes);
 }
 
+/** The CRC-32 of bytes whose beginning has the CRC-32 `crc`, and which go on with `bytes`. */
+export function crc32Continued(bytes: Uint8Array, crc: number): number {
+  return zlibCrc32(bytes, crc);
+}
+
 /** The seed of one file: all that its frames must agree on. `identity` is UUID, file ID and salt, as FORMAT.md lays out. */
 export function seedOf(identity: Uint8Array): number {
   return crc32(identity);

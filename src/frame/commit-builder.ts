@@ -1,21 +1,26 @@
 /**
- * Frames records into one commit, in place, in a buffer of its own (the *arena*).
+ * Frames records into one commit, in place, in buffers of its own (*chunks*).
  *
- * Invariants: the payload is copied before it is summed, so that a caller who reuses its buffer changes nothing; frames lie end to end from
- * COMMIT_HEADER_BYTES on; checksums are place-free until `finish` ties them to file, offset and ID, which may happen once.
+ * Invariants: the payload is copied before it is summed, so that a caller who reuses its buffer changes nothing; a frame lies in one
+ * chunk, and the chunks, end to end, are the commit; checksums are place-free until they are *tied* to file, offset and ID.
  * Nothing is allocated per record. Not for concurrent use; one commit at a time.
+ *
+ *     add, add, ..., finish                            the place is found at the end
+ *     begin, add, add, advance, add, ..., finish       the place is known: all that `advance` has seen can be written, but for the header
  */
 import { assert } from '../assert.js';
-import { crc32, placeMask } from '../checksum.js';
+import { crc32, crc32Continued, placeMask } from '../checksum.js';
+import { HeadSum, isSummedByHeads } from './commit-check.js';
 import {
+  COMMIT_FLAG_HEADS,
   COMMIT_FLAG_SPARSE,
   COMMIT_HEADER_BYTES,
-  commitBodyCrc,
   encodeCommitHeader,
   KIND_RECORDS,
   newCommitHeader,
+  placedBodyCrc,
 } from './commit-header.js';
-import { DENSE_FRAME_BYTES, lengthWordOf, SPARSE_FRAME_BYTES } from './record-frame.js';
+import { DENSE_FRAME_BYTES, HEAD_BYTES, lengthWordOf, SPARSE_FRAME_BYTES } from './record-frame.js';
 
 /** Where and as what a commit goes to disk. */
 export interface CommitPlace {
@@ -28,22 +33,70 @@ export interface CommitPlace {
   readonly removalSeq: number;
 }
 
-const ARENA_BYTES_MIN = 64 * 1024;
-/** An arena that one burst made larger than this is given back. */
-const ARENA_BYTES_KEPT = 8 * 1024 * 1024;
+/** A stretch of a commit. */
+export interface CommitChunk {
+  readonly buffer: Buffer;
+  /** Where in the commit its first byte stands. */
+  readonly at: number;
+  /** Bytes of it that are used. */
+  readonly length: number;
+}
+
+export interface BuilderMark {
+  readonly used: number;
+  readonly length: number;
+  readonly count: number;
+}
+
+/** Told ID and file offset of a frame that gets an index entry. */
+export type Mark = (id: number, offset: number) => void;
+
+const FIRST_CHUNK_BYTES = 256 * 1024;
+/** Of those behind the first; a larger record has one of its own. */
+const CHUNK_BYTES = 1024 * 1024;
+/** What a burst made longer than this is given back. */
+const BYTES_KEPT = 16 * 1024 * 1024;
+const LENGTH_MASK = 0x3fff_ffff;
+
+class Chunk implements CommitChunk {
+  readonly buffer: Buffer;
+  readonly view: DataView;
+  at = 0;
+  length = 0;
+
+  constructor(bytes: number) {
+    this.buffer = Buffer.allocUnsafeSlow(bytes);
+    this.view = new DataView(this.buffer.buffer, this.buffer.byteOffset, bytes);
+  }
+}
 
 export class CommitBuilder {
-  readonly #sparse: boolean;
+  readonly #headBytes: number;
   readonly #header = newCommitHeader();
-  #buffer: Buffer = Buffer.allocUnsafeSlow(ARENA_BYTES_MIN);
-  #length = COMMIT_HEADER_BYTES;
+  readonly #heads = new HeadSum();
+  /** Those of this commit, in order, and behind them those to be used again. */
+  readonly #chunks: Chunk[] = [new Chunk(FIRST_CHUNK_BYTES)];
+  #used = 1;
+  #chunk: Chunk;
   #count = 0;
-  #finished = false;
   #sparseFirstId = 0;
   #sparseTimestamp = 0;
+  #state: 'open' | 'placed' | 'finished' = 'open';
+  // While frames are tied to their places: how far that is.
+  #place: CommitPlace = { seed: 0, fileOffset: 0, firstId: 0, timestamp: 0, durableOffset: 0, removalSeq: 0 };
+  #summedByHeads = false;
+  #interval = 0;
+  #mark: Mark = () => undefined;
+  #markedOffset = 0;
+  #nextMark = 0;
+  #tiedChunk = 0;
+  #tiedTo = 0;
+  #nextId = 0;
+  #crc = 0;
 
   constructor(kind: 'dense' | 'sparse') {
-    this.#sparse = kind === 'sparse';
+    this.#headBytes = kind === 'sparse' ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
+    this.#chunk = this.#firstChunk();
   }
 
   get count(): number {
@@ -52,38 +105,63 @@ export class CommitBuilder {
 
   /** Header and frames so far. */
   get length(): number {
-    return this.#length;
+    return this.#chunk.at + this.#chunk.length;
   }
 
-  /** The arena; the commit is its first `length` bytes. */
-  get buffer(): Buffer {
-    return this.#buffer;
+  /** The commit, end to end. */
+  get chunks(): readonly CommitChunk[] {
+    return this.#chunks.slice(0, this.#used);
+  }
+
+  /** Memory held, used or not. */
+  get heldBytes(): number {
+    return this.#chunks.reduce((sum, { buffer }) => sum + buffer.length, 0);
+  }
+
+  /** What was added so far, to be gone back to. */
+  mark(): BuilderMark {
+    return { used: this.#used, length: this.#chunk.length, count: this.#count };
+  }
+
+  /** Takes out again what was added since. Not after any of it was tied to its place. */
+  cutTo({ used, length, count }: BuilderMark): void {
+    if (this.#state !== 'open') return;
+    const chunk = this.#chunks[used - 1];
+    assert(chunk !== undefined && length <= chunk.length && count <= this.#count, 'a builder goes back, not ahead');
+    chunk.length = length;
+    this.#chunk = chunk;
+    this.#used = used;
+    this.#count = count;
+  }
+
+  /** A copy of the whole commit. */
+  toBuffer(): Buffer {
+    return Buffer.concat(this.chunks.map(({ buffer, length }) => buffer.subarray(0, length)));
   }
 
   reset(): void {
-    this.#length = COMMIT_HEADER_BYTES;
+    let kept = 0;
+    const fits = this.#chunks.filter((chunk, i) => {
+      kept += chunk.buffer.length;
+      return i === 0 || kept <= BYTES_KEPT;
+    });
+    this.#chunks.splice(0, this.#chunks.length, ...fits);
+    this.#chunk = this.#firstChunk();
     this.#count = 0;
-    this.#finished = false;
-    if (this.#buffer.length > ARENA_BYTES_KEPT) this.#buffer = Buffer.allocUnsafeSlow(ARENA_BYTES_MIN);
-  }
-
-  /** Makes room for `bytes` more, so that a batch of known size grows the arena once. */
-  reserve(bytes: number): void {
-    const wanted = this.#length + bytes;
-    if (wanted <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(wanted, this.#buffer.length * 2));
-    this.#buffer.copy(grown, 0, 0, this.#length);
-    this.#buffer = grown;
+    this.#state = 'open';
   }
 
   /** Adds a record to a dense commit. */
   add(payload: Uint8Array, meta: Uint8Array | undefined): void {
-    assert(!this.#sparse && !this.#finished, 'a record was added to a commit of another kind, or to a finished one');
+    assert(
+      this.#headBytes === DENSE_FRAME_BYTES && this.#state !== 'finished',
+      'a record was added to a commit of another kind, or to a finished one',
+    );
     const bodyBytes = payload.length + (meta === undefined ? 0 : 4 + meta.length);
-    const at = this.#length;
+    const chunk = this.#room(DENSE_FRAME_BYTES + bodyBytes);
+    const { buffer, view } = chunk;
+    const at = chunk.length;
     const end = at + DENSE_FRAME_BYTES + bodyBytes;
-    if (end > this.#buffer.length) this.reserve(DENSE_FRAME_BYTES + bodyBytes);
-    const buffer = this.#buffer;
     let crc: number;
     if (meta === undefined) {
       buffer.set(payload, at + DENSE_FRAME_BYTES);
@@ -91,14 +169,14 @@ export class CommitBuilder {
       crc =
         payload.buffer instanceof ArrayBuffer ? crc32(payload) : crc32(buffer.subarray(at + DENSE_FRAME_BYTES, end));
     } else {
-      buffer.writeUInt32LE(meta.length, at + DENSE_FRAME_BYTES);
+      view.setUint32(at + DENSE_FRAME_BYTES, meta.length, true);
       buffer.set(meta, at + DENSE_FRAME_BYTES + 4);
       buffer.set(payload, at + DENSE_FRAME_BYTES + 4 + meta.length);
       crc = crc32(buffer.subarray(at + DENSE_FRAME_BYTES, end));
     }
-    buffer.writeUInt32LE(lengthWordOf(bodyBytes, meta !== undefined), at);
-    buffer.writeUInt32LE(crc, at + 4);
-    this.#length = end;
+    view.setUint32(at, lengthWordOf(bodyBytes, meta !== undefined), true);
+    view.setUint32(at + 4, crc, true);
+    chunk.length = end;
     this.#count++;
   }
 
@@ -111,20 +189,24 @@ export class CommitBuilder {
 
   /** Adds to a sparse commit the record whose body (metadata block included) is a range of `source`. IDs must ascend. */
   addCopy(id: number, timestamp: number, source: Buffer, bodyAt: number, bodyBytes: number, hasMeta: boolean): void {
-    assert(this.#sparse && !this.#finished && this.accepts(id, timestamp), 'a copied record does not fit the commit');
+    assert(
+      this.#headBytes === SPARSE_FRAME_BYTES && this.#state === 'open' && this.accepts(id, timestamp),
+      'a copied record does not fit the commit',
+    );
     if (this.#count === 0) {
       this.#sparseFirstId = id;
       this.#sparseTimestamp = timestamp;
     }
-    this.reserve(SPARSE_FRAME_BYTES + bodyBytes);
-    const at = this.#length;
-    const buffer = this.#buffer;
-    buffer.writeUInt32LE(lengthWordOf(bodyBytes, hasMeta), at);
-    buffer.writeUInt32LE(id - this.#sparseFirstId, at + 8);
-    buffer.writeUInt32LE(timestamp - this.#sparseTimestamp, at + 12);
+    const chunk = this.#room(SPARSE_FRAME_BYTES + bodyBytes);
+    const { buffer, view } = chunk;
+    const at = chunk.length;
+    const end = at + SPARSE_FRAME_BYTES + bodyBytes;
+    view.setUint32(at, lengthWordOf(bodyBytes, hasMeta), true);
+    view.setUint32(at + 8, id - this.#sparseFirstId, true);
+    view.setUint32(at + 12, timestamp - this.#sparseTimestamp, true);
     source.copy(buffer, at + SPARSE_FRAME_BYTES, bodyAt, bodyAt + bodyBytes);
-    buffer.writeUInt32LE(crc32(buffer.subarray(at + 8, at + SPARSE_FRAME_BYTES + bodyBytes)), at + 4);
-    this.#length = at + SPARSE_FRAME_BYTES + bodyBytes;
+    view.setUint32(at + 4, crc32(buffer.subarray(at + 8, end)), true);
+    chunk.length = end;
     this.#count++;
   }
 
@@ -137,95 +219,139 @@ export class CommitBuilder {
   }
 
   /**
-   * Ties every checksum to its place and writes the header; afterwards the commit is the first `length` bytes of `buffer`. `mark` is told
-   * of each frame that starts `interval` bytes or more behind the one marked last, or is as large itself (the first of all counts from
-   * `markedOffset`); it gets ID and file offset.
+   * Says where the commit will stand. `mark` is told of each frame that starts `interval` bytes or more behind the one marked last, or is as
+   * large itself (the first of all counts from `markedOffset`). `summedByHeads` is for good: by default it is chosen by what is there.
    */
-  finish(place: CommitPlace, interval: number, markedOffset: number, mark: (id: number, offset: number) => void): void {
-    assert(!this.#finished && this.#count > 0, 'a commit is finished once, and not empty');
-    this.#finished = true;
-    const last = this.#sparse
-      ? maskSparse(this.#buffer, this.#length, place, interval, markedOffset, mark)
-      : maskDense(this.#buffer, this.#length, place, interval, markedOffset, mark);
-    assert(this.#sparse || last === place.firstId + this.#count, 'a commit holds as many frames as were added');
+  begin(
+    place: CommitPlace,
+    interval: number,
+    markedOffset: number,
+    mark: Mark,
+    summedByHeads: boolean = isSummedByHeads(this.#count, this.length - COMMIT_HEADER_BYTES),
+  ): void {
+    assert(this.#state === 'open', 'a commit has one place');
+    this.#state = 'placed';
+    this.#place = place;
+    this.#summedByHeads = summedByHeads;
+    this.#interval = interval;
+    this.#mark = mark;
+    this.#markedOffset = markedOffset;
+    this.#nextMark = firstMark(place.fileOffset, markedOffset, interval);
+    this.#tiedChunk = 0;
+    this.#tiedTo = COMMIT_HEADER_BYTES;
+    this.#nextId = place.firstId;
+    this.#crc = 0;
+    this.#heads.begin();
+  }
+
+  /** Ties what was added so far to its place: it does not change any more. */
+  advance(): void {
+    assert(this.#state === 'placed', 'the place of a commit is known before it is tied to it');
+    for (;;) {
+      const chunk = this.#chunks[this.#tiedChunk];
+      assert(chunk !== undefined, 'what is tied was added');
+      const from = this.#tiedTo;
+      if (from < chunk.length) {
+        this.#tie(chunk, from);
+        if (!this.#summedByHeads) this.#crc = crc32Continued(chunk.buffer.subarray(from, chunk.length), this.#crc);
+        this.#tiedTo = chunk.length;
+      }
+      if (this.#tiedChunk + 1 >= this.#used) return;
+      this.#tiedChunk++;
+      this.#tiedTo = 0;
+    }
+  }
+
+  /** Ties what is left and writes the header: the commit is complete. `begin` and `finish` in one where it was not begun. */
+  finish(place?: CommitPlace, interval: number = 0, markedOffset: number = 0, mark: Mark = () => undefined): void {
+    assert(this.#state !== 'finished' && this.#count > 0, 'a commit is finished once, and not empty');
+    if (place !== undefined) this.begin(place, interval, markedOffset, mark);
+    this.advance();
+    this.#state = 'finished';
+    const { seed, fileOffset, firstId, durableOffset, timestamp, removalSeq } = this.#place;
+    const sparse = this.#headBytes === SPARSE_FRAME_BYTES;
+    assert(sparse || this.#nextId === firstId + this.#count, 'a commit holds as many frames as were added');
+    const bodyBytes = this.length - COMMIT_HEADER_BYTES;
     const header = this.#header;
     header.kind = KIND_RECORDS;
-    header.flags = this.#sparse ? COMMIT_FLAG_SPARSE : 0;
+    header.flags = (sparse ? COMMIT_FLAG_SPARSE : 0) | (this.#summedByHeads ? COMMIT_FLAG_HEADS : 0);
     header.count = this.#count;
-    header.bodyBytes = this.#length - COMMIT_HEADER_BYTES;
-    header.bodyCrc = commitBodyCrc(
-      this.#buffer.subarray(COMMIT_HEADER_BYTES, this.#length),
-      place.seed,
-      place.fileOffset,
-    );
-    header.firstId = place.firstId;
-    header.durableOffset = place.durableOffset;
-    header.timestamp = place.timestamp;
-    header.removalSeq = place.removalSeq;
-    encodeCommitHeader(this.#buffer, 0, place.seed, place.fileOffset, header);
+    header.bodyBytes = bodyBytes;
+    header.bodyCrc = this.#summedByHeads
+      ? placedBodyCrc(this.#heads.crc, this.#count * HEAD_BYTES, seed, fileOffset)
+      : placedBodyCrc(this.#crc, bodyBytes, seed, fileOffset);
+    header.firstId = firstId;
+    header.durableOffset = durableOffset;
+    header.timestamp = timestamp;
+    header.removalSeq = removalSeq;
+    const front = this.#chunks[0];
+    assert(front !== undefined, 'a commit has a first chunk');
+    encodeCommitHeader(front.buffer, 0, seed, fileOffset, header);
+  }
+
+  #firstChunk(): Chunk {
+    const chunk = this.#chunks[0] ?? new Chunk(FIRST_CHUNK_BYTES);
+    chunk.at = 0;
+    chunk.length = COMMIT_HEADER_BYTES;
+    this.#used = 1;
+    return chunk;
+  }
+
+  /** The chunk that takes a frame of `bytes`. */
+  #room(bytes: number): Chunk {
+    const chunk = this.#chunk;
+    return chunk.length + bytes <= chunk.buffer.length ? chunk : this.#nextChunk(bytes);
+  }
+
+  #nextChunk(bytes: number): Chunk {
+    const { length } = this;
+    let next = this.#chunks[this.#used];
+    if (next === undefined || next.buffer.length < bytes) {
+      next = new Chunk(Math.max(bytes, CHUNK_BYTES));
+      this.#chunks[this.#used] = next;
+    }
+    this.#used++;
+    next.at = length;
+    next.length = 0;
+    this.#chunk = next;
+    return next;
+  }
+
+  /** Ties the checksums of the frames of `chunk` from `from` on, and marks those that get an index entry. */
+  #tie(chunk: Chunk, from: number): void {
+    const { view, length } = chunk;
+    const { seed, fileOffset, firstId } = this.#place;
+    const interval = this.#interval;
+    const headBytes = this.#headBytes;
+    const sparse = headBytes === SPARSE_FRAME_BYTES;
+    const heads = this.#summedByHeads ? this.#heads : undefined;
+    const base = fileOffset + chunk.at;
+    const firstFrame = fileOffset + COMMIT_HEADER_BYTES;
+    let next = this.#nextMark;
+    let id = this.#nextId;
+    for (let at = from; at < length; ) {
+      const word = view.getUint32(at, true);
+      const bodyBytes = word & LENGTH_MASK;
+      const offset = base + at;
+      if (sparse) id = firstId + view.getUint32(at + 8, true);
+      // A record as large as an interval has an entry of its own, so that its size can be told from the index; but where a commit is
+      // marked, that mark is its first record's.
+      if (offset >= next || (bodyBytes >= interval && !(offset === firstFrame && this.#markedOffset === fileOffset))) {
+        this.#mark(id, offset);
+        next = offset + interval;
+      }
+      const crc = (view.getUint32(at + 4, true) ^ placeMask(seed, offset, word, id)) >>> 0;
+      view.setUint32(at + 4, crc, true);
+      if (heads !== undefined) heads.add(word, crc);
+      at += headBytes + bodyBytes;
+      id++;
+    }
+    this.#nextMark = next;
+    this.#nextId = id;
   }
 }
-
-type Mark = (id: number, offset: number) => void;
 
 /** Where the next mark may be. A commit that is marked itself stands for its first frame: one ID has one entry. */
 function firstMark(fileOffset: number, marked: number, interval: number): number {
   return marked === fileOffset ? marked + Math.max(interval, COMMIT_HEADER_BYTES + 1) : marked + interval;
-}
-
-/**
- * A record as large as an interval has one of its own, so that its size can be told from the index; but where a commit is marked, that mark is
- * its first record's.
- */
-function standsAlone(word: number, at: number, fileOffset: number, marked: number, interval: number): boolean {
-  return (word & 0x3fff_ffff) >= interval && !(at === COMMIT_HEADER_BYTES && marked === fileOffset);
-}
-
-function maskDense(
-  buffer: Buffer,
-  length: number,
-  place: CommitPlace,
-  interval: number,
-  marked: number,
-  mark: Mark,
-): number {
-  const { seed, fileOffset } = place;
-  let id = place.firstId;
-  let next = firstMark(fileOffset, marked, interval);
-  for (let at = COMMIT_HEADER_BYTES; at < length; id++) {
-    const word = buffer.readUInt32LE(at);
-    const offset = fileOffset + at;
-    if (offset >= next || standsAlone(word, at, fileOffset, marked, interval)) {
-      mark(id, offset);
-      next = offset + interval;
-    }
-    buffer.writeUInt32LE((buffer.readUInt32LE(at + 4) ^ placeMask(seed, offset, word, id)) >>> 0, at + 4);
-    at += DENSE_FRAME_BYTES + (word & 0x3fff_ffff);
-  }
-  return id;
-}
-
-function maskSparse(
-  buffer: Buffer,
-  length: number,
-  place: CommitPlace,
-  interval: number,
-  marked: number,
-  mark: Mark,
-): number {
-  const { seed, fileOffset } = place;
-  let id = place.firstId;
-  let next = firstMark(fileOffset, marked, interval);
-  for (let at = COMMIT_HEADER_BYTES; at < length; ) {
-    const word = buffer.readUInt32LE(at);
-    const offset = fileOffset + at;
-    id = place.firstId + buffer.readUInt32LE(at + 8);
-    if (offset >= next || standsAlone(word, at, fileOffset, marked, interval)) {
-      mark(id, offset);
-      next = offset + interval;
-    }
-    buffer.writeUInt32LE((buffer.readUInt32LE(at + 4) ^ placeMask(seed, offset, word, id)) >>> 0, at + 4);
-    at += SPARSE_FRAME_BYTES + (word & 0x3fff_ffff);
-  }
-  return id;
 }

@@ -33,6 +33,11 @@ export const KIND_FOOTER = 3;
 
 /** The record frames carry their own ID and time (`record-frame.ts`). */
 export const COMMIT_FLAG_SPARSE = 1;
+/**
+ * The body's checksum sums the heads of the frames (length word and checksum, 8 bytes each) and not what is behind them: what is behind them has
+ * a checksum in the head. Large records are summed once so, and not twice (`commit-check.ts`).
+ */
+export const COMMIT_FLAG_HEADS = 2;
 
 /** Bodies are capped below 2^30 so that offsets within a segment always fit 32 bits and no buffer passes Node's limits. */
 export const COMMIT_BODY_BYTES_MAX = 0x3fff_ffff;
@@ -118,7 +123,12 @@ export function decodeCommitHeader(
   return into.bodyBytes <= COMMIT_BODY_BYTES_MAX && into.firstId >= 0 && into.durableOffset >= 0;
 }
 
-/** What `bodyCrc` must be for `body`, the whole body of a commit whose header stands at `fileOffset`. */
+/** What `bodyCrc` must be for `body`, the whole body of a commit whose header stands at `fileOffset`; or for its heads, if it has that flag. */
 export function commitBodyCrc(body: Uint8Array, seed: number, fileOffset: number): number {
-  return (crc32(body) ^ placeMask(seed, fileOffset + COMMIT_HEADER_BYTES, body.length, 0)) >>> 0;
+  return placedBodyCrc(crc32(body), body.length, seed, fileOffset);
+}
+
+/** Ties the plain CRC-32 of `bytes` bytes to the commit whose header stands at `fileOffset`. */
+export function placedBodyCrc(crc: number, bytes: number, seed: number, fileOffset: number): number {
+  return (crc ^ placeMask(seed, fileOffset + COMMIT_HEADER_BYTES, bytes, 0)) >>> 0;
 }

@@ -10,11 +10,11 @@
  * `header` and `buffer` are reused: valid until the next call of `next`. Not for concurrent use.
  */
 import { assert } from '../assert.js';
+import { commitIsIntact } from './commit-check.js';
 import {
   COMMIT_HEADER_BYTES,
   COMMIT_MAGIC_BYTES,
   type CommitHeader,
-  commitBodyCrc,
   decodeCommitHeader,
   newCommitHeader,
 } from './commit-header.js';
@@ -102,8 +102,7 @@ export class CommitScanner {
     this.bodyAt = start - this.#from + COMMIT_HEADER_BYTES;
     this.bodyHeld = Math.min(this.header.bodyBytes, this.#held - this.bodyAt);
     if (this.bodyHeld === this.header.bodyBytes) {
-      const body = this.#buffer.subarray(this.bodyAt, this.bodyAt + this.header.bodyBytes);
-      if (commitBodyCrc(body, this.#seed, start) === this.header.bodyCrc) {
+      if (commitIsIntact(this.#buffer, this.bodyAt, this.header, this.#seed, start)) {
         this.#next = end;
         return 'commit';
       }

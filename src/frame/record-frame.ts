@@ -17,6 +17,8 @@
  */
 import { crc32, placeMask } from '../checksum.js';
 
+/** Length word and checksum, with which every frame begins. */
+export const HEAD_BYTES = 8;
 export const DENSE_FRAME_BYTES = 8;
 export const SPARSE_FRAME_BYTES = 16;
 const HAS_META = 0x8000_0000;

@@ -430,7 +430,7 @@ class Copier {
       this.#mark(id, at, 1);
       wide = true;
     });
-    const bytes = Buffer.from(builder.buffer.subarray(0, builder.length));
+    const bytes = builder.toBuffer();
     this.#end += bytes.length;
     if (wide) this.index.wide.push({ offset, end: this.#end, firstId, timestamp });
     this.#full.push(bytes);

@@ -7,6 +7,7 @@
  */
 import { EvaqError, ioError } from '../errors.js';
 import {
+  COMMIT_FLAG_HEADS,
   COMMIT_FLAG_SPARSE,
   COMMIT_HEADER_BYTES,
   commitBodyCrc,
@@ -276,13 +277,15 @@ export class LogReader {
       walk.nextId = firstId + count;
       return false;
     }
-    const whole = total <= WHOLE_COMMIT_BYTES_MAX && total <= 2 * this.#wantedBytes(walk);
+    // Where the commit is summed by its heads every frame is checked by itself, and nothing is gained by having it whole.
+    const oneSum = (flags & COMMIT_FLAG_HEADS) === 0;
+    const whole = oneSum && total <= WHOLE_COMMIT_BYTES_MAX && total <= 2 * this.#wantedBytes(walk);
     if (walk.mode === 'live' && whole && !holds(walk, walk.at, total)) {
       await this.#fill(walk, walk.at, total);
     }
     const start = walk.at;
     walk.verified = false;
-    if (holds(walk, start, total)) {
+    if (oneSum && holds(walk, start, total)) {
       const bodyAt = start - walk.chunkFrom + COMMIT_HEADER_BYTES;
       walk.verified = commitBodyCrc(walk.chunk.subarray(bodyAt, bodyAt + bodyBytes), segment.seed, start) === bodyCrc;
     }

@@ -16,6 +16,7 @@
 import { assert } from '../assert.js';
 import { EvaqError, ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
+import { isSummedByHeads } from '../frame/commit-check.js';
 import { COMMIT_BODY_BYTES_MAX, COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
@@ -25,6 +26,8 @@ import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
 import type { Host } from '../vfs/host.js';
 import type { VfsChunk } from '../vfs/vfs.js';
 import { type ActiveSegment, newActiveSegment } from './active-segment.js';
+import { allDone, BatchStream, chunksOf, STREAM_BYTES_MIN, writeBatch } from './batch-writer.js';
+import type { BlockingBudget } from './blocking-budget.js';
 import { PushBatch } from './push-batch.js';
 import { newSegment, startSegment } from './segment-start.js';
 
@@ -52,6 +55,7 @@ export interface CommitPipelineOptions {
   readonly host: Host;
   readonly failStop: FailStop;
   readonly durability: PipelineDurability;
+  readonly blocking: BlockingBudget;
   readonly segmentBytes: number;
   readonly maxPendingBytes: number;
   readonly indexIntervalBytes: number;
@@ -86,7 +90,11 @@ export class CommitPipeline {
   #pendingBytes = 0;
   readonly #waiting: Waiting[] = [];
   #running = false;
+  /** While it runs: it does nothing but let the waiters of a commit go on. */
+  #between = false;
   #scheduled = false;
+  /** A batch that has its place and is being written, to be gone on with. */
+  #begun: { readonly batch: PushBatch; readonly written: Promise<void> } | undefined;
   /** The segment to go on with, made ahead of time. */
   #prepared: Promise<DraftSegment> | undefined;
   #rollWanted = false;
@@ -171,11 +179,11 @@ export class CommitPipeline {
     const batch = this.#open;
     const index = batch.count;
     batch.add(payload);
-    this.#pendingBytes += bytes;
+    this.#expect(batch, bytes);
     this.#place(batch);
     this.#open = this.#freshBatch();
     const active = this.#active;
-    const chunks: VfsChunk[] = [...before, batch].map((one) => chunkOf(one));
+    const chunks: VfsChunk[] = [...before, batch].flatMap((one) => chunksOf(one));
     if (active.link !== undefined)
       chunks.unshift({ source: active.link, length: active.link.length, position: FILE_HEADER_BYTES });
     const started = this.#options.host.elapsed();
@@ -282,18 +290,57 @@ export class CommitPipeline {
 
   #accept(payload: Uint8Array, meta: Uint8Array | undefined, bytes: number): Promise<number> {
     this.#makeRoom(bytes);
-    this.#pendingBytes += bytes;
     const promise = this.#open.push(payload, meta);
+    this.#expect(this.#open, bytes);
     if (!this.#scheduled) this.#schedule();
     return promise;
   }
 
   #acceptMany(payloads: readonly Uint8Array[], bytes: number): Promise<{ firstId: number; lastId: number }> {
+    if (this.#canStream(bytes)) return this.#stream(payloads, bytes);
     this.#makeRoom(bytes);
-    this.#pendingBytes += bytes;
-    const promise = this.#open.pushMany(payloads, bytes);
+    const promise = this.#open.pushMany(payloads, undefined);
+    this.#expect(this.#open, bytes);
     if (!this.#scheduled) this.#schedule();
     return promise;
+  }
+
+  #expect(batch: PushBatch, bytes: number): void {
+    batch.pendingBytes += bytes;
+    this.#pendingBytes += bytes;
+  }
+
+  /** Whether a batch can be given its place before it is framed: nothing may be in front of it, and it has to fit into the segment. */
+  #canStream(bytes: number): boolean {
+    if (bytes < STREAM_BYTES_MIN || (this.#running && !this.#between) || this.#isQueued()) return false;
+    const { writtenEnd, segment } = this.#active;
+    return segment.isEmpty || writtenEnd + COMMIT_HEADER_BYTES + bytes <= this.#options.segmentBytes;
+  }
+
+  /** A `pushMany` that is written while it is framed: on another core both go on at the same time. */
+  #stream(payloads: readonly Uint8Array[], bytes: number): Promise<{ firstId: number; lastId: number }> {
+    const active = this.#active;
+    const batch = this.#open;
+    this.#open = this.#freshBatch();
+    this.#beginPlace(batch, payloads.length, isSummedByHeads(payloads.length, bytes));
+    this.#expect(batch, bytes);
+    this.#inFlight = batch;
+    this.#scheduled = true;
+    const stream = new BatchStream(active.file, batch, bytes);
+    const goOn = (written: Promise<void>): void => {
+      this.#begun = { batch, written };
+      if (!this.#running) void this.#run();
+    };
+    try {
+      const promise = batch.pushMany(payloads, () => stream.added());
+      this.#endPlace(batch);
+      goOn(allDone([this.#writeLink(active), stream.finish()]));
+      return promise;
+    } catch (cause) {
+      // No memory, say. What was written already is cut away, as after a failed write.
+      goOn(stream.abandon().then(() => Promise.reject(cause)));
+      return Promise.reject(cause);
+    }
   }
 
   /** Lets pushes in that waited for room. */
@@ -314,14 +361,25 @@ export class CommitPipeline {
   }
 
   #busy(): boolean {
-    if (this.#running || this.#rollWanted) return true;
-    return this.#open.count > 0 || this.#full.length > 0 || this.#inFlight !== undefined || this.#waiting.length > 0;
+    return this.#running || this.#isQueued() || this.#inFlight !== undefined || this.#waiting.length > 0;
+  }
+
+  /** Whether there is something to go on with. */
+  #isQueued(): boolean {
+    return this.#begun !== undefined || this.#open.count > 0 || this.#full.length > 0 || this.#rollWanted;
   }
 
   /** Commits batch after batch until there is none. Never rejects. */
   async #run(): Promise<void> {
     this.#running = true;
-    while (this.#open.count > 0 || this.#full.length > 0 || this.#rollWanted) {
+    while (this.#isQueued()) {
+      const begun = this.#begun;
+      if (begun !== undefined) {
+        this.#begun = undefined;
+        await this.#commitPlaced(begun.batch, begun.written);
+        await this.#committed(begun.batch);
+        continue;
+      }
       if (this.#options.failStop.error !== undefined) {
         this.#rejectAll(this.#options.failStop.error);
         break;
@@ -334,12 +392,7 @@ export class CommitPipeline {
       batch.state = 'taken';
       this.#inFlight = batch;
       await this.#commit(batch);
-      this.#inFlight = undefined;
-      batch.reset();
-      this.#spare ??= batch;
-      this.#grant(this.#options.maxPendingBytes);
-      // The waiters' continuations run before the next batch is taken: their pushes belong into it.
-      await this.#batchEnd();
+      await this.#committed(batch);
     }
     this.#running = false;
     this.#scheduled = false;
@@ -362,8 +415,16 @@ export class CommitPipeline {
     return batch;
   }
 
-  #batchEnd(): Promise<void> {
-    return new Promise((resolve) => this.#options.host.soon(resolve));
+  async #committed(batch: PushBatch): Promise<void> {
+    // The next one may have been begun by a waiter of this one.
+    if (this.#inFlight === batch) this.#inFlight = undefined;
+    batch.reset();
+    this.#spare ??= batch;
+    this.#grant(this.#options.maxPendingBytes);
+    // The waiters' continuations run before the next batch is taken: their pushes belong into it.
+    this.#between = true;
+    await new Promise<void>((resolve) => this.#options.host.soon(resolve));
+    this.#between = false;
   }
 
   async #commit(batch: PushBatch): Promise<void> {
@@ -381,11 +442,35 @@ export class CommitPipeline {
     }
     this.#place(batch);
     const active = this.#active;
-    const { buffer, length } = batch.builder;
-    if (durability === 'sync' && length <= FILL_COMMIT_BYTES_MAX) this.#fillAhead(active);
+    if (durability === 'sync' && batch.length <= FILL_COMMIT_BYTES_MAX) this.#fillAhead(active);
+    await this.#commitPlaced(batch, this.#write(batch, active));
+  }
+
+  /** Writes a placed batch, and the link in front of the first. */
+  #write(batch: PushBatch, active: ActiveSegment): Promise<void> {
+    const { file, link } = active;
+    const pooled = (): Promise<void> => allDone([this.#writeLink(active), writeBatch(file, batch)]);
+    if (this.#options.durability === 'sync') return pooled();
+    return this.#options.blocking.write(
+      batch.length,
+      () => {
+        if (link !== undefined) file.writeBlocking({ source: link, length: link.length, position: FILE_HEADER_BYTES });
+        for (const chunk of chunksOf(batch)) file.writeBlocking(chunk);
+      },
+      pooled,
+    );
+  }
+
+  #writeLink({ file, link }: ActiveSegment): Promise<void> {
+    return link === undefined ? Promise.resolve() : file.writeAt(link, 0, link.length, FILE_HEADER_BYTES);
+  }
+
+  /** From the place to the settling. After every await the batch is looked at again: `pushSync` may have committed it. */
+  async #commitPlaced(batch: PushBatch, written: Promise<void>): Promise<void> {
+    const { failStop, durability } = this.#options;
+    const active = this.#active;
     try {
-      if (active.link !== undefined) await active.file.writeAt(active.link, 0, active.link.length, FILE_HEADER_BYTES);
-      await active.file.writeAt(buffer, 0, length, batch.offset);
+      await written;
     } catch (cause) {
       if (!isSettled(batch)) await this.#cutBack(batch, active, cause);
       return;
@@ -398,15 +483,13 @@ export class CommitPipeline {
         if (!isSettled(batch)) this.#fail(batch, error);
         return;
       }
-      if (isSettled(batch)) return;
-      // Nothing is acknowledged after a failure elsewhere in the store either.
-      if (failStop.error !== undefined) return this.#fail(batch, failStop.error);
-      active.durableEnd = Math.max(active.durableEnd, batch.offset + length);
-    } else {
-      if (isSettled(batch)) return;
-      if (failStop.error !== undefined) return this.#fail(batch, failStop.error);
     }
+    if (isSettled(batch)) return;
+    // Nothing is acknowledged after a failure elsewhere in the store either.
+    if (failStop.error !== undefined) return this.#fail(batch, failStop.error);
+    if (durability === 'sync') active.durableEnd = Math.max(active.durableEnd, batch.offset + batch.length);
     this.#settle(batch);
+    this.#between = true;
   }
 
   /**
@@ -429,13 +512,19 @@ export class CommitPipeline {
 
   /** Gives a batch its IDs and its place, and ties its checksums to them. Synchronous. */
   #place(batch: PushBatch): void {
+    this.#beginPlace(batch, batch.count);
+    this.#endPlace(batch);
+  }
+
+  /** The first half: the batch will hold `count` records, which may be added later, in the same synchronous stretch. */
+  #beginPlace(batch: PushBatch, count: number, summedByHeads?: boolean): void {
     const active = this.#active;
     const { host, removalRound, indexIntervalBytes } = this.#options;
     this.#lastTimestamp = Math.max(this.#lastTimestamp, host.now());
     batch.offset = active.writtenEnd;
     batch.firstId = this.#nextId;
     batch.timestamp = this.#lastTimestamp;
-    assert(batch.firstId + batch.count <= Number.MAX_SAFE_INTEGER, 'record IDs stay safe integers');
+    assert(batch.firstId + count <= Number.MAX_SAFE_INTEGER, 'record IDs stay safe integers');
     const place = {
       seed: active.segment.seed,
       fileOffset: batch.offset,
@@ -450,14 +539,20 @@ export class CommitPipeline {
       batch.markOffsets.push(batch.offset);
       marked = batch.offset;
     }
-    batch.builder.finish(place, indexIntervalBytes, marked, (id, offset) => {
+    const mark = (id: number, offset: number): void => {
       batch.markIds.push(id);
       batch.markOffsets.push(offset);
-    });
+    };
+    batch.builder.begin(place, indexIntervalBytes, marked, mark, summedByHeads);
+    batch.state = 'placed';
+  }
+
+  #endPlace(batch: PushBatch): void {
+    const active = this.#active;
+    batch.builder.finish();
     active.markedOffset = batch.markOffsets.at(-1) ?? active.markedOffset;
     active.writtenEnd = batch.offset + batch.length;
     this.#nextId += batch.count;
-    batch.state = 'placed';
   }
 
   /** The batch is committed: its records are to be seen, its waiters told. Synchronous. */
@@ -469,7 +564,7 @@ export class CommitPipeline {
     this.#active.link = undefined;
     log.grow(segment, batch.firstId, batch.count, batch.payloadBytes, batch.timestamp, end);
     this.#indexBatch(batch, segment, wasEmpty);
-    this.#pendingBytes -= batch.length - COMMIT_HEADER_BYTES;
+    this.#pendingBytes -= batch.pendingBytes;
     batch.resolve();
     onVisible();
     this.#grant(this.#options.maxPendingBytes);
@@ -528,7 +623,7 @@ export class CommitPipeline {
   }
 
   #fail(batch: PushBatch, error: EvaqError): void {
-    this.#pendingBytes -= batch.length - COMMIT_HEADER_BYTES;
+    this.#pendingBytes -= batch.pendingBytes;
     batch.reject(error);
   }
 
@@ -615,10 +710,6 @@ export class CommitPipeline {
 
 function isSettled(batch: PushBatch): boolean {
   return batch.state === 'settled';
-}
-
-function chunkOf(batch: PushBatch): VfsChunk {
-  return { source: batch.builder.buffer, length: batch.length, position: batch.offset };
 }
 
 export function tooLarge(bytes: number, limit: number, what: string): EvaqError {

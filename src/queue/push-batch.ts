@@ -43,6 +43,8 @@ export class PushBatch {
   firstId = 0;
   timestamp = 0;
   payloadBytes = 0;
+  /** What it counts for among the pushes that are pending. */
+  pendingBytes = 0;
   /** Index entries made while it was placed. */
   readonly markIds: number[] = [];
   readonly markOffsets: number[] = [];
@@ -61,8 +63,9 @@ export class PushBatch {
   }
 
   push(payload: Uint8Array, meta: Uint8Array | undefined): Promise<number> {
-    this.#singles.push(this.builder.count);
+    const index = this.builder.count;
     this.builder.add(payload, meta);
+    this.#singles.push(index);
     this.payloadBytes += payload.length;
     const promise = new Promise<number>(capture);
     this.#resolves.push(capturedResolve);
@@ -70,14 +73,29 @@ export class PushBatch {
     return promise;
   }
 
-  pushMany(payloads: readonly Uint8Array[], frameBytes: number): Promise<{ firstId: number; lastId: number }> {
-    const index = this.builder.count;
-    this.builder.reserve(frameBytes);
-    for (const payload of payloads) {
-      this.builder.add(payload, undefined);
-      this.payloadBytes += payload.length;
+  /** `added` is called behind each record. */
+  pushMany(
+    payloads: readonly Uint8Array[],
+    added: (() => void) | undefined,
+  ): Promise<{ firstId: number; lastId: number }> {
+    const { builder } = this;
+    const index = builder.count;
+    const count = payloads.length;
+    const before = builder.mark();
+    let bytes = 0;
+    try {
+      for (const payload of payloads) {
+        builder.add(payload, undefined);
+        bytes += payload.length;
+        if (added !== undefined) added();
+      }
+    } catch (error) {
+      // No memory, say: none of it is pushed.
+      builder.cutTo(before);
+      throw error;
     }
-    return new Promise((resolve, reject) => this.#groups.push({ index, count: payloads.length, resolve, reject }));
+    this.payloadBytes += bytes;
+    return new Promise((resolve, reject) => this.#groups.push({ index, count, resolve, reject }));
   }
 
   /** Adds a record for which nobody waits. */
@@ -107,6 +125,7 @@ export class PushBatch {
     this.builder.reset();
     this.state = 'open';
     this.payloadBytes = 0;
+    this.pendingBytes = 0;
     this.markIds.length = 0;
     this.markOffsets.length = 0;
     this.#singles.length = 0;

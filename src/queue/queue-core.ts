@@ -24,6 +24,7 @@ import type { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { ActiveSegment } from './active-segment.js';
+import { BlockingBudget } from './blocking-budget.js';
 import { CommitPipeline, SPARE_SEGMENTS_MIN } from './commit-pipeline.js';
 import type { ResolvedQueueOptions } from './queue-options.js';
 import { deadRangesOf } from './queue-recovery.js';
@@ -90,6 +91,7 @@ export class QueueCore {
     this.supply = supply;
     this.#files = new FileCache(vfs);
     const { durability, indexIntervalBytes, segmentBytes } = options;
+    const blocking = new BlockingBudget(host);
     this.#reader = new LogReader(this.log, this.#files, {
       queue: this.name,
       onDamage: env.onCorruption === 'fail' ? 'fail' : 'skip',
@@ -104,6 +106,7 @@ export class QueueCore {
         host,
         failStop,
         durability: typeof durability === 'object' ? 'interval' : durability,
+        blocking,
         segmentBytes,
         maxPendingBytes: options.maxPendingBytes,
         indexIntervalBytes,
@@ -149,6 +152,7 @@ export class QueueCore {
         storeUuid,
         failStop,
         synced: durability === 'sync',
+        blocking,
         context: () => this.#roundContext(),
         deadRanges: () => this.#deadRanges(),
         freeSpace: () => supply.drain(),
@@ -264,13 +268,17 @@ export class QueueCore {
     const ranges: IdRange[] = [];
     const touched = new Map<LogSegment, number>();
     let removed = 0;
+    let owed = false;
     let first = -1;
     let last = -2;
     let segment: LogSegment | undefined;
     // In ascending order each bitmap is walked once, and the ranges come out merged.
     for (const id of Float64Array.from(ids).sort()) {
       if (segment === undefined || id > segment.lastId || id < segment.firstId) segment = this.log.find(id);
-      if (segment === undefined || !this.log.killIn(segment, id)) continue;
+      if (segment === undefined || !this.log.killIn(segment, id)) {
+        owed ||= this.removals.owes(id);
+        continue;
+      }
       removed++;
       segment.pendingRemovals++;
       touched.set(segment, (touched.get(segment) ?? 0) + 1);
@@ -281,7 +289,8 @@ export class QueueCore {
       last = id;
     }
     if (first >= 0) ranges.push({ first, last });
-    if (removed > 0) await this.removals.submit(ranges, touched);
+    // What was asked for before and not written for want of space is not removed until it is written.
+    if (removed > 0 || owed) await this.removals.submit(ranges, touched);
     return removed;
   }
 
@@ -290,7 +299,10 @@ export class QueueCore {
     this.#env.failStop.throwIfFailed();
     const first = this.log.firstLive(0);
     const last = Math.min(id, this.#lastVisibleId());
-    if (first === undefined || first > last) return 0;
+    if (first === undefined || first > last) {
+      if (this.removals.owesUpTo(id)) await this.removals.submit([], new Map());
+      return 0;
+    }
     const touched = new Map<LogSegment, number>();
     const removed = this.log.killRange(first, last, (segment, killed) => {
       segment.pendingRemovals += killed;

@@ -345,9 +345,23 @@ export class Queue {
 
 /** Bytes of a payload. Throws a TypeError that names the argument. */
 export function bytesOf(payload: unknown, argument: string): Uint8Array {
-  if (payload instanceof Uint8Array) return payload;
+  if (payload instanceof Uint8Array) {
+    if (payload.length === 0 && isDetached(payload))
+      throw new TypeError(`${argument} has been transferred to another thread: its bytes are gone`);
+    return payload;
+  }
   if (typeof payload === 'string') return Buffer.from(payload, 'utf8');
   throw new TypeError(`${argument} must be a Uint8Array or a string, got ${describe(payload)}`);
+}
+
+/** A view whose memory was transferred has a length of 0, too: no other view can be made of it. */
+function isDetached({ buffer }: Uint8Array): boolean {
+  try {
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function metaOf(options: PushOptions): Uint8Array | undefined {

@@ -20,6 +20,7 @@ import { KIND_CLOSE, KIND_REMOVALS, type RoundStatement } from '../tombstone/tom
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
+import type { BlockingBudget } from './blocking-budget.js';
 
 /** A log smaller than this is never rewritten. */
 const REWRITE_BYTES_MIN = 64 * 1024;
@@ -43,6 +44,7 @@ export interface RemovalPipelineOptions {
   readonly failStop: FailStop;
   /** Whether a round is synced before it resolves. */
   readonly synced: boolean;
+  readonly blocking: BlockingBudget;
   readonly context: () => RoundContext;
   /** All IDs that are dead in segments whose files still exist, as ranges; more than is removed durably, never what is only claimed. */
   readonly deadRanges: () => Iterable<IdRange>;
@@ -137,6 +139,11 @@ export class RemovalPipeline {
   /** True if the removal of `id` was asked for and could not be written yet. */
   owes(id: number): boolean {
     return this.#owed.ranges.some((range) => range.first <= id && id <= range.last);
+  }
+
+  /** The same of any record up to `id`. */
+  owesUpTo(id: number): boolean {
+    return this.#owed.ranges.some(({ first }) => first <= id);
   }
 
   /** Removes what the caller has marked dead: resolves when that is durable in the mode in force. No range: waits for what is owed. */
@@ -266,8 +273,9 @@ export class RemovalPipeline {
 
   /** Appends; on a full disk frees what can be freed and tries again. */
   async #append(statement: RoundStatement, ranges: readonly IdRange[]): Promise<void> {
+    const { synced, blocking } = this.#options;
     try {
-      await this.#log.append(statement, ranges);
+      await this.#log.append(statement, ranges, synced ? undefined : blocking.write);
     } catch (cause) {
       await this.#wipe();
       if (!(await this.#options.freeSpace().catch(() => false))) throw cause;

@@ -4,12 +4,12 @@
  * is says its name.
  */
 import { crc32, placeMask } from '../checksum.js';
+import { commitIsIntact } from '../frame/commit-check.js';
 import {
   COMMIT_BODY_BYTES_MAX,
   COMMIT_FLAG_SPARSE,
   COMMIT_HEADER_BYTES,
   COMMIT_MAGIC_BYTES,
-  commitBodyCrc,
   decodeCommitHeader,
   KIND_RECORDS,
   newCommitHeader,
@@ -71,7 +71,7 @@ async function findSeed(source: ScanSource, size: number): Promise<number | unde
       if (!decodeCommitHeader(bytes, at, seed, offset, header)) continue;
       const body = Buffer.allocUnsafe(bodyBytes);
       if ((await source.readAt(body, 0, bodyBytes, offset + COMMIT_HEADER_BYTES)) !== bodyBytes) continue;
-      if (commitBodyCrc(body, seed, offset) === header.bodyCrc) return seed;
+      if (commitIsIntact(body, 0, header, seed, offset)) return seed;
     }
   }
   return undefined;

@@ -154,7 +154,8 @@ export class SimFile implements VfsFile {
     const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
     const call = machine.begin(this.#process, name, this.path, `${chunks.length} chunks, ${bytes} B`);
     try {
-      const inode = machine.image.names.lookup(this.path);
+      // With a sync it goes through a descriptor of its own, which is opened by the name.
+      const inode = sync ? machine.image.names.lookup(this.path) : this.inode;
       if (typeof inode === 'string') throw new SimSystemError(inode, 'open', this.path);
       // Whatever is under way on this file in the thread pool happens before or after: it is not stopped by a blocked main thread.
       if (sync) machine.scheduler.hasten(inode, () => machine.prng.chance(0.5));
@@ -166,8 +167,14 @@ export class SimFile implements VfsFile {
           machine.writeFaulty(fault, inode, chunk.source, 0, chunk.length, chunk.position);
           throw new SimSystemError(fault.error ?? 'EIO', 'write');
         }
-        machine.write(inode, chunk.source, 0, chunk.length, chunk.position);
-        machine.step('effect', call);
+        const { source, length, position } = chunk;
+        const cuts = machine.timing === 'wild' ? this.#pieces(length, position) : [0, length];
+        for (const [i, from] of cuts.slice(0, -1).entries()) {
+          // It may be killed in the middle of a write.
+          this.#live();
+          machine.write(inode, source, from, (cuts[i + 1] ?? length) - from, position + from);
+          machine.step('effect', call);
+        }
       }
       this.#live();
       if (sync) {

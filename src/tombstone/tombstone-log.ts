@@ -29,6 +29,11 @@ export interface GenerationSource {
   readonly fillAhead?: boolean;
 }
 
+/** Makes a write of `bytes` by one of two ways. */
+export type WriteVia = (bytes: number, blocking: () => void, pooled: () => Promise<void>) => Promise<void>;
+
+const pooled: WriteVia = (_bytes, _blocking, write) => write();
+
 export class TombstoneLog {
   readonly generation: number;
   readonly path: string;
@@ -106,11 +111,21 @@ export class TombstoneLog {
     }
   }
 
-  /** Writes a round, unsynced. On rejection nothing of it counts: the next one goes to the same place. */
-  async append(statement: RoundStatement, ranges: readonly IdRange[]): Promise<void> {
-    const bytes = encodeRound(statement, ranges, this.#seed, this.#end, this.#durable);
-    await this.#file.writeAt(bytes, 0, bytes.length, this.#end);
-    this.#end += bytes.length;
+  /**
+   * Writes a round, unsynced. On rejection nothing of it counts: the next one goes to the same place. `via` chooses between the two ways to
+   * write it; by default it goes through the thread pool.
+   */
+  async append(statement: RoundStatement, ranges: readonly IdRange[], via: WriteVia = pooled): Promise<void> {
+    const file = this.#file;
+    const position = this.#end;
+    const source = encodeRound(statement, ranges, this.#seed, position, this.#durable);
+    const { length } = source;
+    await via(
+      length,
+      () => file.writeBlocking({ source, length, position }),
+      () => file.writeAt(source, 0, length, position),
+    );
+    this.#end += length;
     this.#filled = Math.max(this.#filled, this.#end);
     if (this.#filled - this.#end < AHEAD_BYTES_MIN) {
       // On a full disk what is left ahead serves on; the failure shows only when that is used up.

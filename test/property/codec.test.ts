@@ -95,7 +95,7 @@ describe('the codec', () => {
         }
         const at = place(offset, builder.sparseFirstId, { timestamp: builder.sparseTimestamp });
         builder.finish(at, Number.MAX_SAFE_INTEGER, 0, () => undefined);
-        const file = Buffer.concat([Buffer.alloc(offset), builder.buffer.subarray(0, builder.length)]);
+        const file = Buffer.concat([Buffer.alloc(offset), builder.toBuffer()]);
         const [seen] = await scanAll(file, offset);
         expect(seen).toEqual({ kind: 'commit', offset, records: expected });
         const first = expected[0];

@@ -149,7 +149,7 @@ describe('FORMAT.md', () => {
     const index = { ids: [1], offsets: [128], mids: [0], wide: [] };
     const written = Buffer.concat([
       encodeFileHeader(header),
-      builder.buffer.subarray(0, builder.length),
+      builder.toBuffer(),
       encodeFooter(summary, index, seed, dataEnd, time + 3),
     ]);
     expect(document).toContain(`the seed is \`0x${seed.toString(16)}\``);
@@ -293,7 +293,14 @@ describe('golden stores of format 1', () => {
       },
       { id: 3, timestamp: T + 61_000, payload: hex('never in the wal') },
     ],
-    'audit.v1': [{ id: 1, timestamp: T + 62_000, payload: hex('in a named queue') }],
+    'audit.v1': [
+      { id: 1, timestamp: T + 62_000, payload: hex('in a named queue') },
+      {
+        id: 2,
+        timestamp: T + 62_000,
+        payload: Buffer.from(Array.from({ length: 600 }, (_, i) => (i * 7) & 0xff)).toString('hex'),
+      },
+    ],
   };
   const crashed: Readonly<Record<string, readonly Record<string, unknown>[]>> = {
     wal: [

@@ -68,4 +68,18 @@ export const REGRESSIONS: readonly Regression[] = [
       { op: 'read' },
     ]),
   },
+  {
+    title: 'P2: a removal that found no space is not acknowledged by asking for it again in another way',
+    scripts: [
+      [
+        { op: 'full', roomBytes: 0 },
+        { op: 'reopen' },
+        { op: 'push', queue: 'wal', bytes: 4041, wait: true },
+        { op: 'full', roomBytes: 0 },
+        { op: 'removeThrough', queue: 'wal', pick: 0, wait: true },
+        { op: 'removeMany', queue: 'wal', picks: [0], wait: true },
+        { op: 'reopen' },
+      ],
+    ],
+  },
 ];

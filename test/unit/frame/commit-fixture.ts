@@ -28,7 +28,7 @@ export function denseCommit(records: readonly TestRecord[], at: CommitPlace): Bu
   const builder = new CommitBuilder('dense');
   for (const { payload, meta } of records) builder.add(payload, meta === undefined ? undefined : encodeMeta(meta));
   builder.finish(at, Number.MAX_SAFE_INTEGER, 0, () => undefined);
-  return Buffer.from(builder.buffer.subarray(0, builder.length));
+  return builder.toBuffer();
 }
 
 /** A dense commit of short texts. */

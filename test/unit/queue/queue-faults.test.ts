@@ -351,12 +351,19 @@ describe('a full disk', () => {
     expect(evaq.wal.stats().owedRemovals).toBeGreaterThan(0);
     expect((await idsOf(evaq.wal)).filter((id) => id % 2 === 1)).toEqual([]);
     await rejection(evaq.wal.remove(rejected[0] ?? 0), 'EVAQ_NO_SPACE');
+    await rejection(evaq.wal.removeMany([rejected[0] ?? 0]), 'EVAQ_NO_SPACE');
+    // Nothing is live up to there, but what was asked for is not done.
+    await evaq.wal.removeThrough(0);
+    const below = Math.max(...rejected);
+    await rejection(evaq.wal.removeThrough(below), 'EVAQ_NO_SPACE');
+    await rejection(evaq.wal.removeThrough(below), 'EVAQ_NO_SPACE');
     disk.limits.capacityBytes = Infinity;
     expect(await evaq.wal.remove(rejected[0] ?? 0)).toBe(true);
     expect(evaq.wal.stats().owedRemovals).toBe(0);
     expect(await evaq.wal.remove(rejected[1] ?? 0)).toBe(false);
     const after = await openSim(disk.crash(disk.nothingSurvives()));
-    expect((await idsOf(after.wal)).filter((id) => id % 2 === 1)).toEqual([]);
+    expect(await idsOf(after.wal)).toEqual(await idsOf(evaq.wal));
+    expect(await idsOf(after.wal)).not.toContain(1);
     await after.close();
     await evaq.close();
   });
