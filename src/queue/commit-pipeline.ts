@@ -43,6 +43,9 @@ const SEGMENT_BYTES_LIMIT = 0xe000_0000;
 /** From so many segments on, one file of the pool is kept for rewrites on a full disk. */
 export const SPARE_SEGMENTS_MIN = 4;
 
+/** A batch of this size does not wait for the end of the turn in which it was begun. */
+const EAGER_BYTES = 1024 * 1024;
+
 /** A batch of pushes grows to this part of a segment; a `pushMany` alone may be larger. */
 const BATCHES_PER_SEGMENT = 4;
 
@@ -292,8 +295,18 @@ export class CommitPipeline {
     this.#makeRoom(bytes);
     const promise = this.#open.push(payload, meta);
     this.#expect(this.#open, bytes);
+    if (this.#open.length >= EAGER_BYTES && this.#isAtRest() && this.#fits(this.#open.length)) this.#commitNow();
     if (!this.#scheduled) this.#schedule();
     return promise;
+  }
+
+  /** Commits the open batch at once: while it is written, what else is pushed in this turn is framed. */
+  #commitNow(): void {
+    const batch = this.#open;
+    this.#open = this.#freshBatch();
+    this.#inFlight = batch;
+    this.#place(batch);
+    this.#goOnWith(batch, this.#write(batch, this.#active));
   }
 
   #acceptMany(payloads: readonly Uint8Array[], bytes: number): Promise<{ firstId: number; lastId: number }> {
@@ -312,9 +325,25 @@ export class CommitPipeline {
 
   /** Whether a batch can be given its place before it is framed: nothing may be in front of it, and it has to fit into the segment. */
   #canStream(bytes: number): boolean {
-    if (bytes < STREAM_BYTES_MIN || (this.#running && !this.#between) || this.#isQueued()) return false;
+    return bytes >= STREAM_BYTES_MIN && this.#isAtRest() && this.#open.count === 0 && this.#fits(bytes);
+  }
+
+  /** No commit is in flight, none is due before the open batch, and the segment is not being left: a commit can begin at once. */
+  #isAtRest(): boolean {
+    if (this.#running && !this.#between) return false;
+    return this.#begun === undefined && this.#full.length === 0 && !this.#rollWanted;
+  }
+
+  #fits(bytes: number): boolean {
     const { writtenEnd, segment } = this.#active;
     return segment.isEmpty || writtenEnd + COMMIT_HEADER_BYTES + bytes <= this.#options.segmentBytes;
+  }
+
+  /** Hands a batch that is being written to the run of commits. */
+  #goOnWith(batch: PushBatch, written: Promise<void>): void {
+    this.#begun = { batch, written };
+    this.#scheduled = true;
+    if (!this.#running) void this.#run();
   }
 
   /** A `pushMany` that is written while it is framed: on another core both go on at the same time. */
@@ -325,20 +354,18 @@ export class CommitPipeline {
     this.#beginPlace(batch, payloads.length, isSummedByHeads(payloads.length, bytes));
     this.#expect(batch, bytes);
     this.#inFlight = batch;
-    this.#scheduled = true;
     const stream = new BatchStream(active.file, batch, bytes);
-    const goOn = (written: Promise<void>): void => {
-      this.#begun = { batch, written };
-      if (!this.#running) void this.#run();
-    };
     try {
       const promise = batch.pushMany(payloads, () => stream.added());
       this.#endPlace(batch);
-      goOn(allDone([this.#writeLink(active), stream.finish()]));
+      this.#goOnWith(batch, allDone([this.#writeLink(active), stream.finish()]));
       return promise;
     } catch (cause) {
       // No memory, say. What was written already is cut away, as after a failed write.
-      goOn(stream.abandon().then(() => Promise.reject(cause)));
+      this.#goOnWith(
+        batch,
+        stream.abandon().then(() => Promise.reject(cause)),
+      );
       return Promise.reject(cause);
     }
   }

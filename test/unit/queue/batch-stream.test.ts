@@ -142,3 +142,26 @@ it('P3: a payload that its caller changes as soon as it has called is stored as 
   await expectWhole(evaq.wal, payloadsOf(sizesOf['small records'] ?? []), 1);
   await evaq.close();
 });
+
+it('P1, P4: a turn that pushes more than a MiB has its first part written while the rest is framed', async () => {
+  const disk = newDisk({ timing: 'wild', seed: 3 });
+  const evaq = await openSim(disk, { segmentBytes: 16 * 1024 * KIB });
+  await evaq.pushWal('in front');
+  const { count } = evaq.wal.stats().sync;
+  const pushes = Array.from({ length: 200 }, (_, i) => evaq.pushWal(Buffer.alloc(10 * KIB, `${i};`)));
+  const firstSync = new Promise<SimDisk>((resolve) => {
+    const stop = disk.observe(({ phase, call }) => {
+      if (call.name !== 'sync' || phase !== 'ack') return;
+      stop();
+      resolve(disk.crash(disk.nothingSurvives()));
+    });
+  });
+  expect(await Promise.all(pushes)).toEqual(Array.from({ length: 200 }, (_, i) => i + 2));
+  expect(evaq.wal.stats().sync.count - count).toBe(2);
+  const after = await openSim(await firstSync);
+  const ids = await idsOf(after.wal);
+  expect(ids.length).toBeGreaterThan(100);
+  expect(ids.length).toBeLessThan(201);
+  await expectWhole(after.wal, payloadsOf(Array.from({ length: ids.length - 1 }, () => 10 * KIB)), 2);
+  for (const one of [evaq, after]) await one.close();
+});
