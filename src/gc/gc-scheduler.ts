@@ -19,6 +19,8 @@ export interface GcSchedulerOptions {
   readonly liveBytes: (segment: LogSegment) => number;
   /** Leaves the active segment for a new one, so that its space can come back; done some time later, or not at all if that fails. */
   readonly rollActive: () => void;
+  /** There is nothing to collect, and no record was removed for a while. Never rejects. */
+  readonly atRest: () => Promise<void>;
   /** The last push found no space. */
   readonly isDiskFull: () => boolean;
 }
@@ -32,6 +34,7 @@ export class GcScheduler {
   readonly #options: GcSchedulerOptions;
   #state: 'idle' | 'scheduled' | 'running' | 'stopped' = 'idle';
   #again = false;
+  #lastRemovalMs = -Infinity;
   #timer: { readonly dueMs: number; readonly cancel: () => void } | undefined;
   /** How far the active segment was written when it was looked at last, and since when it has been like that. */
   #watched: { readonly segment: LogSegment; readonly end: number; readonly sinceMs: number } | undefined;
@@ -49,7 +52,8 @@ export class GcScheduler {
     let isWorth = false;
     let isLater = false;
     for (const { heir: segment } of touched) {
-      segment.lastRemovalMs = host.elapsed();
+      this.#lastRemovalMs = host.elapsed();
+      segment.lastRemovalMs = this.#lastRemovalMs;
       if (segment.live.liveCount < segment.count) isLater = true;
       const isSparse = segment.isDead || segment.live.liveCount < segment.count * limits.liveShareMax;
       if (segment.phase === 'active') {
@@ -115,7 +119,7 @@ export class GcScheduler {
     this.#cancelTimer();
     let againInMs: number | undefined;
     try {
-      againInMs = await this.#runCycle(this.#options.limits);
+      againInMs = (await this.#runCycle(this.#options.limits)) ?? (await this.#rest());
       this.lastError = undefined;
     } catch (error) {
       this.lastError = ioError(error, 'collecting garbage');
@@ -126,6 +130,15 @@ export class GcScheduler {
     this.#state = 'idle';
     if (this.#again) this.#schedule();
     else if (againInMs !== undefined) this.#lookIn(againInMs);
+  }
+
+  /** Resolves with when to look again, if it is too early. */
+  async #rest(): Promise<number | undefined> {
+    const { host, limits, atRest } = this.#options;
+    const restsInMs = this.#lastRemovalMs + limits.quietMsMin - host.elapsed();
+    if (restsInMs > 0) return restsInMs;
+    if (!this.#isStopped()) await atRest();
+    return undefined;
   }
 
   /** Sees to it that there is a cycle in `ms` at the latest. */

@@ -169,6 +169,7 @@ export class QueueCore {
       },
       liveBytes: (segment) => estimateLiveBytes(this.log, segment),
       rollActive: () => this.commits.roll(),
+      atRest: () => this.removals.shrink(),
       isDiskFull: () => this.commits.foundNoSpace,
     });
     if (typeof durability === 'object') this.#startInterval(durability.intervalMs);
@@ -328,6 +329,7 @@ export class QueueCore {
     await this.commits.settled();
     await this.#sealer.settled();
     await this.scheduler.runOnce(limits);
+    await this.removals.shrink();
   }
 
   /** Rewrites each of these segments, however many of its records are live, and sets it aside if it is damaged: for repairs. */

@@ -80,6 +80,25 @@ describe('the space that a queue takes', () => {
     await again.close();
   });
 
+  it.each([1, 40, 290, 400, 1000])('P6: ... also if it went in %i removals', async (rounds) => {
+    for (const tidy of ['rest', 'compact'] as const) {
+      const disk = newDisk();
+      const evaq = await openSim(disk, SMALL);
+      const records = PER_SEGMENT * 3;
+      await push(evaq, records);
+      for (let round = 1; round < rounds; round++) await evaq.wal.removeThrough(Math.floor((records * round) / rounds));
+      await evaq.wal.removeThrough(records);
+      if (tidy === 'compact') await evaq.wal.compact();
+      else await passTime(disk, 5000);
+      expect(await spaceTaken(disk)).toBeLessThan(64 * KIB);
+      await evaq.pushWal('next');
+      const again = await openSim(disk.crash(disk.nothingSurvives()), SMALL);
+      expect([await idsOf(again.wal), again.recovery.damage]).toEqual([[records + 1], []]);
+      await again.close();
+      await evaq.close();
+    }
+  });
+
   it('P1, P6: a power cut while a recycled file is cut for an emptied queue loses and invents nothing', async () => {
     const disk = newDisk();
     const evaq = await openSim(disk, SMALL);
@@ -162,6 +181,25 @@ describe('the space that a queue takes', () => {
     expect(await spaceTaken(disk)).toBeLessThan(2 * (kept.length * KIB + 32 * KIB));
     expect(await idsOf(evaq.wal)).toEqual(kept);
     await evaq.close();
+  });
+
+  it('P2: the log of removals is rewritten at rest beside new removals, and a close waits for it', async () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const disk = newDisk({ timing: 'wild', seed });
+      const evaq = await openSim(disk, SMALL);
+      await push(evaq, 800);
+      for (let id = 1; id <= 200; id++) await evaq.wal.remove(id);
+      const made = disk.calls.length;
+      await passTime(disk, 1990 + seed * 3);
+      for (let id = 201; id <= 220; id++) void evaq.wal.remove(id);
+      await evaq.close();
+      expect(disk.violations).toEqual([]);
+      expect(disk.calls.length).toBeGreaterThan(made);
+      const again = await openSim(disk.crash(disk.nothingSurvives()), SMALL);
+      expect(again.recovery).toMatchObject({ clean: true, damage: [] });
+      expect((await idsOf(again.wal))[0]).toBe(221);
+      await again.close();
+    }
   });
 
   it('P6: a few large records removed among many small ones give their space back by themselves', async () => {
