@@ -33,7 +33,7 @@ import { SegmentSealer } from './segment-sealer.js';
 /** How long a segment is to be left alone before it is rewritten. */
 const QUIET_MS = 2_000;
 const GAIN_BYTES_MIN = 64 * 1024;
-/** The part of a queue's size that is kept in reserve for rewrites on a full disk, up to one segment: what that may cost in bytes written. */
+/** At most this part of a queue's size, and at least half of it, is kept in reserve for rewrites on a full disk, up to one segment. */
 const SPARE_SHARE = 1 / 20;
 
 const NOT_REMOVED: Promise<boolean> = Promise.resolve(false);
@@ -402,8 +402,11 @@ export class QueueCore {
     this.scheduler.noteSealed(segment);
     const { segments } = this.log;
     if (segments.length < SPARE_SEGMENTS_MIN || this.#state !== 'open') return;
-    const bytes = segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
-    await this.supply.ensureSpare(Math.min(this.options.segmentBytes, Math.floor(bytes * SPARE_SHARE)));
+    const bytesMax = SPARE_SHARE * segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
+    // In steps: each is a sync beside those of the pushes.
+    let bytes = this.options.segmentBytes;
+    while (bytes > bytesMax) bytes = Math.floor(bytes / 2);
+    await this.supply.ensureSpare(bytes);
   }
 
   /** GC destroys copies: what it relies on has to be durable whatever the mode. */
