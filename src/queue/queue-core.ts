@@ -33,8 +33,12 @@ import { SegmentSealer } from './segment-sealer.js';
 /** How long a segment is to be left alone before it is rewritten. */
 const QUIET_MS = 2_000;
 const GAIN_BYTES_MIN = 64 * 1024;
-/** At most this part of a queue's size, and at least half of it, is kept in reserve for rewrites on a full disk, up to one segment. */
+/**
+ * In reserve for rewrites on a full disk: up to this part of a queue's size while there is space for many segments, since it has to be written; a
+ * whole segment where there is not.
+ */
 const SPARE_SHARE = 1 / 20;
+const AMPLE_SEGMENTS = 16;
 
 const NOT_REMOVED: Promise<boolean> = Promise.resolve(false);
 
@@ -402,10 +406,14 @@ export class QueueCore {
     this.scheduler.noteSealed(segment);
     const { segments } = this.log;
     if (segments.length < SPARE_SEGMENTS_MIN || this.#state !== 'open') return;
-    const bytesMax = SPARE_SHARE * segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
-    // In steps: each is a sync beside those of the pushes.
-    let bytes = this.options.segmentBytes;
-    while (bytes > bytesMax) bytes = Math.floor(bytes / 2);
+    const { segmentBytes } = this.options;
+    const free = await this.#env.vfs.freeBytes(this.dir).catch(() => Infinity);
+    let bytes = segmentBytes;
+    if (free > AMPLE_SEGMENTS * segmentBytes) {
+      const bytesMax = SPARE_SHARE * segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
+      // In steps: each is a sync beside those of the pushes.
+      while (bytes > bytesMax) bytes = Math.floor(bytes / 2);
+    }
     await this.supply.ensureSpare(bytes);
   }
 

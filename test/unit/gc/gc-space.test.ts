@@ -263,6 +263,30 @@ describe('the space that a queue takes', () => {
     await evaq.close();
   });
 
+  it('P6: on a disk that is nearly full the reserve is a whole segment, and compact() works with it when it is full', async () => {
+    const disk = newDisk({ capacityBytes: 12 * MIB });
+    const evaq = await openSim(disk, SMALL);
+    let pushed = 0;
+    try {
+      for (;;) {
+        await evaq.wal.pushMany(Array.from({ length: 10 }, () => PAYLOAD));
+        pushed += 10;
+      }
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'EVAQ_NO_SPACE' });
+    }
+    expect(await sizes(disk, '.free')).toEqual([MIB]);
+    disk.limits.capacityBytes = disk.usedBytes;
+    // Sparse everywhere, empty nowhere.
+    const kept = await removeAllBut(evaq, pushed, (id) => id % 4 !== 0);
+    const before = evaq.wal.stats().bytes;
+    await evaq.wal.compact();
+    expect(evaq.wal.stats().bytes).toBeLessThan(before * 0.9);
+    expect(await idsOf(evaq.wal)).toEqual(kept);
+    await evaq.pushWal('again');
+    await evaq.close();
+  });
+
   it('P1: on a full disk what was emptied makes room at once', async () => {
     const disk = newDisk({ capacityBytes: 700 * KIB });
     const evaq = await openSim(disk, SMALL);
