@@ -9,6 +9,10 @@
  * Hysteresis: a segment that is being drained in order would be rewritten again and again on its way to being empty. So it has to
  * have been left alone for a while first, unless the waste of the whole queue has outgrown what is live; and a rewrite has to
  * gain enough to be worth its syncs.
+ *
+ * The active segment can be neither dropped nor rewritten. It is left for another (`planActive`) where that would be worth it: when the
+ * queue has come to rest, the longer ago the more there would be to copy. Work in order, with any number of records outstanding,
+ * fills its segments to the end instead, and finds dead files to overwrite.
  */
 
 /** A sealed segment, in numbers. */
@@ -44,6 +48,46 @@ export interface GcPlan {
   readonly steps: readonly GcStep[];
   /** Something would be rewritten if it were quiet: look again after so long. */
   readonly againInMs: number | undefined;
+}
+
+/** The segment that the queue appends to, in numbers. */
+export interface ActiveStats {
+  /** Of its file, with what it has from a former life. */
+  readonly bytes: number;
+  readonly records: number;
+  /** Those whose removal is under way included. */
+  readonly liveRecords: number;
+  readonly liveBytes: number;
+  /** How long since a record was pushed to it or removed from it. */
+  readonly quietMs: number;
+  /** Removals are under way. */
+  readonly held: boolean;
+  /** The disk is full: this is no time to wait. */
+  readonly isUrgent: boolean;
+}
+
+export type ActivePlan =
+  | { readonly kind: 'leave' }
+  | { readonly kind: 'roll' }
+  /** It would be left if it were quiet: look again after so long. */
+  | { readonly kind: 'wait'; readonly ms: number };
+
+/** An active segment is not left for less than this: a segment costs a file and some syncs. */
+const ACTIVE_GAIN_BYTES_MIN = 16 * 1024;
+/** To copy all of a segment it would have to be quiet for so many times longer than to copy next to nothing of it. */
+const PATIENCE = 8;
+
+export function planActive(active: ActiveStats, limits: GcLimits): ActivePlan {
+  const { bytes, records, liveRecords, liveBytes, quietMs } = active;
+  if (records === 0 || active.held) return { kind: 'leave' };
+  const gainMin = liveRecords === 0 ? ACTIVE_GAIN_BYTES_MIN : Math.max(ACTIVE_GAIN_BYTES_MIN, limits.gainBytesMin);
+  if (bytes - liveBytes < gainMin) return { kind: 'leave' };
+  // All may be live: then it is the file's former life that takes the space.
+  const { liveShareMax } = limits;
+  const isWorth = liveRecords === 0 || liveRecords < records * liveShareMax || liveBytes < bytes * liveShareMax;
+  if (!isWorth) return { kind: 'leave' };
+  const ms = limits.quietMsMin * (1 + (PATIENCE * liveBytes) / bytes) - quietMs;
+  return ms <= 0 || active.isUrgent ? { kind: 'roll' } : { kind: 'wait', ms };
 }
 
 /** `segments` in ID order. */

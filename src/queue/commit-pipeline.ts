@@ -14,7 +14,7 @@
  * Concurrency: `push`, `pushMany` and `pushSync` at any time; one `#run` at a time.
  */
 import { assert } from '../assert.js';
-import { EvaqError, ioError } from '../errors.js';
+import { EvaqError, ioError, isNoSpace } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
 import { isSummedByHeads } from '../frame/commit-check.js';
 import { COMMIT_BODY_BYTES_MAX, COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
@@ -29,7 +29,7 @@ import { type ActiveSegment, newActiveSegment } from './active-segment.js';
 import { allDone, BatchStream, chunksOf, STREAM_BYTES_MIN, writeBatch } from './batch-writer.js';
 import type { BlockingBudget } from './blocking-budget.js';
 import { PushBatch } from './push-batch.js';
-import { newSegment, startSegment } from './segment-start.js';
+import { cutToHeader, newSegment, startSegment } from './segment-start.js';
 
 /** Zeros are written ahead of commits up to this size. */
 const FILL_COMMIT_BYTES_MAX = 4096;
@@ -101,6 +101,8 @@ export class CommitPipeline {
   /** The segment to go on with, made ahead of time. */
   #prepared: Promise<DraftSegment> | undefined;
   #rollWanted = false;
+  /** Where the active segment ended when a commit found no space. */
+  #noSpaceAt = -1;
   #idle: (() => void)[] = [];
   /** A failed write is being cut away: nothing may be written behind it. */
   #cutting: EvaqError | undefined;
@@ -250,7 +252,12 @@ export class CommitPipeline {
     active.durableEnd = Math.max(active.durableEnd, end);
   }
 
-  /** Leaves the active segment as soon as no commit is in flight, if it holds any record. */
+  /** The last commit found the disk full. */
+  get foundNoSpace(): boolean {
+    return this.#active.writtenEnd === this.#noSpaceAt;
+  }
+
+  /** Leaves the active segment, as soon as no commit is in flight, for one that takes next to no space; if it holds any record. */
   roll(): void {
     this.#rollWanted = true;
     this.#schedule();
@@ -499,8 +506,11 @@ export class CommitPipeline {
     try {
       await written;
     } catch (cause) {
-      if (!isSettled(batch)) await this.#cutBack(batch, active, cause);
-      return;
+      if (!isSettled(batch) && !(await this.#writeAgain(batch, active, cause))) {
+        if (!isSettled(batch)) await this.#cutBack(batch, active, cause);
+        return;
+      }
+      if (isSettled(batch)) return;
     }
     if (durability === 'sync') {
       try {
@@ -624,6 +634,23 @@ export class CommitPipeline {
     }
   }
 
+  /** On a full disk: once more, with the space of dead files that are kept for speed alone. False if there is none, or it does not do. */
+  async #writeAgain(batch: PushBatch, active: ActiveSegment, cause: unknown): Promise<boolean> {
+    if (!isNoSpace(cause)) return false;
+    try {
+      if (!(await this.#options.supply.drain(this.#spareFiles))) return false;
+      const { buffer, length } = batch.builder;
+      // What pushSync has committed meanwhile is left as it is.
+      if (isSettled(batch)) return true;
+      if (active.link !== undefined) await active.file.writeAt(active.link, 0, active.link.length, FILE_HEADER_BYTES);
+      if (isSettled(batch)) return true;
+      await active.file.writeAt(buffer, 0, length, batch.offset);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** After a failed write: makes the file end where it ended, durably, so that what was half written can never come back. */
   async #cutBack(batch: PushBatch, active: ActiveSegment, cause: unknown): Promise<void> {
     const { failStop, queue } = this.#options;
@@ -642,6 +669,7 @@ export class CommitPipeline {
     } finally {
       this.#cutting = undefined;
     }
+    if (error.code === 'EVAQ_NO_SPACE') this.#noSpaceAt = batch.offset;
     active.writtenEnd = batch.offset;
     active.filledEnd = batch.offset;
     active.markedOffset = active.segment.building?.offsets.at(-1) ?? -Infinity;
@@ -671,31 +699,44 @@ export class CommitPipeline {
     this.#rollWanted = false;
     if (this.#active.segment.isEmpty) return;
     try {
-      await this.#switchSegment();
+      await this.#switchSegment('small');
     } catch {
       // Wanted for tidiness only; a push that needs a segment will say what is wrong.
     }
   }
 
   /** Makes the segment to go on with; its failure shows when it is needed. */
-  #prepare(): void {
-    const prepared = this.#make();
+  #prepare(size: 'any' | 'small' = 'any'): void {
+    const prepared = this.#make(size);
     this.#prepared = prepared;
     prepared.catch(() => undefined);
   }
 
-  #make(): Promise<DraftSegment> {
-    const { log, supply, failStop, durability } = this.#options;
-    const keep = log.segments.length >= SPARE_SEGMENTS_MIN ? 1 : 0;
-    return startSegment({ supply, failStop, nextId: this.#nextId, relaxed: durability !== 'sync', keep });
+  /** Files of the pool that are the reserve of GC. */
+  get #spareFiles(): number {
+    return this.#options.log.segments.length >= SPARE_SEGMENTS_MIN ? 1 : 0;
+  }
+
+  async #make(size: 'any' | 'small'): Promise<DraftSegment> {
+    const { supply, failStop, durability } = this.#options;
+    const start = { supply, failStop, nextId: this.#nextId, relaxed: durability !== 'sync', keep: this.#spareFiles };
+    if (size === 'any') return startSegment(start);
+    try {
+      return await startSegment({ ...start, keep: Infinity });
+    } catch (error) {
+      // There are files that need no new space.
+      if (!isNoSpace(error)) throw error;
+      return startSegment({ ...start, keep: 0 });
+    }
   }
 
   /** Goes on with the next segment. What is appended meanwhile by `pushSync` still goes to the old one. */
-  async #switchSegment(): Promise<void> {
-    if (this.#prepared === undefined) this.#prepare();
+  async #switchSegment(size: 'any' | 'small' = 'any'): Promise<void> {
+    if (this.#prepared === undefined) this.#prepare(size);
     let draft: DraftSegment;
     try {
-      draft = (await this.#prepared) ?? (await this.#make());
+      draft = (await this.#prepared) ?? (await this.#make(size));
+      if (size === 'small') draft = await cutToHeader(draft);
     } finally {
       this.#prepared = undefined;
     }

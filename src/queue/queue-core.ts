@@ -31,11 +31,15 @@ import { deadRangesOf } from './queue-recovery.js';
 import { RemovalPipeline, type RoundContext } from './removal-pipeline.js';
 import { SegmentSealer } from './segment-sealer.js';
 
-/** An active segment whose records are all dead is left for a new one when it is larger than this, so that its space comes back. */
-const DEAD_ACTIVE_BYTES_MAX = 16 * 1024;
 /** How long a segment is to be left alone before it is rewritten. */
 const QUIET_MS = 2_000;
 const GAIN_BYTES_MIN = 64 * 1024;
+/**
+ * In reserve for rewrites on a full disk: up to this part of a queue's size while there is space for many segments, since it has to be written; a
+ * whole segment where there is not.
+ */
+const SPARE_SHARE = 1 / 20;
+const AMPLE_SEGMENTS = 16;
 
 const NOT_REMOVED: Promise<boolean> = Promise.resolve(false);
 
@@ -172,9 +176,9 @@ export class QueueCore {
         quietMsMin: QUIET_MS,
       },
       liveBytes: (segment) => estimateLiveBytes(this.log, segment),
-      rollDeadActive: () => {
-        if (this.commits.active.writtenEnd > DEAD_ACTIVE_BYTES_MAX) this.commits.roll();
-      },
+      rollActive: () => this.commits.roll(),
+      atRest: () => this.removals.shrink(),
+      isDiskFull: () => this.commits.foundNoSpace,
     });
     if (typeof durability === 'object') this.#startInterval(durability.intervalMs);
     // What was found dead at open is collected without waiting for another removal.
@@ -226,7 +230,11 @@ export class QueueCore {
     assert(this.#claims.delete(id), 'only what is claimed can be given back');
     this.log.revive(id);
     const segment = this.log.find(id);
-    if (segment !== undefined) segment.pendingRemovals--;
+    if (segment !== undefined) {
+      segment.pendingRemovals--;
+      // GC left it alone while it was claimed.
+      this.scheduler.poke([segment]);
+    }
     this.#wakeTails();
   }
 
@@ -331,15 +339,13 @@ export class QueueCore {
 
   /** Rewrites and drops all that is worth it, now. */
   async compact(): Promise<void> {
+    const limits = { liveShareMax: 1, segmentBytes: this.options.segmentBytes, gainBytesMin: 1, quietMsMin: 0 };
     if (this.log.liveCount === 0) this.commits.roll();
+    else this.scheduler.rollIfWorth(limits);
     await this.commits.settled();
     await this.#sealer.settled();
-    await this.scheduler.runOnce({
-      liveShareMax: 1,
-      segmentBytes: this.options.segmentBytes,
-      gainBytesMin: 1,
-      quietMsMin: 0,
-    });
+    await this.scheduler.runOnce(limits);
+    await this.removals.shrink();
   }
 
   /** Rewrites each of these segments, however many of its records are live, and sets it aside if it is damaged: for repairs. */
@@ -409,10 +415,18 @@ export class QueueCore {
   }
 
   async #sealed({ segment }: ActiveSegment): Promise<void> {
-    this.scheduler.poke([segment]);
-    if (this.log.segments.length >= SPARE_SEGMENTS_MIN && this.#state === 'open') {
-      await this.supply.ensureSpare(this.options.segmentBytes);
+    this.scheduler.noteSealed(segment);
+    const { segments } = this.log;
+    if (segments.length < SPARE_SEGMENTS_MIN || this.#state !== 'open') return;
+    const { segmentBytes } = this.options;
+    const free = await this.#env.vfs.freeBytes(this.dir).catch(() => Infinity);
+    let bytes = segmentBytes;
+    if (free > AMPLE_SEGMENTS * segmentBytes) {
+      const bytesMax = SPARE_SHARE * segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
+      // In steps: each is a sync beside those of the pushes.
+      while (bytes > bytesMax) bytes = Math.floor(bytes / 2);
     }
+    await this.supply.ensureSpare(bytes);
   }
 
   /** GC destroys copies: what it relies on has to be durable whatever the mode. */

@@ -30,8 +30,9 @@ export interface QueueOptions {
   /** Dead segment files kept to be overwritten, which is faster than new ones. Default 2; 0 = unlink at once. */
   readonly recycleSegments?: number;
   /**
-   * Rewriting of sparse segments: below which share of live records or bytes (default 0.5), and how fast at most (default: no bound). `false`: only
-   * `compact()` rewrites; segments without any live record are removed all the same.
+   * Rewriting of sparse segments: below which share of live records or bytes (default 0.55, so that what is on the disk stays below twice what is
+   * live, frames included), and how fast at most (default: no bound). `false`: only `compact()` rewrites; segments without any live record are
+   * removed all the same.
    */
   readonly gc?: false | { readonly liveShareMax?: number; readonly bytesPerSecond?: number };
 }
@@ -60,7 +61,7 @@ export const DEFAULT_QUEUE_OPTIONS: ResolvedQueueOptions = {
   indexIntervalBytes: 4 * KIB,
   recycleSegments: 2,
   gcAutomatic: true,
-  gcLiveShareMax: 0.5,
+  gcLiveShareMax: 0.55,
   gcBytesPerSecond: undefined,
 };
 

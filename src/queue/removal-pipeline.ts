@@ -24,6 +24,11 @@ import type { BlockingBudget } from './blocking-budget.js';
 
 /** A log smaller than this is never rewritten. */
 const REWRITE_BYTES_MIN = 64 * 1024;
+/** At rest it is rewritten from here on; past the other bound it is not worth the search for what that would come to. */
+const SHRINK_BYTES_MIN = 8 * 1024;
+const SHRINK_BYTES_MAX = 256 * 1024;
+/** Of one range in a snapshot, about. */
+const RANGE_BYTES = 6;
 
 /** What a round states beside its ranges, as of now. */
 export interface RoundContext {
@@ -108,6 +113,7 @@ export class RemovalPipeline {
   #owed: Round = newRound();
   #running = false;
   #inFlight = false;
+  #shrinkWanted = false;
   #rewriteAtBytes: number;
   /** A log is not closed under a sync, and not synced while it is being replaced. */
   #rewriting: Promise<void> = Promise.resolve();
@@ -170,6 +176,20 @@ export class RemovalPipeline {
     return promise;
   }
 
+  /** Replaces the log by a snapshot if that halves it: for a queue that has come to rest. Never rejects. */
+  async shrink(): Promise<void> {
+    const { bytes } = this.#log;
+    if (bytes < SHRINK_BYTES_MIN || bytes > SHRINK_BYTES_MAX || this.#busy()) return;
+    let snapshotBytes = 0;
+    for (const _ of this.#options.deadRanges()) {
+      snapshotBytes += RANGE_BYTES;
+      if (snapshotBytes > bytes / 2) return;
+    }
+    this.#shrinkWanted = true;
+    this.#schedule();
+    await this.settled();
+  }
+
   /** Resolves when every removal asked for so far is written or has been rejected. */
   settled(): Promise<void> {
     if (!this.#busy()) return Promise.resolve();
@@ -203,7 +223,7 @@ export class RemovalPipeline {
   }
 
   #busy(): boolean {
-    return this.#open.resolves.length > 0 || this.#inFlight;
+    return this.#open.resolves.length > 0 || this.#inFlight || this.#shrinkWanted;
   }
 
   #schedule(): void {
@@ -213,11 +233,12 @@ export class RemovalPipeline {
   }
 
   async #run(): Promise<void> {
-    while (this.#open.resolves.length > 0) {
+    while (this.#open.resolves.length > 0 || this.#shrinkWanted) {
       const round = this.#take();
       this.#inFlight = true;
       await this.#write(round);
-      if (this.#log.bytes >= this.#rewriteAtBytes) {
+      if (this.#log.bytes >= this.#rewriteAtBytes || this.#shrinkWanted) {
+        this.#shrinkWanted = false;
         this.#rewriting = this.#rewrite();
         await this.#rewriting;
       }
@@ -316,7 +337,7 @@ export class RemovalPipeline {
       this.#durableRound = this.#round;
       this.#rewriteAtBytes = rewriteAt(this.#log);
     } catch {
-      this.#rewriteAtBytes = old.bytes * 2;
+      this.#rewriteAtBytes = Math.max(this.#rewriteAtBytes, old.bytes * 2);
       return;
     }
     // The old generation is superseded already; a leftover is harmless, since what it removes stays removed.

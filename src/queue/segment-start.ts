@@ -36,6 +36,20 @@ export async function startSegment(start: SegmentStart): Promise<DraftSegment> {
   }
 }
 
+/**
+ * Gives back the space that the file of a segment without records has from its former life. The cut need not be durable: after a crash some of
+ * what was there may be there again, which is as before.
+ */
+export async function cutToHeader(draft: DraftSegment): Promise<DraftSegment> {
+  if (draft.formerBytes <= FILE_HEADER_BYTES) return draft;
+  try {
+    await draft.file.truncate(FILE_HEADER_BYTES);
+  } catch {
+    return draft;
+  }
+  return { ...draft, formerBytes: 0 };
+}
+
 /** The in-memory side of a segment that was just made. */
 export function newSegment(draft: DraftSegment): LogSegment {
   const segment = new LogSegment({

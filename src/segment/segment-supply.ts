@@ -113,7 +113,9 @@ export class SegmentSupply {
     const { vfs, dir, poolMax } = this.#options;
     const joining: string[] = [];
     for (const { path, id } of files) {
-      if (this.#pool.length + joining.length < poolMax) {
+      // The one that is being made, or grows, comes (back) to the pool.
+      const sparing = this.#sparing === undefined ? 0 : 1;
+      if (this.#pool.length + sparing + joining.length < poolMax) {
         const free = `${dir}/${freeFileName(id)}`;
         await vfs.rename(path, free);
         joining.push(free);
@@ -126,12 +128,12 @@ export class SegmentSupply {
   }
 
   /**
-   * Sees to it that the pool holds a file, `bytes` long: space that a rewrite can use when the disk is full. Does nothing if there is one, or one is
-   * being made, or no pool is wanted. Never rejects: a reserve that finds no space is no reserve.
+   * Sees to it that the pool holds a file, at least `bytes` long: space that a rewrite can use when the disk is full. Does nothing if there is one,
+   * or one is being made, or no pool is wanted; a shorter one is lengthened. Never rejects: a reserve that finds no space is no reserve.
    */
   ensureSpare(bytes: number): Promise<void> {
-    if (this.#pool.length > 0 || this.#options.poolMax === 0) return Promise.resolve();
-    this.#sparing ??= this.#makeSpare(bytes)
+    if (this.#options.poolMax === 0) return Promise.resolve();
+    this.#sparing ??= (this.#pool.length === 0 ? this.#makeSpare(bytes) : this.#lengthenSpare(bytes))
       .catch(() => undefined)
       .finally(() => {
         this.#sparing = undefined;
@@ -140,17 +142,13 @@ export class SegmentSupply {
   }
 
   async #makeSpare(bytes: number): Promise<void> {
-    const { vfs, host, dir, allocateId } = this.#options;
+    const { vfs, dir, allocateId } = this.#options;
     const id = allocateId();
     const temporary = `${dir}/${unfinishedFileName(0, id)}`;
     const path = `${dir}/${freeFileName(id)}`;
     const file = await vfs.create(temporary);
     try {
-      const zeros = Buffer.alloc(Math.min(bytes, SPARE_STEP_BYTES));
-      for (let at = 0; at < bytes; at += zeros.length) {
-        await file.writeAt(zeros, 0, Math.min(zeros.length, bytes - at), at);
-        await host.yield();
-      }
+      await this.#fill(file, 0, bytes);
       await file.sync();
       await file.close();
       await vfs.rename(temporary, path);
@@ -163,9 +161,40 @@ export class SegmentSupply {
     }
   }
 
-  /** Gives the space of the pool back, for a disk that is full. True if there was any. */
-  async drain(): Promise<boolean> {
-    const paths = this.#pool.splice(0);
+  /** The file that is taken last. While it grows it is not in the pool: nobody may write to it meanwhile. */
+  async #lengthenSpare(bytes: number): Promise<void> {
+    const { vfs } = this.#options;
+    const path = this.#pool.shift();
+    if (path === undefined) return;
+    const size = (await vfs.stat(path))?.size;
+    // Deleted by somebody else.
+    if (size === undefined) return;
+    try {
+      if (size >= bytes) return;
+      const file = await vfs.open(path, 'write');
+      try {
+        await this.#fill(file, size, bytes);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    } finally {
+      // As long as it has become: what a dead file holds means nothing.
+      this.#pool.unshift(path);
+    }
+  }
+
+  async #fill(file: VfsFile, from: number, to: number): Promise<void> {
+    const zeros = Buffer.alloc(Math.min(Math.max(0, to - from), SPARE_STEP_BYTES));
+    for (let at = from; at < to; at += zeros.length) {
+      await file.writeAt(zeros, 0, Math.min(zeros.length, to - at), at);
+      await this.#options.host.yield();
+    }
+  }
+
+  /** Gives the space of the pool back, for a disk that is full; the last `keep` files stay. True if there was any. */
+  async drain(keep = 0): Promise<boolean> {
+    const paths = this.#pool.splice(keep);
     for (const path of paths) await this.#options.vfs.remove(path);
     return paths.length > 0;
   }

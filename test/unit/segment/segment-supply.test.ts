@@ -161,10 +161,43 @@ describe('the supply of segments', () => {
     const none = setting(0);
     await none.supply.ensureSpare(1000);
     expect(await names(none.disk)).toEqual([]);
+    // It grows with what is asked for, and never shrinks.
+    await supply.ensureSpare(3_500_000);
+    await supply.ensureSpare(200);
+    expect(disk.read(`${DIR}/${spare}`)?.length).toBe(3_500_000);
+    expect(await names(disk)).toHaveLength(1);
     const full = setting(1);
     full.disk.limits.capacityBytes = full.disk.usedBytes + 1000;
     await full.supply.ensureSpare(100_000);
     expect(await names(full.disk)).toEqual([]);
     expect(full.supply.poolFiles).toBe(0);
+  });
+
+  it('a spare file that grows is not handed out, counts as part of the pool, and is there again where there is no space', async () => {
+    const { disk, supply } = setting(1);
+    await supply.ensureSpare(100_000);
+    const dead = await published(supply, 1);
+    expect(dead.formerBytes).toBe(100_000);
+    await supply.retire([idOf(dead)]);
+    const growing = supply.ensureSpare(2_000_000);
+    const [made] = await Promise.all([published(supply, 5), growing]);
+    expect(made.formerBytes).toBe(0);
+    expect((await names(disk)).filter((name) => name.endsWith('.free'))).toHaveLength(1);
+    const more = supply.ensureSpare(3_000_000);
+    await Promise.all([supply.retire([idOf(made)]), more]);
+    expect((await names(disk)).filter((name) => name.endsWith('.free'))).toHaveLength(1);
+    disk.limits.capacityBytes = disk.usedBytes + 1000;
+    await supply.ensureSpare(4_000_000);
+    expect(supply.poolFiles).toBe(1);
+    expect((await supply.draft(9, 0, 0, 0)).formerBytes).toBeGreaterThanOrEqual(3_000_000);
+  });
+
+  it('on a full disk gives back what is kept for speed, and leaves the last files to those who need them', async () => {
+    const { disk, supply } = setting(3);
+    const dead = [await published(supply, 1), await published(supply, 2), await published(supply, 3)];
+    await supply.retire(dead.map(idOf));
+    expect(await supply.drain(1)).toBe(true);
+    expect(await names(disk)).toEqual(['0000000000000001.free']);
+    expect(await supply.drain(1)).toBe(false);
   });
 });
