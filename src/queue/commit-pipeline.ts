@@ -639,12 +639,9 @@ export class CommitPipeline {
     if (!isNoSpace(cause)) return false;
     try {
       if (!(await this.#options.supply.drain(this.#spareFiles))) return false;
-      const { buffer, length } = batch.builder;
       // What pushSync has committed meanwhile is left as it is.
       if (isSettled(batch)) return true;
-      if (active.link !== undefined) await active.file.writeAt(active.link, 0, active.link.length, FILE_HEADER_BYTES);
-      if (isSettled(batch)) return true;
-      await active.file.writeAt(buffer, 0, length, batch.offset);
+      await allDone([this.#writeLink(active), writeBatch(active.file, batch)]);
       return true;
     } catch {
       return false;
