@@ -30,6 +30,7 @@ import { allDone, BatchStream, chunksOf, STREAM_BYTES_MIN, writeBatch } from './
 import type { BlockingBudget } from './blocking-budget.js';
 import { PushBatch } from './push-batch.js';
 import { cutToHeader, newSegment, startSegment } from './segment-start.js';
+import { UnsyncedSegments } from './unsynced-segments.js';
 
 /** Zeros are written ahead of commits up to this size. */
 const FILL_COMMIT_BYTES_MAX = 4096;
@@ -106,12 +107,12 @@ export class CommitPipeline {
   #idle: (() => void)[] = [];
   /** A failed write is being cut away: nothing may be written behind it. */
   #cutting: EvaqError | undefined;
-  /** Segments that are left and whose data may not be durable yet (weaker modes only). */
-  #unsynced: Promise<void> | undefined;
+  readonly #unsynced: UnsyncedSegments;
 
   constructor(options: CommitPipelineOptions, active: ActiveSegment) {
     this.#options = options;
     this.#active = active;
+    this.#unsynced = new UnsyncedSegments(options.failStop, (left) => this.#timedSync(left));
     this.#nextId = options.nextId;
     for (const segment of options.log.segments) this.#lastTimestamp = Math.max(this.#lastTimestamp, segment.maxTimeMs);
   }
@@ -239,7 +240,7 @@ export class CommitPipeline {
 
   /** Syncs what was written so far (weaker modes); fail-stop if that fails. */
   async syncNow(): Promise<void> {
-    await this.#unsynced;
+    await this.#unsynced.sync();
     const active = this.#active;
     // What is placed and still being written is not covered by a sync that starts now.
     const { end } = active.segment;
@@ -272,7 +273,7 @@ export class CommitPipeline {
   async close(): Promise<void> {
     const draft = await this.#prepared?.catch(() => undefined);
     this.#prepared = undefined;
-    await this.#unsynced?.catch(() => undefined);
+    await this.#unsynced.settled();
     if (draft !== undefined) await draft.file.close();
     await this.#active.file.close();
   }
@@ -737,30 +738,15 @@ export class CommitPipeline {
     } finally {
       this.#prepared = undefined;
     }
-    if (this.#options.durability !== 'sync') await this.#unsynced;
+    if (this.#options.durability !== 'sync') await this.#unsynced.makeRoom();
     const left = this.#active;
     left.segment.phase = 'rolled';
     const link = { segmentId: left.segment.id, durableOffset: left.durableEnd };
     const segment = newSegment(draft);
     this.#options.log.append(segment);
     this.#active = newActiveSegment(segment, draft.file, link);
-    if (this.#options.durability !== 'sync') this.#syncLeft(left);
+    if (this.#options.durability !== 'sync') this.#unsynced.add(left, this.#options.durability === 'interval');
     this.#options.onRolled(left);
-  }
-
-  /** Weaker modes: a segment that was left becomes durable in the background, one at a time, so that the loss window stays bounded. */
-  #syncLeft(left: ActiveSegment): void {
-    const end = left.writtenEnd;
-    const syncing = this.#timedSync(left).then(
-      () => {
-        left.durableEnd = Math.max(left.durableEnd, end);
-      },
-      (cause) => {
-        throw this.#options.failStop.fail(cause, 'a sync', left.file.path);
-      },
-    );
-    syncing.catch(() => undefined);
-    this.#unsynced = syncing;
   }
 
   async #timedSync(active: ActiveSegment): Promise<void> {

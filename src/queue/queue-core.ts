@@ -126,6 +126,7 @@ export class QueueCore {
       queue: this.name,
       host,
       failStop,
+      patient: durability === 'os',
       removalRound: () => this.removals.durableRound,
       onSealed: (left) => this.#sealed(left),
       onError: (error) => {
@@ -343,7 +344,7 @@ export class QueueCore {
     if (this.log.liveCount === 0) this.commits.roll();
     else this.scheduler.rollIfWorth(limits);
     await this.commits.settled();
-    await this.#sealer.settled();
+    await this.#sealer.hurry();
     await this.scheduler.runOnce(limits);
     await this.removals.shrink();
   }
@@ -351,7 +352,7 @@ export class QueueCore {
   /** Rewrites each of these segments, however many of its records are live, and sets it aside if it is damaged: for repairs. */
   async rewrite(paths: ReadonlySet<string>): Promise<void> {
     await this.commits.settled();
-    await this.#sealer.settled();
+    await this.#sealer.hurry();
     await this.scheduler.exclusively(async () => {
       for (const segment of this.log.segments.filter(({ path, phase }) => phase === 'sealed' && paths.has(path))) {
         await this.gc.rewrite([segment]);
@@ -443,6 +444,9 @@ export class QueueCore {
     // Higher IDs belong to segments that are made ahead of time, or were sealed when they got their names.
     let sealedBelow = segmentId + 1;
     for (const segment of this.log.segments)
+      if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
+    // A dead one may be on its way out without a footer: until its file is gone nobody may miss it.
+    for (const segment of this.gc.dying)
       if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
     return {
       nextId: this.commits.nextId,

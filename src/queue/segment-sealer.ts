@@ -12,42 +12,50 @@ import { newSegmentIndex } from '../segment/segment-index.js';
 import type { Host } from '../vfs/host.js';
 import type { ActiveSegment } from './active-segment.js';
 
+/**
+ * In mode 'os' a segment is left to the kernel for a while: its footer takes two syncs, and by then it may be dead, or written out anyway. Past
+ * so many bytes, or after so long, it is sealed all the same, so that no crash leaves much to be scanned.
+ */
+const PATIENCE_BYTES = 256 * 1024 * 1024;
+const PATIENCE_MS = 2_000;
+
 export interface SegmentSealerOptions {
   readonly queue: string;
   readonly host: Host;
   readonly failStop: FailStop;
+  /** Whether segments may wait for their footers: mode 'os'. */
+  readonly patient: boolean;
   readonly removalRound: () => number;
   readonly onSealed: (left: ActiveSegment) => Promise<void>;
   readonly onError: (error: ReturnType<typeof ioError>) => void;
 }
 
+interface Due {
+  readonly left: ActiveSegment;
+  /** Moves whose records may be in it. */
+  readonly moves: readonly symbol[];
+}
+
 export class SegmentSealer {
   readonly #options: SegmentSealerOptions;
   /** Moves into the queue whose source is not durably removed. */
-  readonly #moves = new Set<Promise<void>>();
-  #due: ActiveSegment[] = [];
+  readonly #moves = new Set<symbol>();
+  #due: Due[] = [];
   #sealing: Promise<void> = Promise.resolve();
   #stopped = false;
-  #stop: () => void = () => undefined;
-  readonly #stopping: Promise<void>;
+  #cancelTimer: (() => void) | undefined;
 
   constructor(options: SegmentSealerOptions) {
     this.#options = options;
-    this.#stopping = new Promise((resolve) => {
-      this.#stop = resolve;
-    });
   }
 
   /** No segment that may hold the record of a move is sealed before the returned function is called. To be called before it is appended. */
   beginMove(): () => void {
-    let end: () => void = () => undefined;
-    const move = new Promise<void>((resolve) => {
-      end = resolve;
-    });
+    const move = Symbol('move');
     this.#moves.add(move);
     return () => {
       this.#moves.delete(move);
-      end();
+      this.retry();
     };
   }
 
@@ -57,62 +65,73 @@ export class SegmentSealer {
 
   /** Seals a segment that was left, once the moves that may have gone into it are settled. */
   seal(left: ActiveSegment): void {
-    this.#due.push(left);
-    const moves = [...this.#moves];
-    this.#sealing = this.#sealing.then(async () => {
-      if (moves.length > 0) await Promise.race([Promise.all(moves), this.#stopping]);
-      if (moves.some((move) => this.#moves.has(move))) return;
-      await this.#sealDue();
-    });
+    this.#due.push({ left, moves: [...this.#moves] });
+    if (this.#options.patient) {
+      this.#cancelTimer ??= this.#options.host.after(PATIENCE_MS, () => {
+        this.#cancelTimer = undefined;
+        void this.hurry();
+      });
+    }
+    this.retry();
   }
 
-  /** Tries again what found no space. */
+  /** Something may have become possible: a removal or a move is durable. */
   retry(): void {
-    if (this.#due.length === 0) return;
-    this.#sealing = this.#sealing.then(() => (this.#moves.size === 0 ? this.#sealDue() : undefined));
+    if (this.#due.length > 0) this.#sealing = this.#sealing.then(() => this.#sealDue(false));
   }
 
-  /** Resolves when nothing is being sealed. */
-  settled(): Promise<void> {
+  /** Seals all that may be sealed, without patience; resolves when that is done. */
+  hurry(): Promise<void> {
+    this.#sealing = this.#sealing.then(() => this.#sealDue(true));
     return this.#sealing;
   }
 
   /** Nothing new is sealed in the background; resolves when what was under way is done. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#stop();
+    this.#cancelTimer?.();
     await this.#sealing;
   }
 
   /** Seals what is due and then `active`, for a clean close. Rejects if it cannot. */
   async sealAll(active: ActiveSegment): Promise<void> {
-    for (const left of this.#due) await this.#writeFooter(left);
+    for (const { left } of this.#due) await this.#writeFooter(left);
     if (!active.segment.isEmpty) await this.#writeFooter(active);
   }
 
   async close(): Promise<void> {
-    for (const left of this.#due) await left.file.close().catch(() => undefined);
+    for (const { left } of this.#due) await left.file.close().catch(() => undefined);
   }
 
-  /** Writes the footers that are due. On a full disk they stay due. */
-  async #sealDue(): Promise<void> {
-    for (let left = this.#due[0]; left !== undefined && !this.#stopped; left = this.#due[0]) {
-      if (this.#options.failStop.error !== undefined) return;
-      try {
-        await this.#writeFooter(left);
-      } catch (cause) {
-        const { queue } = this.#options;
-        this.#options.onError(ioError(cause, `sealing a segment of queue '${queue}'`, { queue, path: left.file.path }));
-        // One in which nothing is live is to be dropped: it needs no footer for that.
-        if (!left.segment.isDead || this.#options.failStop.error !== undefined) return;
+  /** Writes the footers that are due, in order. On a full disk they stay due. */
+  async #sealDue(hurried: boolean): Promise<void> {
+    for (let next = this.#due[0]; next !== undefined && !this.#stopped; next = this.#due[0]) {
+      const { left, moves } = next;
+      const { segment } = left;
+      if (this.#options.failStop.error !== undefined || moves.some((move) => this.#moves.has(move))) return;
+      // One in which nothing is live is to be dropped: it needs no footer for that.
+      if (!segment.isDead) {
+        if (!hurried && this.#isPatient()) return;
+        try {
+          await this.#writeFooter(left);
+        } catch (cause) {
+          const { queue } = this.#options;
+          const { path } = left.file;
+          this.#options.onError(ioError(cause, `sealing a segment of queue '${queue}'`, { queue, path }));
+          return;
+        }
       }
       this.#due = this.#due.slice(1);
-      left.segment.phase = 'sealed';
-      left.segment.building = undefined;
+      segment.phase = 'sealed';
+      segment.building = undefined;
       await left.syncing;
       await left.file.close().catch(() => undefined);
       await this.#options.onSealed(left);
     }
+  }
+
+  #isPatient(): boolean {
+    return this.#options.patient && this.#due.reduce((sum, { left }) => sum + left.writtenEnd, 0) < PATIENCE_BYTES;
   }
 
   async #writeFooter(left: ActiveSegment): Promise<void> {
