@@ -148,7 +148,7 @@ export async function loadQueue(
         durable.set(link.segmentId, Math.max(durable.get(link.segmentId) ?? 0, link.durableOffset));
       }
     } finally {
-      await handle.close();
+      await handle.close().catch(() => undefined);
     }
   }
 
@@ -338,7 +338,7 @@ async function loadTombstones(
       }
       state = mergeStates(state, scan.state);
     } finally {
-      await file.close();
+      await file.close().catch(() => undefined);
     }
   }
   if (listing.tombstones.length === 0 && listing.segments.length > 0) {
