@@ -195,7 +195,6 @@ export async function loadQueue(
     // Said once: the next rounds go on behind those that were lost.
     tombstones.round = mentioned;
   }
-  const newest = kept.at(-1);
   let clean = tombstones.closedWithLive !== undefined;
   for (const one of kept) if (one.footer === undefined && !one.segment.isEmpty) clean = false;
   for (const one of kept) {
@@ -204,7 +203,7 @@ export async function loadQueue(
     if (one.segment.relaxed && one.footer === undefined && !clean) nextId = Math.max(nextId, one.header.idHighWater);
     for (const range of one.scan?.damaged ?? []) nextId = Math.max(nextId, range.lastId + 1);
   }
-  if (clean && tombstones.closedWithLive !== log.liveCount && damage.length === 0 && newest !== undefined) {
+  if (clean && tombstones.closedWithLive !== log.liveCount && damage.length === 0) {
     damage.push({
       queue,
       file: dir,

@@ -3,7 +3,16 @@
  * the hunt. The source tree is never touched. `find` must occur in the file, or the test says that the plant has lost its place.
  */
 
-export type Hunt = 'crashes' | 'collecting' | 'space' | 'errors' | 'damage' | 'regressions' | 'window';
+export type Hunt =
+  | 'crashes'
+  | 'collecting'
+  | 'space'
+  | 'errors'
+  | 'damage'
+  | 'regressions'
+  | 'window'
+  | 'beside'
+  | 'weak';
 
 /** How a lying file system lies. */
 export type Lie =
@@ -20,13 +29,19 @@ export type Lie =
   | 'a short write is taken for a whole one'
   | 'nothing is ever cut';
 
+export interface Edit {
+  readonly file: string;
+  readonly find: string;
+  readonly put: string;
+}
+
 export interface PlantedBug {
   readonly title: string;
   readonly hunts: readonly Hunt[];
   readonly lie?: Lie;
   /** Where to begin, so that rare ones are found soon; any other finds them later. Default 1000. */
   readonly seed?: number;
-  readonly edits?: readonly { readonly file: string; readonly find: string; readonly put: string }[];
+  readonly edits?: readonly Edit[];
 }
 
 const lie = (what: Lie, hunts: readonly Hunt[] = ['crashes'], seed: number = 1000): PlantedBug => ({
@@ -40,6 +55,13 @@ const edit = (title: string, hunts: readonly Hunt[], file: string, find: string,
   hunts,
   edits: [{ file, find, put }],
 });
+
+/** No bug: has the tombstone log rewritten every few removals, and not once in some thousand. */
+export const FREQUENT_REWRITES: Edit = {
+  file: 'queue/removal-pipeline.ts',
+  find: 'const REWRITE_BYTES_MIN = 64 * 1024;',
+  put: 'const REWRITE_BYTES_MIN = 512;',
+};
 
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   lie('data is not synced'),
@@ -208,5 +230,50 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'fail-stop.ts',
     '    return this.#error;\n  }\n\n  throwIfFailed',
     '    const told = this.#error;\n    this.#error = undefined;\n    return told;\n  }\n\n  throwIfFailed',
+  ),
+  edit(
+    'the log is cut at the first bad frame',
+    ['damage'],
+    'segment/segment-judge.ts',
+    'if (evidence.sealed || range.offset < evidence.durableOffset) damage.push(range);',
+    'if (range.offset < 0) damage.push(range);',
+  ),
+  {
+    title: 'tombstones are forgotten before their segment is unlinked',
+    hunts: ['beside'],
+    edits: [
+      FREQUENT_REWRITES,
+      {
+        file: 'gc/gc-runner.ts',
+        find: '      this.dying.add(segment);\n',
+        put: '',
+      },
+    ],
+  },
+  {
+    title: 'tombstones are forgotten before the unlink of their segment is durable',
+    hunts: ['beside'],
+    edits: [
+      FREQUENT_REWRITES,
+      {
+        file: 'segment/segment-supply.ts',
+        find: '    await vfs.syncDir(dir);\n    this.#pool.push(...joining);',
+        put: '    vfs.syncDir(dir).catch(() => undefined);\n    this.#pool.push(...joining);',
+      },
+    ],
+  },
+  edit(
+    'the next ID is the one after the highest in the files that are left',
+    ['weak'],
+    'log/log-load.ts',
+    'let nextId = Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd);',
+    'let nextId = Math.max(FIRST_RECORD_ID, unreadableEnd);',
+  ),
+  edit(
+    'a reader writes',
+    ['crashes'],
+    'raw/read-only-evaq.ts',
+    '      identity = await readStore(vfs, store);\n',
+    '      identity = await readStore(vfs, store);\n      await (options.ports?.vfs ?? nodeVfs).syncDir(store);\n',
   ),
 ];
