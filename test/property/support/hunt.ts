@@ -53,7 +53,7 @@ export async function hunt({ hunts, lie, seed = SEED }: PlantedBug, limitMs: num
           stats.states += await exploreRewriteBesideGc(seed + round, 1500);
         } else if (kind === 'weak') {
           tries++;
-          stats.states += await exploreWeakMode(seed + round, 'os', 1500);
+          stats.states += await exploreWeakMode(seed + round, 'os', 400);
         } else if (kind === 'regressions') {
           for (const { scripts, indexIntervalBytes = 4096 } of REGRESSIONS) {
             for (const ops of scripts) {

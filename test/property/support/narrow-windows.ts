@@ -39,7 +39,7 @@ export async function exploreRewriteBesideGc(seed: number, statesMax: number): P
   const start = await prepared(seed, async (evaq) => {
     for (const name of ['p', 'q', 'r'])
       await evaq.wal.pushMany(Array.from({ length: 4 }, () => Buffer.alloc(15_000, name)));
-    await evaq.wal.pushMany(Array.from({ length: 12 }, (_, i) => `small ${i}`));
+    await evaq.wal.pushMany(Array.from({ length: 20 }, (_, i) => `small ${i}`));
   });
   const report = await explore<string, number>(
     {
@@ -51,17 +51,20 @@ export async function exploreRewriteBesideGc(seed: number, statesMax: number): P
           await evaq.wal.removeMany(ids);
           for (const id of ids) machine.acknowledge(id);
         };
-        await remove(1, 2, 3, 4);
-        const compacting = evaq.wal.compact();
-        for (const id of [13, 15, 17, 19, 21]) await remove(id);
-        await compacting;
+        let next = 13;
+        for (const first of [1, 5, 9]) {
+          await remove(first, first + 1, first + 2, first + 3);
+          const compacting = evaq.wal.compact();
+          for (let i = 0; i < 6; i++) await remove(next++);
+          await compacting;
+        }
       },
     },
     async (machine, removed) => {
       const evaq = await open(machine);
       for await (const { id } of evaq.wal.records())
         if (removed.includes(id)) throw new BrokenPromise('P2', `wal/${id} was removed and is back`);
-      const left = 24 - new Set(removed).size;
+      const left = 32 - new Set(removed).size;
       if (evaq.wal.size > left || evaq.wal.size < left - 4)
         throw new BrokenPromise('P6', `${evaq.wal.size} records are live of ${left}`);
     },

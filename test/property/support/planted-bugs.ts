@@ -60,7 +60,7 @@ const edit = (title: string, hunts: readonly Hunt[], file: string, find: string,
 export const FREQUENT_REWRITES: Edit = {
   file: 'queue/removal-pipeline.ts',
   find: 'const REWRITE_BYTES_MIN = 64 * 1024;',
-  put: 'const REWRITE_BYTES_MIN = 512;',
+  put: 'const REWRITE_BYTES_MIN = 1;',
 };
 
 export const PLANTED_BUGS: readonly PlantedBug[] = [
@@ -241,6 +241,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     title: 'tombstones are forgotten before their segment is unlinked',
     hunts: ['beside'],
+    seed: 1009,
     edits: [
       FREQUENT_REWRITES,
       {
@@ -252,7 +253,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     title: 'tombstones are forgotten before the unlink of their segment is durable',
-    hunts: ['beside'],
+    hunts: ['collecting'],
+    seed: 1008,
     edits: [
       FREQUENT_REWRITES,
       {
@@ -263,12 +265,25 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ],
   },
   edit(
-    'the next ID is the one after the highest in the files that are left',
+    'in a weaker mode an ID whose record was lost is given out again',
     ['weak'],
     'log/log-load.ts',
-    'let nextId = Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd);',
-    'let nextId = Math.max(FIRST_RECORD_ID, unreadableEnd);',
+    'nextId = Math.max(nextId, one.header.idHighWater);',
+    'nextId += 0;',
   ),
+  {
+    title: 'a tombstone outlives its record, and the next record is born dead',
+    hunts: ['weak'],
+    edits: [
+      { file: 'log/log-load.ts', find: 'nextId = Math.max(nextId, one.header.idHighWater);', put: 'nextId += 0;' },
+      {
+        file: 'log/log-load.ts',
+        find: 'Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd)',
+        put: 'Math.max(FIRST_RECORD_ID, unreadableEnd)',
+      },
+      { file: 'log/log-load.ts', find: '    nextId = Math.max(nextId, last + 1);\n', put: '' },
+    ],
+  },
   edit(
     'a reader writes',
     ['crashes'],
