@@ -271,7 +271,9 @@ class StoreRun {
         this.disk.evict();
         return;
       case 'fault': {
-        const { op: _, path, ...rule } = op;
+        const { op: _, path, ...drawn } = op;
+        // A lock that was got is never reported as not got: what follows it in that call has no errors of its own.
+        const rule = { ...drawn, alsoDone: op.alsoDone && op.on !== 'lock' };
         this.#trouble = true;
         this.stats.faults++;
         this.#cancels.push(this.disk.fault(path === '' ? rule : { ...rule, path }));
