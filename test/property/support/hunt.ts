@@ -22,10 +22,14 @@ export interface HuntResult {
 const CHUNK_RUNS = 20;
 const SEED = 1000;
 
-export async function hunt({ hunts, lie, seed = SEED }: PlantedBug, limitMs: number): Promise<HuntResult> {
+export async function hunt(
+  { hunts, lie, seed = SEED, readers = false }: PlantedBug,
+  limitMs: number,
+): Promise<HuntResult> {
   const started = Date.now();
   const stats = newRunStats();
-  const options: RunOptions = lie === undefined ? {} : { wrap: (vfs) => lying(vfs, lie) };
+  // A reader would find most of them first; it is recovery that must.
+  const options: RunOptions = lie === undefined ? { readers } : { readers, wrap: (vfs) => lying(vfs, lie) };
   let tries = 0;
   const result = (error: unknown): HuntResult => ({
     found: error === undefined ? undefined : firstLine(error),

@@ -42,6 +42,8 @@ export interface PlantedBug {
   /** Where to begin, so that rare ones are found soon; any other finds them later. Default 1000. */
   readonly seed?: number;
   readonly edits?: readonly Edit[];
+  /** It is readers that are to find it. */
+  readonly readers?: boolean;
 }
 
 const lie = (what: Lie, hunts: readonly Hunt[] = ['crashes'], seed: number = 1000): PlantedBug => ({
@@ -284,11 +286,16 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       { file: 'log/log-load.ts', find: '    nextId = Math.max(nextId, last + 1);\n', put: '' },
     ],
   },
-  edit(
-    'a reader writes',
-    ['crashes'],
-    'raw/read-only-evaq.ts',
-    '      identity = await readStore(vfs, store);\n',
-    '      identity = await readStore(vfs, store);\n      await (options.ports?.vfs ?? nodeVfs).syncDir(store);\n',
-  ),
+  {
+    title: 'a reader writes',
+    hunts: ['crashes'],
+    readers: true,
+    edits: [
+      {
+        file: 'raw/read-only-evaq.ts',
+        find: '      identity = await readStore(vfs, store);\n',
+        put: '      identity = await readStore(vfs, store);\n      await (options.ports?.vfs ?? nodeVfs).syncDir(store);\n',
+      },
+    ],
+  },
 ];

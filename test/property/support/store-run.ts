@@ -23,6 +23,8 @@ const PAGE = { maxBytes: 30_000 };
 export interface RunOptions {
   /** Further states of each power cut that are opened and looked at. Default 2. */
   readonly branches?: number;
+  /** Whether a reader looks at each state before it is recovered. Default true. */
+  readonly readers?: boolean;
   /** Between the engine and the disk, for planting bugs. */
   readonly wrap?: (vfs: Vfs, disk: SimDisk) => Vfs;
 }
@@ -712,7 +714,7 @@ class StoreRun {
     const model = this.model.clone();
     const { collected = false, failed = false, again: cutBefore = false } = this.#left ?? {};
     try {
-      await this.#readOnly(disk);
+      if (this.#options.readers !== false) await this.#readOnly(disk);
       const first = await this.#lookOnce(disk, model, { hash: disk.hash(), collected, failed, again: cutBefore });
       disk.kill();
       const again = disk.crash(disk.nothingSurvives());
