@@ -77,7 +77,7 @@ export async function readStore(vfs: Vfs, path: string): Promise<StoreIdentity |
       hint: `The other files of the store hold the UUID that this one held: see 'evaq repair ${path}'.`,
     });
   } finally {
-    await file.close();
+    await file.close().catch(() => undefined);
   }
 }
 
@@ -109,7 +109,7 @@ export async function createStore(vfs: Vfs, host: Host, path: string): Promise<S
     await file.writeAt(bytes, 0, bytes.length, 0);
     await file.sync();
   } finally {
-    await file.close();
+    await file.close().catch(() => undefined);
   }
   await vfs.rename(temporary, `${path}/${STORE_FILE}`);
   await vfs.syncDir(path);
@@ -124,7 +124,7 @@ export async function mendStore(vfs: Vfs, path: string, identity: StoreIdentity)
     await file.writeAt(bytes, 0, bytes.length, 0);
     await file.sync();
   } finally {
-    await file.close();
+    await file.close().catch(() => undefined);
   }
 }
 

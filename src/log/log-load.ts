@@ -148,7 +148,7 @@ export async function loadQueue(
         durable.set(link.segmentId, Math.max(durable.get(link.segmentId) ?? 0, link.durableOffset));
       }
     } finally {
-      await handle.close();
+      await handle.close().catch(() => undefined);
     }
   }
 
@@ -195,7 +195,6 @@ export async function loadQueue(
     // Said once: the next rounds go on behind those that were lost.
     tombstones.round = mentioned;
   }
-  const newest = kept.at(-1);
   let clean = tombstones.closedWithLive !== undefined;
   for (const one of kept) if (one.footer === undefined && !one.segment.isEmpty) clean = false;
   for (const one of kept) {
@@ -204,7 +203,7 @@ export async function loadQueue(
     if (one.segment.relaxed && one.footer === undefined && !clean) nextId = Math.max(nextId, one.header.idHighWater);
     for (const range of one.scan?.damaged ?? []) nextId = Math.max(nextId, range.lastId + 1);
   }
-  if (clean && tombstones.closedWithLive !== log.liveCount && damage.length === 0 && newest !== undefined) {
+  if (clean && tombstones.closedWithLive !== log.liveCount && damage.length === 0) {
     damage.push({
       queue,
       file: dir,
@@ -338,7 +337,7 @@ async function loadTombstones(
       }
       state = mergeStates(state, scan.state);
     } finally {
-      await file.close();
+      await file.close().catch(() => undefined);
     }
   }
   if (listing.tombstones.length === 0 && listing.segments.length > 0) {

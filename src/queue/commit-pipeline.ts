@@ -274,8 +274,8 @@ export class CommitPipeline {
     const draft = await this.#prepared?.catch(() => undefined);
     this.#prepared = undefined;
     await this.#unsynced.settled();
-    if (draft !== undefined) await draft.file.close();
-    await this.#active.file.close();
+    if (draft !== undefined) await draft.file.close().catch(() => undefined);
+    await this.#active.file.close().catch(() => undefined);
   }
 
   #mustWait(bytes: number): boolean {

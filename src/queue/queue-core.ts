@@ -446,8 +446,7 @@ export class QueueCore {
     for (const segment of this.log.segments)
       if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
     // A dead one may be on its way out without a footer: until its file is gone nobody may miss it.
-    for (const segment of this.gc.dying)
-      if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
+    for (const segment of this.gc.dying) if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
     return {
       nextId: this.commits.nextId,
       dataSegmentId: segmentId,

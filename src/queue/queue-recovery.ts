@@ -106,7 +106,7 @@ export class OpeningReserve {
       await file.truncate(tombstones.end);
       return true;
     } finally {
-      await file.close();
+      await file.close().catch(() => undefined);
     }
   }
 }
@@ -124,7 +124,7 @@ export async function settleTails(env: RecoveryEnvironment, loaded: LoadedQueue)
       const cut = await settleTail(env, loaded, found, file);
       if (cut !== undefined) torn.push(cut);
     } finally {
-      await file.close();
+      await file.close().catch(() => undefined);
     }
   }
   return torn;
@@ -138,7 +138,7 @@ async function mendHeader(env: RecoveryEnvironment, { header, segment }: FoundSe
     await file.writeAt(bytes, 0, bytes.length, 0);
     await syncOrStop(env, file);
   } finally {
-    await file.close();
+    await file.close().catch(() => undefined);
   }
 }
 
@@ -190,7 +190,7 @@ async function keepAside(
     }
     await copy.sync();
   } finally {
-    await copy.close();
+    await copy.close().catch(() => undefined);
   }
   await vfs.syncDir(aside);
   return path;
@@ -279,7 +279,7 @@ export async function closeDormant(
   };
   await tombstones.append(statement, []);
   await tombstones.sync();
-  await tombstones.close();
+  await tombstones.close().catch(() => undefined);
 }
 
 /** Step 5. */
@@ -308,7 +308,7 @@ export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, r
       await file.truncate(contentEnd + footer.length);
       await syncOrStop(env, file);
     } finally {
-      await file.close();
+      await file.close().catch(() => undefined);
     }
     segment.phase = 'sealed';
     segment.footerDurable = true;

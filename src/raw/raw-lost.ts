@@ -53,7 +53,7 @@ async function removedRanges(vfs: Vfs, loaded: LoadedQueue, storeUuid: Buffer): 
     try {
       await scanTombstones(file, await file.size(), storeUuid, (first, last) => ranges.push({ first, last }));
     } finally {
-      await file.close();
+      await file.close().catch(() => undefined);
     }
   }
   return mergeRanges(ranges);

@@ -104,7 +104,7 @@ async function haveCaughtUp({ vfs, storeUuid }: QueuePlace, loaded: LoadedQueue)
     const tombstones = await scanTombstones(file, await file.size(), storeUuid, () => undefined);
     return tombstones.kind === 'ok' && tombstones.state.round >= mentioned;
   } finally {
-    await file.close();
+    await file.close().catch(() => undefined);
   }
 }
 

@@ -66,6 +66,6 @@ export async function readHead(vfs: Vfs, path: string): Promise<Buffer | undefin
     const head = Buffer.alloc(FILE_HEADER_BYTES);
     return head.subarray(0, await file.readAt(head, 0, FILE_HEADER_BYTES, 0));
   } finally {
-    await file.close();
+    await file.close().catch(() => undefined);
   }
 }

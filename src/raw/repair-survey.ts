@@ -83,7 +83,7 @@ async function findPatches(vfs: Vfs, store: string, { damage }: VerifyReport): P
       const header = await recoverHeader(handle, await handle.size(), uuid, name);
       if (header !== undefined) patches.set(file, encodeFileHeader(header));
     } finally {
-      await handle.close();
+      await handle.close().catch(() => undefined);
     }
   }
   return patches;
@@ -137,7 +137,7 @@ async function lostIn(place: QueuePlace, files: ReadonlySet<string>, unreadable:
       const { runs } = await scanSegment(file, footer.end, segment.seed, segment.baseId, Number.MAX_SAFE_INTEGER);
       lost.push(...liveOutside(segment, runs));
     } finally {
-      await file.close();
+      await file.close().catch(() => undefined);
     }
   }
   return lost.sort((a, b) => a.first - b.first);

@@ -241,7 +241,7 @@ async function verifySealed(
     }
     return met;
   } finally {
-    await file.close();
+    await file.close().catch(() => undefined);
   }
 }
 

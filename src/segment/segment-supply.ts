@@ -95,7 +95,7 @@ export class SegmentSupply {
     await draft.file.sync();
     await vfs.rename(draft.draftPath, draft.path);
     await vfs.syncDir(dir);
-    await draft.file.close();
+    await draft.file.close().catch(() => undefined);
     return { ...draft, file: await vfs.open(draft.path, 'write') };
   }
 
@@ -150,7 +150,7 @@ export class SegmentSupply {
     try {
       await this.#fill(file, 0, bytes);
       await file.sync();
-      await file.close();
+      await file.close().catch(() => undefined);
       await vfs.rename(temporary, path);
       await vfs.syncDir(dir);
       this.#pool.push(path);

@@ -147,8 +147,8 @@ export class TombstoneLog {
     this.#durable = Math.max(this.#durable, end);
   }
 
-  close(): Promise<void> {
-    return this.#file.close();
+  async close(): Promise<void> {
+    await this.#file.close().catch(() => undefined);
   }
 }
 

@@ -56,7 +56,10 @@ export interface VfsFile {
    * Writes before it returns, without a sync; throws a system error. For a few KiB into the page cache, where nothing else may come in between.
    */
   writeBlocking(chunk: VfsChunk): void;
-  /** Idempotent. No other call may be under way or follow. */
+  /**
+   * Idempotent. No other call may be under way or follow. A rejection has closed the file all the same, and says nothing of what was synced
+   * before: the engine, which syncs whatever it promises, passes over it.
+   */
   close(): Promise<void>;
 }
 

@@ -20,7 +20,7 @@ import { type CrashEvent, CrashModel } from './crash-model.js';
 import { keyOf } from './crash-record.js';
 import { viewsOf } from './crash-view.js';
 
-const KILLS = Number(process.env['EVAQ_CRASH_KILLS'] ?? 50);
+const KILLS = Number(process.env['EVAQ_CRASH_KILLS'] ?? 200);
 const SEED = Number(process.env['EVAQ_CRASH_SEED'] ?? Date.now());
 /** Keys of one process; more than it can push before it is killed. */
 const KEYS = 10_000_000;
@@ -107,7 +107,7 @@ test(`P1, P2, P3, P4, P8, P10: whatever a process was doing when it was killed, 
     const inRecovery = random.chance(0.2);
     await victim.heard(inRecovery ? 'opening' : 'shown');
     // Some live long enough for a tombstone log to be replaced.
-    const lifeMs = random.chance(0.08) ? 1200 : 300;
+    const lifeMs = random.chance(0.06) ? 1200 : 220;
     await sleep(inRecovery ? random.below(12) : random.below(lifeMs));
     await victim.kill();
     for (const event of victim.events) model.apply(event);

@@ -8,7 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { hunt as Hunting } from './support/hunt.js';
-import { PLANTED_BUGS, type PlantedBug } from './support/planted-bugs.js';
+import { FREQUENT_REWRITES, PLANTED_BUGS, type PlantedBug } from './support/planted-bugs.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '..', '..');
@@ -68,4 +68,14 @@ describe('a planted bug is found', () => {
       expect(found, `not found in ${tries} tries, ${states} states`).toBeDefined();
     });
   }
+});
+
+test('no bug is found where none is planted, though the tombstone log is rewritten at every turn', {
+  timeout: LIMIT_MS + 60_000,
+}, async () => {
+  const plant: PlantedBug = { title: 'none', hunts: ['beside', 'collecting', 'weak'], edits: [FREQUENT_REWRITES] };
+  const { hunt } = await bundle(plant, 'none');
+  const { found, tries } = await hunt(plant, 8_000);
+  expect(found).toBeUndefined();
+  expect(tries).toBeGreaterThan(2);
 });

@@ -31,7 +31,10 @@ describe('a store on the simulated disk', () => {
         }),
         { numRuns: RUNS, ...SEED, interruptAfterTimeLimit: LIMIT_MS, markInterruptAsFailure: false },
       );
-      if (EVAQ_RUNS !== undefined) console.log(`${trouble}: ${JSON.stringify(stats)}`);
+      if (EVAQ_RUNS !== undefined) {
+        const { tally, hits, ...counts } = stats;
+        console.log([`${trouble}: ${JSON.stringify(counts)}`, ...tally.rows(), ...hits].join('\n'));
+      }
       expect(stats.states).toBeGreaterThan(0);
       expect(stats.droppedSegments, 'segments are collected on the way').toBeGreaterThan(0);
     });

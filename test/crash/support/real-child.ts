@@ -1,8 +1,10 @@
 /** A child process that speaks lines of JSON on descriptor 3, heard as events. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RealEvent } from './real-event.js';
 
 export class RealChild {
@@ -44,6 +46,21 @@ export class RealChild {
 
   begin(): void {
     this.#child.stdin?.write('go\n');
+  }
+
+  /** Resolves when all its threads stand still. A system call under way is finished before. */
+  async stop(): Promise<void> {
+    this.#child.kill('SIGSTOP');
+    const tasks = `/proc/${this.pid}/task`;
+    const stands = (task: string): boolean => /\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8'));
+    for (let tries = 0; !readdirSync(tasks).every(stands); tries++) {
+      if (tries > 5000) throw new Error('the process does not stop');
+      await sleep(1);
+    }
+  }
+
+  goOn(): void {
+    this.#child.kill('SIGCONT');
   }
 
   kill(): Promise<unknown> {

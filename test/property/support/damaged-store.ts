@@ -1,9 +1,10 @@
 /**
- * Damage at rest: a small store that was closed cleanly, one thing in its files changed, and what may and may not follow from it.
+ * Damage at rest: a small store that was closed cleanly, or killed, one thing in its files changed, and what may and may not follow from it.
  */
 import { EvaqError } from '../../../src/errors.js';
 import { Evaq } from '../../../src/evaq.js';
 import type { Queue } from '../../../src/queue/queue.js';
+import type { Damage as SimDamage } from '../../../src/sim/sim-damage.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import { BrokenPromise } from './store-model.js';
 
@@ -18,6 +19,8 @@ export interface SmallStore {
   /** IDs of one commit each. */
   readonly commits: Readonly<Record<Name, readonly (readonly number[])[]>>;
   readonly highest: Readonly<Record<Name, number>>;
+  /** The last commit of a queue whose writer was killed: nothing says that it was ever synced, so damage to it looks like a torn end. */
+  readonly loose: Readonly<Record<Name, number>>;
   /** Paths of its files with their bytes in use: behind those are only zeros kept ahead. */
   readonly files: readonly { readonly path: string; readonly size: number; readonly used: number }[];
 }
@@ -32,7 +35,7 @@ function open(disk: SimDisk, onCorruption: 'fail' | 'quarantine'): Promise<Evaq>
   });
 }
 
-export async function makeSmallStore(): Promise<SmallStore> {
+export async function makeSmallStore(ending: 'closed' | 'killed' = 'closed'): Promise<SmallStore> {
   const disk = new SimDisk({ seed: 5, timing: 'steady' });
   const evaq = await Evaq.open(STORE, {
     ports: { vfs: disk.vfs, host: disk.host },
@@ -49,7 +52,15 @@ export async function makeSmallStore(): Promise<SmallStore> {
   await wal.remove(2);
   await evaq.deadLetter(6, { reason: 'no' });
   await wal.remove(4);
-  await evaq.close();
+  await deadLetters.push('dead, removed');
+  await deadLetters.remove(4);
+  const loose = { wal: 0, 'dead-letters': 0 };
+  if (ending === 'closed') await evaq.close();
+  else {
+    loose.wal = await wal.push('loose');
+    loose['dead-letters'] = await deadLetters.push('loose');
+    disk.kill();
+  }
   const live = {
     wal: new Map([
       [1, 'first'],
@@ -63,7 +74,8 @@ export async function makeSmallStore(): Promise<SmallStore> {
       [3, 'sixth, moved'],
     ]),
   };
-  const commits = { wal: [[1], [2], [3, 4, 5], [6], [7]], 'dead-letters': [[1, 2], [3]] };
+  for (const name of QUEUES) if (loose[name] > 0) live[name].set(loose[name], 'loose');
+  const commits = { wal: [[1], [2], [3, 4, 5], [6], [7]], 'dead-letters': [[1, 2], [3], [4]] };
   const files: { path: string; size: number; used: number }[] = [];
   for (const path of await pathsOf(disk)) {
     const bytes = disk.read(path) ?? new Uint8Array(0);
@@ -72,7 +84,8 @@ export async function makeSmallStore(): Promise<SmallStore> {
     files.push({ path, size: bytes.length, used });
   }
   disk.kill();
-  return { disk: disk.crash(disk.nothingSurvives()), live, commits, highest: { wal: 7, 'dead-letters': 3 }, files };
+  const highest = { wal: 7, 'dead-letters': 4 };
+  return { disk: disk.crash(disk.nothingSurvives()), live, commits, highest, loose, files };
 }
 
 async function pathsOf(disk: SimDisk): Promise<string[]> {
@@ -93,6 +106,123 @@ export interface Tolerance {
   readonly refusal?: boolean;
   /** Removals may be undone, where the damage says so. */
   readonly undone?: boolean;
+  /** What would tell of it is gone with it: it need not be reported. */
+  readonly untold?: boolean;
+}
+
+/** Something wrong with whole sectors or files. */
+export interface Misfortune {
+  readonly damage: SimDamage;
+  readonly tolerance: Tolerance;
+}
+
+const SECTOR_BYTES = 512;
+
+/**
+ * What two files at once can hide: nothing in a tombstone log says whose it is, so that of another queue is taken for the right one; and the last
+ * round of a store that was not closed is witnessed by nothing but the last commit.
+ */
+function isUntold(store: SmallStore, a: string, b: string): boolean {
+  const tombs = [a, b].filter((path) => path.endsWith('.tomb')).length;
+  return tombs === 2 || (tombs === 1 && store.loose.wal > 0);
+}
+
+/** All that can happen to single sectors and whole files of a store, one at a time (R of the crash model). */
+export function* misfortunes(store: SmallStore): Generator<Misfortune> {
+  for (const { path, used } of store.files) {
+    // Two copies of a header share a sector, and so do the two of a round.
+    const isTomb = path.endsWith('.tomb');
+    const tolerance: Tolerance = {
+      lost: path.endsWith('STORE') ? 'nothing' : 'file',
+      undone: isTomb,
+      refusal: path.endsWith('STORE'),
+    };
+    for (let offset = 0; offset < used; offset += SECTOR_BYTES) {
+      const length = Math.min(SECTOR_BYTES, used - offset);
+      for (const kind of ['zero', 'noise', 'stale', 'unreadable'] as const) {
+        yield { damage: { kind, path, offset, length }, tolerance };
+      }
+      for (const to of store.files) {
+        for (let toOffset = 0; toOffset < to.used; toOffset += SECTOR_BYTES) {
+          if (to.path === path && toOffset === offset) continue;
+          const both: Tolerance = {
+            lost: 'file',
+            undone: isTomb || to.path.endsWith('.tomb'),
+            untold: isUntold(store, path, to.path),
+            refusal: tolerance.refusal === true || to.path.endsWith('STORE'),
+          };
+          yield { damage: { kind: 'misdirect', path, offset, length, toOffset, toPath: to.path }, tolerance: both };
+        }
+      }
+    }
+    // Of a store that was not closed nothing says which segments there were.
+    const untold = store.loose.wal > 0 && path.endsWith('.seg');
+    yield { damage: { kind: 'remove', path }, tolerance: { ...tolerance, untold } };
+    yield { damage: { kind: 'empty', path }, tolerance };
+    for (const fill of ['zeros', 'noise'] as const) {
+      yield { damage: { kind: 'extend', path, size: used + 5000, fill }, tolerance: { ...tolerance, lost: 'nothing' } };
+    }
+    for (const other of store.files) {
+      if (other.path <= path) continue;
+      const both: Tolerance = {
+        lost: 'file',
+        undone: true,
+        untold: isUntold(store, path, other.path),
+        refusal: `${path}${other.path}`.includes('STORE'),
+      };
+      yield { damage: { kind: 'swap', path, with: other.path }, tolerance: both };
+    }
+  }
+}
+
+/** A sector that cannot be read is no corruption: calls reject, nothing is given up, and all is there once it can be read again. */
+async function checkUnreadable(store: SmallStore, disk: SimDisk, path: string): Promise<'intact' | 'refused'> {
+  const bytes = store.disk.read(path);
+  let outcome: 'intact' | 'refused' = 'intact';
+  try {
+    const evaq = await open(disk, 'quarantine');
+    for (const name of QUEUES) {
+      for (const id of store.live[name].keys()) {
+        const record = await queueOf(evaq, name).get(id);
+        if (record?.payload.toString() !== store.live[name].get(id))
+          throw new BrokenPromise('P1', `${name}/${id} is gone`);
+      }
+    }
+    await evaq.close();
+  } catch (error) {
+    requireCode(error, ['EVAQ_IO', 'EVAQ_FAILED']);
+    outcome = 'refused';
+  }
+  disk.kill();
+  const later = disk.crash(disk.nothingSurvives());
+  if (bytes !== undefined && later.read(path) !== undefined) later.place(path, bytes);
+  const again = await open(later, 'fail');
+  const missing = await lookAt(store, again, { lost: 'nothing' }, false);
+  if (missing.size > 0) throw new BrokenPromise('P9', `${[...missing].join(', ')} after the disk can be read again`);
+  await again.close();
+  return outcome;
+}
+
+/** One after the other. */
+export async function sufferAll(store: SmallStore, tally: Map<string, DamageTally>): Promise<void> {
+  const broken: string[] = [];
+  for (const { damage, tolerance } of misfortunes(store)) {
+    const disk = store.disk.fork();
+    disk.damage(damage);
+    const counts = tally.get(damage.kind) ?? newDamageTally();
+    tally.set(damage.kind, counts);
+    try {
+      const outcome =
+        damage.kind === 'unreadable'
+          ? await checkUnreadable(store, disk, damage.path)
+          : await checkDamaged(store, disk, damage.path, tolerance);
+      counts.changes++;
+      counts[outcome]++;
+    } catch (error) {
+      broken.push(`${error instanceof Error ? error.message : String(error)} [${JSON.stringify(damage)}]`);
+    }
+  }
+  if (broken.length > 0) throw new Error(broken.join('\n'));
 }
 
 /** Opens a damaged store both ways and checks all that has to hold; throws a `BrokenPromise`. */
@@ -102,16 +232,21 @@ export async function checkDamaged(
   path: string,
   tolerance: Tolerance,
 ): Promise<'intact' | 'told' | 'lost' | 'refused'> {
+  const refusals = [
+    'EVAQ_CORRUPT',
+    'EVAQ_UNSUPPORTED_VERSION',
+    ...(tolerance.refusal === true ? ['EVAQ_NOT_A_STORE'] : []),
+  ];
   const strict = damaged.fork();
   const before = strict.hash();
   try {
     const evaq = await open(strict, 'fail');
     const missing = await lookAt(store, evaq, tolerance, false);
-    if (missing.size > 0 && !missing.has('told'))
+    if (missing.size > 0 && !missing.has('told') && tolerance.untold !== true)
       throw new BrokenPromise('P9', `${[...missing].join(', ')} silently gone`);
     await evaq.close();
   } catch (error) {
-    requireCode(error, ['EVAQ_CORRUPT', 'EVAQ_UNSUPPORTED_VERSION']);
+    requireCode(error, refusals);
     const after = strict.fork();
     // The lock is taken before anything is read; nothing else may have changed.
     if (
@@ -131,7 +266,7 @@ export async function checkDamaged(
   try {
     evaq = await open(disk, 'quarantine');
   } catch (error) {
-    requireCode(error, ['EVAQ_CORRUPT', 'EVAQ_UNSUPPORTED_VERSION']);
+    requireCode(error, refusals);
     if (tolerance.refusal !== true) throw new BrokenPromise('P9', `quarantine cannot open it: ${String(error)}`);
     return 'refused';
   }
@@ -201,7 +336,7 @@ async function lookAt(store: SmallStore, evaq: Evaq, tolerance: Tolerance, quara
         const text = payload.toString();
         if (expected.get(id) !== text) {
           const isRemoved = !expected.has(id) && id <= store.highest[name];
-          if (isRemoved && tolerance.undone === true && told) continue;
+          if (isRemoved && tolerance.undone === true && (told || tolerance.untold === true)) continue;
           throw new BrokenPromise(
             isRemoved ? 'P2' : 'P3',
             `${name}/${id} reads ${JSON.stringify(text.slice(0, 60))}, not ${JSON.stringify(expected.get(id))}`,
@@ -211,7 +346,7 @@ async function lookAt(store: SmallStore, evaq: Evaq, tolerance: Tolerance, quara
       }
       from = last.id + 1;
     }
-    const gone = [...expected.keys()].filter((id) => !there.has(id));
+    const gone = [...expected.keys()].filter((id) => !there.has(id) && id !== store.loose[name]);
     told ||= queue.stats().damage.length > 0 || evaq.recovery.damage.length > 0;
     if (gone.length === 0) continue;
     for (const id of gone) missing.add(`${name}/${id}`);
@@ -220,6 +355,7 @@ async function lookAt(store: SmallStore, evaq: Evaq, tolerance: Tolerance, quara
     if (tolerance.lost === 'commit' && !store.commits[name].some((commit) => gone.every((id) => commit.includes(id)))) {
       throw new BrokenPromise('P9', `${name}/${gone.join(',')} lost: more than one commit`);
     }
+    if (tolerance.untold === true) continue;
     if (!told) throw new BrokenPromise('P9', `${name}/${gone.join(',')} lost and not reported`);
     const reports = [...evaq.recovery.damage, ...queue.stats().damage].filter((one) => one.queue === name);
     const named = gone.every((id) =>

@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import type { Vfs, VfsFile } from '../../../src/vfs/vfs.js';
 import { damageAll, makeSmallStore } from './damaged-store.js';
 import { removeWhileTheCopyIsNamed } from './gc-window.js';
+import { exploreRewriteBesideGc, exploreWeakMode } from './narrow-windows.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
 import { BrokenPromise } from './store-model.js';
 import { REGRESSIONS } from './store-regressions.js';
@@ -21,10 +22,14 @@ export interface HuntResult {
 const CHUNK_RUNS = 20;
 const SEED = 1000;
 
-export async function hunt({ hunts, lie, seed = SEED }: PlantedBug, limitMs: number): Promise<HuntResult> {
+export async function hunt(
+  { hunts, lie, seed = SEED, readers = false }: PlantedBug,
+  limitMs: number,
+): Promise<HuntResult> {
   const started = Date.now();
   const stats = newRunStats();
-  const options: RunOptions = lie === undefined ? {} : { wrap: (vfs) => lying(vfs, lie) };
+  // A reader would find most of them first; it is recovery that must.
+  const options: RunOptions = lie === undefined ? { readers } : { readers, wrap: (vfs) => lying(vfs, lie) };
   let tries = 0;
   const result = (error: unknown): HuntResult => ({
     found: error === undefined ? undefined : firstLine(error),
@@ -37,7 +42,7 @@ export async function hunt({ hunts, lie, seed = SEED }: PlantedBug, limitMs: num
       try {
         if (kind === 'damage') {
           // One byte in `step`, each time others, one bit of each.
-          const store = await makeSmallStore();
+          const store = await makeSmallStore(round % 2 === 0 ? 'closed' : 'killed');
           const step = 16;
           await damageAll(store, 'flip', (_path, offset, bit) => {
             const picked = offset % step === (round * 5) % step && bit === (offset + round) % 8;
@@ -47,6 +52,12 @@ export async function hunt({ hunts, lie, seed = SEED }: PlantedBug, limitMs: num
         } else if (kind === 'window') {
           tries++;
           await removeWhileTheCopyIsNamed(seed + round);
+        } else if (kind === 'beside') {
+          tries++;
+          stats.states += await exploreRewriteBesideGc(seed + round, 1500);
+        } else if (kind === 'weak') {
+          tries++;
+          stats.states += await exploreWeakMode(seed + round, 'os', 400);
         } else if (kind === 'regressions') {
           for (const { scripts, indexIntervalBytes = 4096 } of REGRESSIONS) {
             for (const ops of scripts) {

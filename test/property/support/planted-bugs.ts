@@ -3,7 +3,16 @@
  * the hunt. The source tree is never touched. `find` must occur in the file, or the test says that the plant has lost its place.
  */
 
-export type Hunt = 'crashes' | 'collecting' | 'space' | 'errors' | 'damage' | 'regressions' | 'window';
+export type Hunt =
+  | 'crashes'
+  | 'collecting'
+  | 'space'
+  | 'errors'
+  | 'damage'
+  | 'regressions'
+  | 'window'
+  | 'beside'
+  | 'weak';
 
 /** How a lying file system lies. */
 export type Lie =
@@ -20,13 +29,21 @@ export type Lie =
   | 'a short write is taken for a whole one'
   | 'nothing is ever cut';
 
+export interface Edit {
+  readonly file: string;
+  readonly find: string;
+  readonly put: string;
+}
+
 export interface PlantedBug {
   readonly title: string;
   readonly hunts: readonly Hunt[];
   readonly lie?: Lie;
   /** Where to begin, so that rare ones are found soon; any other finds them later. Default 1000. */
   readonly seed?: number;
-  readonly edits?: readonly { readonly file: string; readonly find: string; readonly put: string }[];
+  readonly edits?: readonly Edit[];
+  /** It is readers that are to find it. */
+  readonly readers?: boolean;
 }
 
 const lie = (what: Lie, hunts: readonly Hunt[] = ['crashes'], seed: number = 1000): PlantedBug => ({
@@ -40,6 +57,13 @@ const edit = (title: string, hunts: readonly Hunt[], file: string, find: string,
   hunts,
   edits: [{ file, find, put }],
 });
+
+/** No bug: has the tombstone log rewritten every few removals, and not once in some thousand. */
+export const FREQUENT_REWRITES: Edit = {
+  file: 'queue/removal-pipeline.ts',
+  find: 'const REWRITE_BYTES_MIN = 64 * 1024;',
+  put: 'const REWRITE_BYTES_MIN = 1;',
+};
 
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   lie('data is not synced'),
@@ -209,4 +233,69 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     '    return this.#error;\n  }\n\n  throwIfFailed',
     '    const told = this.#error;\n    this.#error = undefined;\n    return told;\n  }\n\n  throwIfFailed',
   ),
+  edit(
+    'the log is cut at the first bad frame',
+    ['damage'],
+    'segment/segment-judge.ts',
+    'if (evidence.sealed || range.offset < evidence.durableOffset) damage.push(range);',
+    'if (range.offset < 0) damage.push(range);',
+  ),
+  {
+    title: 'tombstones are forgotten before their segment is unlinked',
+    hunts: ['beside'],
+    seed: 1009,
+    edits: [
+      FREQUENT_REWRITES,
+      {
+        file: 'gc/gc-runner.ts',
+        find: '      this.dying.add(segment);\n',
+        put: '',
+      },
+    ],
+  },
+  {
+    title: 'tombstones are forgotten before the unlink of their segment is durable',
+    hunts: ['collecting'],
+    seed: 1008,
+    edits: [
+      FREQUENT_REWRITES,
+      {
+        file: 'segment/segment-supply.ts',
+        find: '    await vfs.syncDir(dir);\n    this.#pool.push(...joining);',
+        put: '    vfs.syncDir(dir).catch(() => undefined);\n    this.#pool.push(...joining);',
+      },
+    ],
+  },
+  edit(
+    'in a weaker mode an ID whose record was lost is given out again',
+    ['weak'],
+    'log/log-load.ts',
+    'nextId = Math.max(nextId, one.header.idHighWater);',
+    'nextId += 0;',
+  ),
+  {
+    title: 'a tombstone outlives its record, and the next record is born dead',
+    hunts: ['weak'],
+    edits: [
+      { file: 'log/log-load.ts', find: 'nextId = Math.max(nextId, one.header.idHighWater);', put: 'nextId += 0;' },
+      {
+        file: 'log/log-load.ts',
+        find: 'Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd)',
+        put: 'Math.max(FIRST_RECORD_ID, unreadableEnd)',
+      },
+      { file: 'log/log-load.ts', find: '    nextId = Math.max(nextId, last + 1);\n', put: '' },
+    ],
+  },
+  {
+    title: 'a reader writes',
+    hunts: ['crashes'],
+    readers: true,
+    edits: [
+      {
+        file: 'raw/read-only-evaq.ts',
+        find: '      identity = await readStore(vfs, store);\n',
+        put: '      identity = await readStore(vfs, store);\n      await (options.ports?.vfs ?? nodeVfs).syncDir(store);\n',
+      },
+    ],
+  },
 ];

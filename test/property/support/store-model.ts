@@ -7,6 +7,8 @@
  * promise is an error of its own that begins with the promise's number.
  */
 
+import type { PromiseTally } from './promise-tally.js';
+
 export type QueueName = 'wal' | 'dead-letters' | 'extra';
 export const QUEUES: readonly QueueName[] = ['wal', 'dead-letters', 'extra'];
 
@@ -30,6 +32,8 @@ export interface Token {
   homes: readonly Home[];
   /** Calls under way that may remove or move it. */
   busy: number;
+  /** It was moved, or a move was asked for. */
+  moved: boolean;
   /** For messages: what was heard of it last. */
   last: string;
 }
@@ -71,9 +75,14 @@ export class StoreModel {
   #batches = 0;
   /** The handle has rejected with EVAQ_FAILED. */
   failed = false;
+  readonly #tally: PromiseTally | undefined;
+
+  constructor(tally?: PromiseTally) {
+    this.#tally = tally;
+  }
 
   clone(): StoreModel {
-    const copy = new StoreModel();
+    const copy = new StoreModel(this.#tally);
     for (const [number, token] of this.tokens) copy.tokens.set(number, { ...token });
     for (const [queue, owners] of this.#owners) copy.#owners.set(queue, new Map(owners));
     for (const [queue, highest] of this.#highest) copy.#highest.set(queue, highest);
@@ -98,6 +107,7 @@ export class StoreModel {
         removed: 'no',
         homes: [{ queue, id: undefined, above: this.highest(queue) }],
         busy: 0,
+        moved: false,
         last: 'push asked for',
       };
       this.tokens.set(token.number, token);
@@ -157,6 +167,7 @@ export class StoreModel {
     const number = payload.length < 3 ? -1 : Buffer.from(payload.subarray(0, 3)).readUIntBE(0, 3);
     const token = this.tokens.get(number);
     const where = `${queue}/${id}`;
+    this.#tally?.check('P3');
     if (token === undefined) throw new BrokenPromise('P3', `${where} holds ${payload.length} bytes that nobody pushed`);
     if (!payloadOf(number, token.bytes).equals(payload)) {
       throw new BrokenPromise(
@@ -200,11 +211,20 @@ export class StoreModel {
       }
     }
     for (const token of this.tokens.values()) {
+      if (when === 'open') this.#count(token);
       if (places.has(token) || token.pushed !== 'yes' || token.removed !== 'no') continue;
       if (when === 'live' && (before?.has(token) !== true || token.busy > 0 || !this.isCertain(token))) continue;
       throw new BrokenPromise(token.homes.length > 1 ? 'P10' : 'P1', `lost: ${nameOf(token)}`);
     }
     if (when === 'open') this.#decide(places);
+  }
+
+  /** What the first look after an open says of this token. */
+  #count(token: Token): void {
+    if (token.pushed === 'yes' && token.removed === 'no') this.#tally?.check('P1');
+    if (token.pushed !== 'no' && token.removed === 'yes') this.#tally?.check('P2');
+    if (token.pushed === 'no' && token.last.startsWith('push rejected')) this.#tally?.check('P4');
+    if (token.moved) this.#tally?.check('P10');
   }
 
   /** A new handle: no call is under way any more. */
@@ -222,6 +242,7 @@ export class StoreModel {
       else batch.push(token);
     }
     for (const batch of batches.values()) {
+      if (batch.length > 1) this.#tally?.check('P4');
       const there = batch.filter((token) => places.has(token));
       if (there.length === 0) continue;
       const missing = batch.find((token) => !places.has(token) && token.removed === 'no');

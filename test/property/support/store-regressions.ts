@@ -41,6 +41,15 @@ export const REGRESSIONS: readonly Regression[] = [
     ],
   },
   {
+    title: 'P7: a close of a file that fails is no failed sync: nothing is lost, and the store closes and opens again',
+    scripts: [1, 2, 3, 4, 6, 8].map((nth): readonly Op[] => [
+      { op: 'push', queue: 'wal', bytes: 100, wait: true },
+      { op: 'fault', on: 'close', path: '', nth, times: 5, error: 'EIO', alsoDone: false },
+      { op: 'reopen' },
+      { op: 'push', queue: 'wal', bytes: 100, wait: true },
+    ]),
+  },
+  {
     title: 'P1: folders that a killed process made and never synced do not take the store with them',
     scripts: Array.from({ length: 30 }, (_, i): readonly Op[] => [
       { op: 'powerCut', steps: i + 1, loss: { keep: 'cache' } },

@@ -5,9 +5,11 @@
 import { EvaqError } from '../../../src/errors.js';
 import { Evaq } from '../../../src/evaq.js';
 import type { Queue } from '../../../src/queue/queue.js';
-import { formatCall } from '../../../src/sim/sim-call.js';
+import { ReadOnlyEvaq, type ReadOnlyQueue } from '../../../src/raw.js';
+import { formatCall, type SimCallName } from '../../../src/sim/sim-call.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import type { Vfs } from '../../../src/vfs/vfs.js';
+import { PromiseTally } from './promise-tally.js';
 import { BrokenPromise, payloadOf, QUEUES, type QueueName, type Seen, StoreModel, type Token } from './store-model.js';
 import { describeLoss, describeOp, type Loss, type Op, type Script } from './store-script.js';
 
@@ -21,10 +23,10 @@ const PAGE = { maxBytes: 30_000 };
 export interface RunOptions {
   /** Further states of each power cut that are opened and looked at. Default 2. */
   readonly branches?: number;
+  /** Whether a reader looks at each state before it is recovered. Default true. */
+  readonly readers?: boolean;
   /** Between the engine and the disk, for planting bugs. */
   readonly wrap?: (vfs: Vfs, disk: SimDisk) => Vfs;
-  /** Told of every state looked at. */
-  readonly onState?: (hash: string) => void;
 }
 
 /** What a run came to. */
@@ -39,6 +41,9 @@ export interface RunStats {
   droppedSegments: number;
   rewrittenSegments: number;
   damageReports: number;
+  /** Faults that calls ran into, by what they hit and how. */
+  readonly hits: Map<string, number>;
+  readonly tally: PromiseTally;
 }
 
 export function newRunStats(): RunStats {
@@ -52,6 +57,8 @@ export function newRunStats(): RunStats {
     droppedSegments: 0,
     rewrittenSegments: 0,
     damageReports: 0,
+    hits: new Map(),
+    tally: new PromiseTally(),
   };
 }
 
@@ -67,19 +74,58 @@ export function codeOf(error: unknown): string {
   return error instanceof EvaqError ? error.code : '';
 }
 
+/** A disk after a death, and what had happened to the process before. */
+interface Left {
+  readonly hash: string;
+  /** GC had removed or rewritten segments, or was at it. */
+  readonly collected: boolean;
+  /** A sync had failed. */
+  readonly failed: boolean;
+  /** It died while it was opening the store, or it is opened for the second time. */
+  readonly again: boolean;
+}
+
+/** Outcomes of calls that only a fault or a full disk gives. */
+const TROUBLES: ReadonlyMap<string, string> = new Map([
+  ['EIO', 'EIO'],
+  ['ENOSPC', 'ENOSPC'],
+  ['EFBIG', 'EFBIG'],
+  ['EMFILE', 'EMFILE'],
+  // Node has no name for it.
+  ['Unknown system error -122', 'EDQUOT'],
+]);
+
+/** What whoever only reads never asks for. */
+const WRITING: ReadonlySet<SimCallName> = new Set([
+  'makeDir',
+  'create',
+  'rename',
+  'remove',
+  'syncDir',
+  'lock',
+  'write',
+  'sync',
+  'truncate',
+  'writeAndSyncBlocking',
+  'writeBlocking',
+]);
+
 class StoreRun {
   readonly #script: Script;
   readonly #options: RunOptions;
   readonly stats: RunStats;
   readonly transcript: string[] = [];
   disk: SimDisk;
-  model: StoreModel = new StoreModel();
+  model: StoreModel;
   #evaq: Evaq | undefined;
   #extra: Queue | undefined;
   #died: Promise<void> | undefined;
   #cutAt = Infinity;
   #loss: Loss = { keep: 'everything' };
   #cancels: (() => void)[] = [];
+  /** What the disk was left as by the death that came last, until an open has shown it. */
+  #left: Left | undefined;
+  #compacting = 0;
   /** Faults or a full disk were in force since the last open. */
   #trouble = false;
   #pending: Promise<void>[] = [];
@@ -93,6 +139,7 @@ class StoreRun {
     this.#options = options;
     this.stats = stats;
     const { seed, sectorBytes, names, timing } = script.settings;
+    this.model = new StoreModel(stats.tally);
     this.disk = new SimDisk({ seed, sectorBytes, names, timing });
     this.#hang = new Promise((_, reject) => {
       this.#timer = setTimeout(() => reject(this.#hung), HANG_MS);
@@ -119,6 +166,7 @@ class StoreRun {
       throw error;
     } finally {
       clearTimeout(this.#timer);
+      this.#countHits();
       this.disk.kill();
     }
   }
@@ -179,7 +227,9 @@ class StoreRun {
         return this.#launch(true, op.queue, (queue) => this.#get(queue, op.queue, op.pick));
       case 'compact':
         return this.#launch(op.wait, op.queue, async (queue) => {
+          this.#compacting++;
           await queue.compact().catch((error: unknown) => this.#expectTrouble(error, 'compact'));
+          this.#compacting--;
         });
       case 'read':
         return this.#launch(true, 'wal', async () => {
@@ -214,6 +264,7 @@ class StoreRun {
       case 'full':
         this.#trouble = true;
         this.disk.limits.capacityBytes = this.disk.usedBytes + op.roomBytes;
+        this.disk.limits.full = op.answer ?? 'ENOSPC';
         return;
       case 'freed':
         this.disk.limits.capacityBytes = Infinity;
@@ -222,7 +273,9 @@ class StoreRun {
         this.disk.evict();
         return;
       case 'fault': {
-        const { op: _, path, ...rule } = op;
+        const { op: _, path, ...drawn } = op;
+        // A lock that was got is never reported as not got: what follows it in that call has no errors of its own.
+        const rule = { ...drawn, alsoDone: op.alsoDone && op.on !== 'lock' };
         this.#trouble = true;
         this.stats.faults++;
         this.#cancels.push(this.disk.fault(path === '' ? rule : { ...rule, path }));
@@ -266,7 +319,11 @@ class StoreRun {
     const code = codeOf(error);
     if (!TROUBLE.has(code)) throw unexpected(error, doing);
     if (!this.#trouble) throw unexpected(error, `${doing}, with no fault in force,`);
-    if (code === 'EVAQ_FAILED') this.model.failed = true;
+    if (code === 'EVAQ_FAILED') {
+      // Once it has failed, every call that is rejected is one that was not acknowledged.
+      if (this.model.failed) this.stats.tally.check('P7');
+      this.model.failed = true;
+    }
     return undefined;
   }
 
@@ -471,6 +528,7 @@ class StoreRun {
     const before = tokens.map((token) => token.homes);
     for (const token of tokens) {
       token.busy++;
+      token.moved = true;
       token.homes = [...token.homes, { queue: 'wal', id: undefined, above: this.model.highest('wal') }];
       token.last = 'redrive asked for';
     }
@@ -495,6 +553,7 @@ class StoreRun {
     const alone = token.busy === 0;
     const before = token.homes;
     token.busy++;
+    token.moved = true;
     if (alone) {
       token.homes = [...before, { queue: to, id: undefined, above: this.model.highest(to) }];
       token.last = `${what} asked for`;
@@ -582,9 +641,11 @@ class StoreRun {
     // What was acknowledged before is heard of.
     await new Promise((resolve) => setImmediate(resolve));
     if (this.#broken !== undefined) throw this.#broken;
+    this.#left = this.#leave();
     this.#forget();
     if (loss === undefined || ('keep' in loss && loss.keep === 'cache')) {
       this.stats.kills++;
+      this.stats.states++;
       // Where the power was to go later, it still is.
       if (this.disk.steps >= this.#cutAt) this.#died = undefined;
     } else {
@@ -593,8 +654,34 @@ class StoreRun {
     await this.#openUntilOpen();
   }
 
+  /** Of the process that has just died. */
+  #leave(): Left {
+    const collected = [this.#evaq?.wal, this.#evaq?.deadLetters].some((queue) => {
+      const gc = queue?.stats().gc;
+      return gc !== undefined && gc.droppedSegments + gc.rewrittenSegments > 0;
+    });
+    return {
+      hash: this.disk.hash(),
+      collected: collected || (this.#evaq !== undefined && this.#compacting > 0) || this.#left?.collected === true,
+      failed: this.model.failed || this.#left?.failed === true,
+      again: this.#evaq === undefined,
+    };
+  }
+
+  /** The calls that failed, of a disk that is not gone on with. */
+  #countHits(): void {
+    const { hits } = this.stats;
+    for (const { name, outcome } of this.disk.calls) {
+      const error = TROUBLES.get(outcome);
+      if (error === undefined) continue;
+      const hit = `${name} ${error}`;
+      hits.set(hit, (hits.get(hit) ?? 0) + 1);
+    }
+  }
+
   async #cut(loss: Loss): Promise<void> {
     this.stats.cuts++;
+    this.#countHits();
     const { branches = 2 } = this.#options;
     const { disk } = this;
     const draw = 'draw' in loss ? loss.draw : 0;
@@ -616,25 +703,22 @@ class StoreRun {
     this.disk.limits.capacityBytes = Infinity;
     this.#cancels = [];
     this.#trouble = false;
-    this.#count(this.disk);
-  }
-
-  #count(disk: SimDisk): void {
     this.stats.states++;
-    this.#options.onState?.(disk.hash());
+    if (this.#left !== undefined) this.#left = { ...this.#left, hash: this.disk.hash() };
   }
 
   /** Opens a state that is not gone on with, cuts the power again losing all it may, and opens it again: the same must be there. */
   async #look(disk: SimDisk, what: string): Promise<void> {
-    this.#count(disk);
+    this.stats.states += 2;
     disk.limits.capacityBytes = Infinity;
     const model = this.model.clone();
+    const { collected = false, failed = false, again: cutBefore = false } = this.#left ?? {};
     try {
-      await this.#lookOnce(disk, model);
+      if (this.#options.readers !== false) await this.#readOnly(disk);
+      const first = await this.#lookOnce(disk, model, { hash: disk.hash(), collected, failed, again: cutBefore });
       disk.kill();
       const again = disk.crash(disk.nothingSurvives());
-      this.#count(again);
-      await this.#lookOnce(again, model);
+      await this.#lookOnce(again, model, { hash: again.hash(), collected, failed, again: true }, first);
       again.kill();
     } catch (error) {
       this.transcript.push(`  (${what} the power cut after ${this.disk.steps} steps)`);
@@ -642,14 +726,88 @@ class StoreRun {
     }
   }
 
-  async #lookOnce(disk: SimDisk, model: StoreModel): Promise<void> {
+  /** P11: who only reads finds what was acknowledged before anything is recovered, and asks the disk for no change. */
+  async #readOnly(disk: SimDisk): Promise<void> {
+    const { stats } = this;
+    const copy = disk.fork();
+    const before = copy.hash();
+    const model = this.model.clone();
+    const certain = model.certain();
+    const code = await Promise.race([this.#readAllOnly(copy, model, certain), this.#hang]);
+    if (code === 'EVAQ_NOT_A_STORE' && certain.size === 0) return;
+    if (code !== undefined) throw new BrokenPromise('P11', `a reader is turned away with ${code}`);
+    stats.tally.check('P11');
+    const [missing] = certain;
+    if (missing !== undefined) throw new BrokenPromise('P11', `a reader does not find token ${missing.number}`);
+    const wrote = copy.calls.find(({ name }) => WRITING.has(name));
+    if (wrote !== undefined) throw new BrokenPromise('P11', `a reader asked for ${formatCall(wrote)}`);
+    if (copy.hash() !== before) throw new BrokenPromise('P11', 'a reader changed the disk');
+    copy.kill();
+    stats.tally.states.P11.add(before);
+    stats.tally.all.add(before);
+  }
+
+  /** Takes what it finds out of `certain`. Resolves with the code of what went wrong. */
+  async #readAllOnly(disk: SimDisk, model: StoreModel, certain: Set<Token>): Promise<string | undefined> {
+    try {
+      const evaq = await ReadOnlyEvaq.open(STORE, { ports: { vfs: disk.vfs, host: disk.host } });
+      const names = await evaq.queueNames();
+      for (const name of QUEUES) {
+        if (!names.includes(name)) continue;
+        const queue = await evaq.queue(name);
+        for (const seen of await readQueue(queue, name)) {
+          try {
+            certain.delete(model.recognize(seen));
+          } catch (error) {
+            // A move of which the tombstone is owed is completed by the next open; a reader shows both ends until then.
+            if (!(error instanceof BrokenPromise) || error.promise !== 'P10') throw error;
+          }
+        }
+      }
+      await evaq.close();
+      return undefined;
+    } catch (error) {
+      if (codeOf(error) === '') throw error;
+      return codeOf(error);
+    }
+  }
+
+  async #lookOnce(
+    disk: SimDisk,
+    model: StoreModel,
+    left: Left,
+    shown?: ReadonlyMap<QueueName, readonly Seen[]>,
+  ): Promise<ReadonlyMap<QueueName, readonly Seen[]>> {
     const opening = Promise.race([this.#openOn(disk), this.#hang]);
     const { evaq, extra } = await opening.catch((error: unknown) => {
       throw unexpected(error, 'open after a power cut');
     });
     const all = await Promise.race([this.#readAll(evaq, extra), this.#hang]);
+    this.#checkAfterOpen(evaq, extra, model, all, left, shown);
+    return all;
+  }
+
+  /** All that must hold when a store was opened after a death, or after a close (`left` is undefined). */
+  #checkAfterOpen(
+    evaq: Evaq,
+    extra: Queue | undefined,
+    model: StoreModel,
+    all: ReadonlyMap<QueueName, readonly Seen[]>,
+    left: Left | undefined,
+    shown?: ReadonlyMap<QueueName, readonly Seen[]>,
+  ): void {
+    const { tally } = this.stats;
+    tally.begin();
+    if (shown !== undefined && !sameView(shown, all))
+      throw new BrokenPromise('P5', 'a second recovery shows something else than the first');
     model.view(all, 'open');
-    checkAfterOpen(evaq, extra, model, all);
+    checkAfterOpen(evaq, extra, model, all, tally);
+    if (left === undefined) return;
+    if (!evaq.recovery.clean) tally.check('P9');
+    if (left.again) tally.check('P5');
+    if (left.collected && (tally.has('P1') || tally.has('P2'))) tally.check('P6');
+    if (left.failed) tally.check('P7');
+    tally.end(left.hash);
   }
 
   async #openOn(disk: SimDisk): Promise<{ evaq: Evaq; extra: Queue | undefined }> {
@@ -696,8 +854,9 @@ class StoreRun {
         this.disk.kill();
         continue;
       }
-      this.model.view(read.value, 'open');
-      checkAfterOpen(evaq, extra, this.model, read.value);
+      this.#checkAfterOpen(evaq, extra, this.model, read.value, this.#left);
+      this.#left = undefined;
+      this.#compacting = 0;
       this.#evaq = evaq;
       this.#extra = extra;
       // Faults that are left over go on; with none left, errors have no excuse any more.
@@ -712,6 +871,7 @@ function checkAfterOpen(
   extra: Queue | undefined,
   model: StoreModel,
   all: ReadonlyMap<QueueName, readonly Seen[]>,
+  tally: PromiseTally,
 ): void {
   const [damage] = evaq.recovery.damage;
   if (damage !== undefined)
@@ -723,12 +883,26 @@ function checkAfterOpen(
     if (queue.size !== read)
       throw new BrokenPromise('P3', `${name} counts ${queue.size} live records, and ${read} can be read`);
     const { nextId } = queue.stats();
+    if (model.highest(name) > 0) tally.check('P8');
     if (nextId <= model.highest(name))
       throw new BrokenPromise('P8', `${name} would give out ${nextId}; ${model.highest(name)} was given out`);
   }
 }
 
-export async function readQueue(queue: Queue, name: QueueName): Promise<Seen[]> {
+function sameView(a: ReadonlyMap<QueueName, readonly Seen[]>, b: ReadonlyMap<QueueName, readonly Seen[]>): boolean {
+  return QUEUES.every((name) => {
+    const [mine = [], others = []] = [a.get(name), b.get(name)];
+    return (
+      mine.length === others.length &&
+      mine.every(({ id, payload }, i) => {
+        const other = others[i];
+        return other !== undefined && other.id === id && Buffer.from(payload).equals(other.payload);
+      })
+    );
+  });
+}
+
+export async function readQueue(queue: Pick<Queue | ReadOnlyQueue, 'read'>, name: QueueName): Promise<Seen[]> {
   const seen: Seen[] = [];
   for (let from = 0; ; ) {
     const records = await queue.read({ from, ...PAGE });

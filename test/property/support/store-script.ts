@@ -31,7 +31,7 @@ export type Op =
   | { readonly op: 'kill' }
   /** Power goes after so many more effects and acknowledgements, whatever is under way then. */
   | { readonly op: 'powerCut'; readonly steps: number; readonly loss: Loss; readonly alsoKill?: boolean }
-  | { readonly op: 'full'; readonly roomBytes: number }
+  | { readonly op: 'full'; readonly roomBytes: number; readonly answer?: 'ENOSPC' | 'EDQUOT' }
   | { readonly op: 'freed' }
   | { readonly op: 'evict' }
   | {
@@ -48,11 +48,15 @@ export type Op =
         | 'open'
         | 'list'
         | 'makeDir'
-        | 'stat';
+        | 'stat'
+        | 'close'
+        | 'size'
+        | 'lock'
+        | 'freeBytes';
       readonly path: '' | '.seg' | '.tomb' | '.free' | 'STORE';
       readonly nth: number;
       readonly times: number;
-      readonly error: 'EIO' | 'ENOSPC' | 'EDQUOT';
+      readonly error: 'EIO' | 'ENOSPC' | 'EDQUOT' | 'EFBIG' | 'EMFILE';
       readonly alsoDone: boolean;
     };
 
@@ -111,7 +115,7 @@ export function describeOp(op: Op): string {
     case 'powerCut':
       return `PowerCut(step ${op.steps}, ${describeLoss(op.loss)})`;
     case 'full':
-      return `Full(${op.roomBytes}B left)`;
+      return `Full(${op.roomBytes}B left${op.answer === 'EDQUOT' ? ' of the quota' : ''})`;
     case 'freed':
       return 'Freed';
     case 'evict':
@@ -197,7 +201,8 @@ const deaths: fc.Arbitrary<Op> = fc.oneof(
 const space: fc.Arbitrary<Op> = fc.oneof(
   fc.record({
     op: fc.constant('full' as const),
-    roomBytes: fc.constantFrom(0, 100, 1000, 5000, 20_000, 60_000),
+    roomBytes: fc.oneof(fc.constantFrom(0, 100, 1000, 5000, 20_000, 60_000), fc.nat(20_000)),
+    answer: fc.constantFrom('ENOSPC' as const, 'EDQUOT' as const),
   }),
   fc.constant({ op: 'freed' as const }),
 );
@@ -222,12 +227,16 @@ const faults: fc.Arbitrary<Op> = fc.oneof(
           'list',
           'makeDir',
           'stat',
+          'close',
+          'size',
+          'lock',
+          'freeBytes',
         ] as const),
       ),
       path: fc.constantFrom(...(['', '', '.seg', '.tomb', '.free', 'STORE'] as const)),
       nth: fc.integer({ min: 1, max: 6 }),
       times: fc.constantFrom(1, 1, 2, 5),
-      error: fc.constantFrom(...(['EIO', 'EIO', 'ENOSPC', 'EDQUOT'] as const)),
+      error: fc.constantFrom(...(['EIO', 'EIO', 'EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE'] as const)),
       alsoDone: fc.boolean(),
     }),
   },

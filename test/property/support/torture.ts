@@ -12,15 +12,15 @@ const TROUBLES = ['crashes', 'collecting', 'space', 'errors'] as const;
 /** Resolves with false if something was found. */
 export async function torture(minutes: number, firstSeed: number): Promise<boolean> {
   const started = Date.now();
-  const states = new Set<string>();
   const stats = newRunStats();
+  const states = stats.tally.all;
   for (let slice = 0; Date.now() - started < minutes * 60_000; slice++) {
     const trouble = TROUBLES[slice % TROUBLES.length] ?? 'crashes';
     const seed = firstSeed + slice;
     const left = minutes * 60_000 - (Date.now() - started);
     const result = await fc.check(
       fc.asyncProperty(script(trouble, 60), async (value) => {
-        await runScript(value, { branches: 4, onState: (hash) => states.add(hash) }, stats);
+        await runScript(value, { branches: 4 }, stats);
       }),
       { numRuns: 1_000_000, seed, interruptAfterTimeLimit: Math.min(SLICE_MS, left), markInterruptAsFailure: false },
     );
@@ -37,5 +37,8 @@ export async function torture(minutes: number, firstSeed: number): Promise<boole
         `${opens} opens, ${cuts} power cuts, ${kills} kills, ${faults} faults, ${acknowledged} acknowledgements`,
     );
   }
+  for (const row of stats.tally.rows()) console.log(row);
+  console.log('\n| failing call | times |\n|---|---:|');
+  for (const [hit, times] of [...stats.hits].sort(([a], [b]) => (a < b ? -1 : 1))) console.log(`| ${hit} | ${times} |`);
   return true;
 }

@@ -1,0 +1,125 @@
+/**
+ * Places that random scripts hardly reach, explored on purpose: every cut of a short workload in the states that are left then. Each throws what
+ * it finds.
+ */
+import { type Durability, Evaq } from '../../../src/evaq.js';
+import { type ExploreReport, explore, type RecoveryMachine } from '../../../src/sim/explore.js';
+import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { BrokenPromise } from './store-model.js';
+
+const STORE = '/s';
+
+function open({ vfs, host }: RecoveryMachine, durability: Durability = 'sync'): Promise<Evaq> {
+  return Evaq.open(STORE, {
+    ports: { vfs, host },
+    durability,
+    segmentBytes: 65_536,
+    recycleSegments: 0,
+    gc: false,
+  });
+}
+
+async function prepared(seed: number, prepare: (evaq: Evaq) => Promise<unknown>): Promise<SimDisk> {
+  const disk = new SimDisk({ seed, sectorBytes: 4096 });
+  const evaq = await open(disk);
+  await prepare(evaq);
+  await evaq.close();
+  disk.kill();
+  return disk.crash(disk.nothingSurvives());
+}
+
+function statesOf({ failure, states }: ExploreReport): number {
+  if (failure === undefined) return states;
+  if (failure.error instanceof Error) failure.error.message += `\n${failure.script}`;
+  throw failure.error;
+}
+
+/** P2, P6: segments die while the tombstone log is being rewritten beside them. Resolves with the number of states. */
+export async function exploreRewriteBesideGc(seed: number, statesMax: number): Promise<number> {
+  const start = await prepared(seed, async (evaq) => {
+    for (const name of ['p', 'q', 'r'])
+      await evaq.wal.pushMany(Array.from({ length: 4 }, () => Buffer.alloc(15_000, name)));
+    await evaq.wal.pushMany(Array.from({ length: 20 }, (_, i) => `small ${i}`));
+  });
+  const report = await explore<string, number>(
+    {
+      ops: ['go'],
+      run: async (machine, ops) => {
+        const evaq = await open(machine);
+        if (ops.length === 0) return;
+        const remove = async (...ids: number[]): Promise<void> => {
+          await evaq.wal.removeMany(ids);
+          for (const id of ids) machine.acknowledge(id);
+        };
+        let next = 13;
+        for (const first of [1, 5, 9]) {
+          await remove(first, first + 1, first + 2, first + 3);
+          const compacting = evaq.wal.compact();
+          for (let i = 0; i < 6; i++) await remove(next++);
+          await compacting;
+        }
+      },
+    },
+    async (machine, removed) => {
+      const evaq = await open(machine);
+      for await (const { id } of evaq.wal.records())
+        if (removed.includes(id)) throw new BrokenPromise('P2', `wal/${id} was removed and is back`);
+      const left = 32 - new Set(removed).size;
+      if (evaq.wal.size > left || evaq.wal.size < left - 4)
+        throw new BrokenPromise('P6', `${evaq.wal.size} records are live of ${left}`);
+    },
+    { seed, start, exhaustiveMax: 16, draws: 2, depth: 0, statesMax },
+  );
+  return statesOf(report);
+}
+
+/**
+ * The weaker modes, with power cuts: what was flushed holds, commits are whole, IDs are not given out again though their records are lost,
+ * and no record is born dead because a removal outlived what it removed.
+ */
+export async function exploreWeakMode(seed: number, durability: Durability, statesMax: number): Promise<number> {
+  const start = await prepared(seed, (evaq) => evaq.wal.pushMany(['kept', 'moved']));
+  const report = await explore<string, string>(
+    {
+      ops: ['push', 'flush', 'many', 'remove', 'move', 'again'],
+      run: async (machine, ops) => {
+        const evaq = await open(machine, durability);
+        for (const op of ops) {
+          if (op === 'push') machine.acknowledge(`id ${await evaq.wal.push('pushed')}`);
+          if (op === 'flush') await evaq.wal.flush();
+          if (op === 'many') machine.acknowledge(`id ${(await evaq.wal.pushMany(['one', 'two'])).lastId}`);
+          if (op === 'remove') await evaq.wal.removeThrough(1).then(() => evaq.wal.remove(evaq.wal.stats().nextId - 1));
+          if (op === 'move') machine.acknowledge(`dead ${await evaq.deadLetter(2, { reason: 'no' })}`);
+          if (op === 'again') machine.acknowledge(`id ${await evaq.wal.push('again')}`);
+          if (op === 'flush' && ops.includes('push')) machine.acknowledge('flushed');
+        }
+      },
+    },
+    async (machine, facts) => {
+      const evaq = await open(machine, durability);
+      if (evaq.recovery.damage.length > 0)
+        throw new BrokenPromise('P9', `taken for damage: ${evaq.recovery.damage[0]?.what ?? ''}`);
+      const view: string[] = [];
+      for await (const { payload } of evaq.wal.records()) view.push(payload.toString());
+      const dead: string[] = [];
+      for await (const { payload } of evaq.deadLetters.records()) dead.push(payload.toString());
+      if (facts.includes('flushed') && !view.includes('pushed')) throw new BrokenPromise('P1', 'flushed, and lost');
+      // Its push was durable before its move was asked for.
+      const places = [...view, ...dead].filter((payload) => payload === 'moved').length;
+      if (places !== 1) throw new BrokenPromise('P10', `a durable record that was moved is live ${places} times`);
+      if (view.includes('two') && !view.includes('one')) throw new BrokenPromise('P4', 'one of two records of a batch');
+      const given = facts.filter((fact) => fact.startsWith('id ')).map((fact) => Number(fact.slice(3)));
+      const before = evaq.wal.stats().nextId;
+      if (given.some((id) => id >= before))
+        throw new BrokenPromise('P8', `the next ID is ${before}; given out were ${given.join(' ')}`);
+      const born = await evaq.wal.push('born');
+      await evaq.wal.flush();
+      await evaq.close();
+      const again = await open(machine, durability);
+      if ((await again.wal.get(born))?.payload.toString() !== 'born')
+        throw new BrokenPromise('P1', `wal/${born} was pushed after the crash and is dead at the next open`);
+    },
+    { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax },
+  );
+  return statesOf(report);
+}
