@@ -129,8 +129,15 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'the checksum of a commit is not looked at',
     ['crashes', 'damage'],
     'frame/commit-scanner.ts',
-    'if (commitBodyCrc(body, this.#seed, start) === this.header.bodyCrc) {',
-    'if (body.length >= 0) {',
+    'if (commitIsIntact(this.#buffer, this.bodyAt, this.header, this.#seed, start)) {',
+    'if (this.#held >= 0) {',
+  ),
+  edit(
+    'only the heads of large records are looked at',
+    ['crashes', 'damage'],
+    'frame/commit-check.ts',
+    'if (!frameIsIntact(buffer, at, frame.frameBytes, seed, toFile + at, frame.id)) return false;',
+    '',
   ),
   edit(
     'a length is trusted before its checksum',
