@@ -484,15 +484,13 @@ export class CommitPipeline {
   /** Writes a placed batch, and the link in front of the first. */
   #write(batch: PushBatch, active: ActiveSegment): Promise<void> {
     const { file, link } = active;
-    const pooled = (): Promise<void> => allDone([this.#writeLink(active), writeBatch(file, batch)]);
-    if (this.#options.durability === 'sync') return pooled();
     return this.#options.blocking.write(
       batch.length,
       () => {
         if (link !== undefined) file.writeBlocking({ source: link, length: link.length, position: FILE_HEADER_BYTES });
         for (const chunk of chunksOf(batch)) file.writeBlocking(chunk);
       },
-      pooled,
+      () => allDone([this.#writeLink(active), writeBatch(file, batch)]),
     );
   }
 

@@ -95,7 +95,7 @@ export class QueueCore {
     this.supply = supply;
     this.#files = new FileCache(vfs);
     const { durability, indexIntervalBytes, segmentBytes } = options;
-    const blocking = new BlockingBudget(host);
+    const blocking = new BlockingBudget(host, durability === 'sync');
     this.#reader = new LogReader(this.log, this.#files, {
       queue: this.name,
       onDamage: env.onCorruption === 'fail' ? 'fail' : 'skip',

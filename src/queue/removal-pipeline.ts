@@ -294,9 +294,8 @@ export class RemovalPipeline {
 
   /** Appends; on a full disk frees what can be freed and tries again. */
   async #append(statement: RoundStatement, ranges: readonly IdRange[]): Promise<void> {
-    const { synced, blocking } = this.#options;
     try {
-      await this.#log.append(statement, ranges, synced ? undefined : blocking.write);
+      await this.#log.append(statement, ranges, this.#options.blocking.write);
     } catch (cause) {
       await this.#wipe();
       if (!(await this.#options.freeSpace().catch(() => false))) throw cause;

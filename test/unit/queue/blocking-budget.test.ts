@@ -4,14 +4,14 @@ import { BlockingBudget } from '../../../src/queue/blocking-budget.js';
 import { newDisk, openSim, rejection } from '../store/store-fixture.js';
 
 /** A clock that is set by hand, and a budget that writes by it; `taken` tells how each write was made. */
-function budgetOf(): {
+function budgetOf(syncFollows: boolean = false): {
   at: number;
   readonly write: (bytes: number, ms?: number) => Promise<void>;
   readonly taken: string[];
 } {
   const clock = { at: 1000 };
   const { host } = newDisk();
-  const budget = new BlockingBudget({ ...host, elapsed: () => clock.at });
+  const budget = new BlockingBudget({ ...host, elapsed: () => clock.at }, syncFollows);
   const taken: string[] = [];
   const write = (bytes: number, ms: number = 0): Promise<void> =>
     budget.write(
@@ -43,9 +43,21 @@ describe('the budget of blocking writes', () => {
   it('sends large ones through the pool', async () => {
     const budget = budgetOf();
     await budget.write(100);
-    await budget.write(64 * 1024);
-    await budget.write(64 * 1024 + 1);
+    await budget.write(128 * 1024);
+    await budget.write(128 * 1024 + 1);
     expect(budget.taken).toEqual(['pooled', 'blocking', 'pooled']);
+  });
+
+  it('where a sync follows each write, every small one is made at once', async () => {
+    const budget = budgetOf(true);
+    for (let i = 0; i < 5; i++) {
+      await budget.write(100, 0.1);
+      budget.at += 5;
+    }
+    expect(budget.taken).toEqual(Array.from({ length: 5 }, () => 'blocking'));
+    await budget.write(100, 3);
+    await budget.write(100);
+    expect(budget.taken.at(-1)).toBe('pooled');
   });
 
   it('sends all through the pool for a while after one that was slow', async () => {
