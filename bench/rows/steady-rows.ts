@@ -13,7 +13,7 @@ import { fill, inFreshStore } from './fresh-store.js';
 const OUTSTANDING = 1000;
 const TURN = 100;
 const SEGMENT_TURNS = 40;
-const SEGMENT_BYTES_MIN = 2 ** 20;
+const SEGMENT_BYTES_MIN = 4 * 2 ** 20;
 const SEGMENT_BYTES_MAX = 64 * 2 ** 20;
 const PAST_RECORDS_MAX = 10_000;
 const PAST_BYTES_MAX = 16 * 2 ** 20;
