@@ -11,6 +11,7 @@ import { describeMachine, type Machine } from './harness/machine.js';
 import { type CaseResult, runCase } from './harness/run-case.js';
 import { SCALES, type ScaleName } from './harness/scale.js';
 import { drawGrowth, drawRates } from './report/charts.js';
+import { mergeReports, publish } from './report/publish.js';
 import { changesText, goalsText, machineText, referenceText, rowText } from './report/text-report.js';
 import { ALL_ROWS, rowNamed } from './rows/all-rows.js';
 import { type GrowthPoint, measureGrowth } from './rows/growth.js';
@@ -32,12 +33,17 @@ interface Options {
   readonly growth?: number | true;
   readonly cpuProf?: string;
   readonly list?: true;
+  readonly publish?: string[];
 }
 
 async function main(): Promise<void> {
   const options = parseOptions();
   if (options.list === true) {
     for (const row of ALL_ROWS) console.log(`${row.name.padEnd(18)} ${row.title}`);
+    return;
+  }
+  if (options.publish !== undefined) {
+    await publish(ALL_ROWS, mergeReports(options.publish.map(readReport)), BENCH);
     return;
   }
   const scale = SCALES[options.quick === true ? 'quick' : options.size];
@@ -134,6 +140,10 @@ function parseOptions(): Options {
     .option('--baseline <file>', 'compare with the report of an earlier run')
     .option('--growth [records]', 'instead of the rows: how cost grows with the backlog, up to so many records', count)
     .option('--cpu-prof <folder>', 'leave CPU profiles of our processes there')
+    .option(
+      '--publish <report...>',
+      'instead of the rows: put the figures of these reports into bench/README.md and bench/published',
+    )
     .option('--list', 'name the rows');
   command.parse();
   return command.opts<Options>();

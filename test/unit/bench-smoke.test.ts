@@ -2,7 +2,7 @@
  * The bench at its smallest: every row runs, ours and the device only, and what it reports is complete. Its figures mean nothing.
  */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,7 @@ import { type BenchReport, readReport } from '../../bench/harness/bench-report.j
 import { atLeast, below, flat } from '../../bench/harness/goal.js';
 import { type Measured, summarize } from '../../bench/harness/sample.js';
 import { SCALES } from '../../bench/harness/scale.js';
+import { mergeReports, publish } from '../../bench/report/publish.js';
 import { ALL_ROWS } from '../../bench/rows/all-rows.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -61,6 +62,25 @@ describe('the bench at smoke size', () => {
     expect(output).toContain('append + fdatasync');
     expect(output).toMatch(/Goals: \d+ of \d+ met/);
     expect(output).toContain('for orientation');
+  });
+
+  it('can be published: tables between the marks of a README, and the figures beside it', async () => {
+    const bench = join(folder, 'bench');
+    mkdirSync(bench);
+    const readme = join(bench, 'README.md');
+    writeFileSync(readme, 'before\n<!-- results:begin -->\nold\n<!-- results:end -->\nbehind\n');
+    const half = Math.floor(report.cases.length / 2);
+    const parts = [report.cases.slice(0, half), report.cases.slice(half)].map((cases) => ({ ...report, cases }));
+    await publish(ALL_ROWS, mergeReports(parts), bench);
+    const text = readFileSync(readme, 'utf8');
+    expect(text).toMatch(/^before\n<!-- results:begin -->\n```\n/);
+    expect(text).toMatch(/\n<!-- results:end -->\nbehind\n$/);
+    expect(text).not.toContain('old');
+    for (const row of ALL_ROWS) expect(text).toContain(`### ${row.title}`);
+    expect(text).toMatch(/### Goals\n\n\d+ of \d+ met/);
+    expect(readReport(join(bench, 'published', 'report.json')).cases).toEqual(report.cases);
+    expect(() => mergeReports([report, report])).toThrow(/two of the reports have/);
+    expect(() => mergeReports([report, { ...report, scale: 'full', cases: [] }])).toThrow(/different/);
   });
 
   it('leaves no files on the disk that was measured', () => {
