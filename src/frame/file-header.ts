@@ -41,7 +41,10 @@ export interface FileHeader {
   readonly fileId: number;
   /** Segment: the lowest ID that it may hold. Tombstone log: bytes of its snapshot, which were synced before it got its name. */
   readonly baseId: number;
-  /** Segment: no ID from this on was handed out while it was the active one (only `HEADER_FLAG_RELAXED` makes it bind). */
+  /**
+   * Segment: no ID from this on was handed out while it was the active one (only `HEADER_FLAG_RELAXED` makes it bind). Tombstone log: which
+   * queue it belongs to (`queueMark`).
+   */
   readonly idHighWater: number;
   readonly createdMs: number;
   /** Random: makes the seed of this file unlike that of any other, should a file ID ever come twice. */

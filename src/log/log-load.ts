@@ -289,7 +289,7 @@ async function loadTombstones(
     if (file === undefined) continue;
     try {
       const size = await file.size();
-      const scan = await scanTombstones(file, size, storeUuid, (first, last) => removed.push({ first, last }));
+      const scan = await scanTombstones(file, path, size, storeUuid, (first, last) => removed.push({ first, last }));
       if (scan.kind === 'unsupported') throw unsupported(path, queue, scan.major);
       if (scan.kind === 'unreadable') {
         damage.push({
@@ -297,7 +297,7 @@ async function loadTombstones(
           file: path,
           offset: 0,
           bytes: size,
-          what: 'the header of a tombstone log is damaged: removals may be undone',
+          what: 'the header of a tombstone log is damaged, or of another queue: removals may be undone',
           lossless: false,
         });
         continue;

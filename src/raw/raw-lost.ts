@@ -51,7 +51,7 @@ async function removedRanges(vfs: Vfs, loaded: LoadedQueue, storeUuid: Buffer): 
   for (const path of loaded.tombstoneLogs) {
     const file = await vfs.open(path, 'read');
     try {
-      await scanTombstones(file, await file.size(), storeUuid, (first, last) => ranges.push({ first, last }));
+      await scanTombstones(file, path, await file.size(), storeUuid, (first, last) => ranges.push({ first, last }));
     } finally {
       await file.close().catch(() => undefined);
     }

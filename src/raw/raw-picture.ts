@@ -101,7 +101,7 @@ async function haveCaughtUp({ vfs, storeUuid }: QueuePlace, loaded: LoadedQueue)
   });
   if (file === undefined) return false;
   try {
-    const tombstones = await scanTombstones(file, await file.size(), storeUuid, () => undefined);
+    const tombstones = await scanTombstones(file, path, await file.size(), storeUuid, () => undefined);
     return tombstones.kind === 'ok' && tombstones.state.round >= mentioned;
   } finally {
     await file.close().catch(() => undefined);

@@ -24,6 +24,8 @@ export interface FileName {
   readonly kind: 'segment' | 'tombstones';
   readonly fileId: number;
   readonly baseId: number;
+  /** Tombstone logs: what the header says of the queue. */
+  readonly queueMark?: number;
 }
 
 /**
@@ -44,7 +46,7 @@ export async function recoverHeader(
     storeUuid,
     fileId: name.fileId,
     baseId: name.baseId,
-    idHighWater: name.baseId,
+    idHighWater: name.queueMark ?? name.baseId,
     createdMs: 0,
     salt: 0,
   };

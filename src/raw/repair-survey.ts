@@ -11,7 +11,7 @@ import type { Damage } from '../log/log-load.js';
 import type { LogSegment } from '../log/log-segment.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { scanSegment } from '../segment/segment-scan.js';
-import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
+import { parseTombstoneFileName, queueMark } from '../tombstone/tombstone-name.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { findLost } from './raw-lost.js';
@@ -94,7 +94,9 @@ function nameOf(file: string): FileName | undefined {
   const segment = parseSegmentFileName(name);
   if (segment?.kind === 'segment') return { kind: 'segment', fileId: segment.segmentId, baseId: segment.baseId };
   const log = parseTombstoneFileName(name);
-  return log?.kind === 'log' ? { kind: 'tombstones', fileId: log.generation, baseId: 0 } : undefined;
+  return log?.kind === 'log'
+    ? { kind: 'tombstones', fileId: log.generation, baseId: 0, queueMark: queueMark(file) }
+    : undefined;
 }
 
 interface Losses {

@@ -9,7 +9,7 @@ import { encodeFileHeader, FILE_HEADER_BYTES, type FileHeader, fileSeed } from '
 import type { IdRange } from '../ids.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { encodeRound, KIND_SNAPSHOT, type RoundStatement } from './tombstone-frame.js';
-import { tombstoneFileName, unfinishedTombstoneFileName } from './tombstone-name.js';
+import { queueMark, tombstoneFileName, unfinishedTombstoneFileName } from './tombstone-name.js';
 
 /** Zeros kept ahead: about 80 rounds of single removals. */
 const AHEAD_BYTES = 16 * 1024;
@@ -163,13 +163,14 @@ async function fillAhead(file: VfsFile, from: number, to: number): Promise<numbe
 }
 
 function headerOf(source: GenerationSource, snapshotEnd: number): FileHeader {
+  const path = `${source.dir}/${tombstoneFileName(source.generation)}`;
   return {
     kind: 'tombstones',
     flags: 0,
     storeUuid: source.storeUuid,
     fileId: source.generation,
     baseId: snapshotEnd,
-    idHighWater: 0,
+    idHighWater: queueMark(path),
     createdMs: source.nowMs,
     salt: source.salt,
   };

@@ -5,6 +5,7 @@
 import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
 import { decodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from '../frame/file-header.js';
 import { decodeRound, KIND_CLOSE, KIND_SNAPSHOT } from './tombstone-frame.js';
+import { queueMark } from './tombstone-name.js';
 
 /** What the rounds of a log add up to. Grows while a log is followed. */
 export interface TombstoneState {
@@ -38,12 +39,13 @@ export type TombstoneScan =
       readonly state: TombstoneState;
     }
   | { readonly kind: 'unsupported'; readonly major: number }
-  /** Header blank or bad: nothing in it can be read. */
+  /** Header blank, bad, or of another store or queue: nothing in it counts. */
   | { readonly kind: 'unreadable' };
 
-/** Scans a whole log and hands each removed range to `removed`. */
+/** Scans the whole log at `path` and hands each removed range to `removed`. */
 export async function scanTombstones(
   source: ScanSource,
+  path: string,
   size: number,
   storeUuid: Buffer,
   removed: (first: number, last: number) => void,
@@ -53,6 +55,8 @@ export async function scanTombstones(
   const decoding = decodeFileHeader(head.subarray(0, read), 'tombstones');
   if (decoding.kind === 'unsupported') return decoding;
   if (decoding.kind !== 'ok' || !decoding.header.storeUuid.equals(storeUuid)) return { kind: 'unreadable' };
+  // That of another queue removes other records.
+  if (decoding.header.idHighWater !== queueMark(path)) return { kind: 'unreadable' };
   const state = newTombstoneState();
   const scanner = new CommitScanner(source, decoding.seed, FILE_HEADER_BYTES, size, 'resync');
   await scanRounds(scanner, state, removed);

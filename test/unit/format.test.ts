@@ -14,6 +14,7 @@ import { encodeMeta } from '../../src/frame/metadata.js';
 import { readVarint, VarintWriter, varintCursor } from '../../src/frame/varint.js';
 import { encodeFooter } from '../../src/segment/segment-footer.js';
 import { encodeRound, KIND_REMOVALS, KIND_SNAPSHOT, type RoundStatement } from '../../src/tombstone/tombstone-frame.js';
+import { queueMark } from '../../src/tombstone/tombstone-name.js';
 import { crc, mask, readStoreAsStranger, type StrangersQueue, type StrangersRecord } from '../fixtures/stranger.js';
 
 const root = join(import.meta.dirname, '../..');
@@ -163,7 +164,7 @@ describe('FORMAT.md', () => {
       storeUuid,
       fileId: 1,
       baseId: 320,
-      idHighWater: 0,
+      idHighWater: queueMark('queues/wal/0000000000000001.tomb'),
       createdMs: time,
       salt: 0x5eed0002,
     };

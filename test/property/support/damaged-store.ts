@@ -118,13 +118,10 @@ export interface Misfortune {
 
 const SECTOR_BYTES = 512;
 
-/**
- * What two files at once can hide: nothing in a tombstone log says whose it is, so that of another queue is taken for the right one; and the last
- * round of a store that was not closed is witnessed by nothing but the last commit.
- */
+/** What two files at once can hide: the last round of a store that was not closed is witnessed by nothing but the last commit. */
 function isUntold(store: SmallStore, a: string, b: string): boolean {
   const tombs = [a, b].filter((path) => path.endsWith('.tomb')).length;
-  return tombs === 2 || (tombs === 1 && store.loose.wal > 0);
+  return tombs === 1 && store.loose.wal > 0;
 }
 
 /** All that can happen to single sectors and whole files of a store, one at a time (R of the crash model). */

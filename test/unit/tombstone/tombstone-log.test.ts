@@ -244,7 +244,7 @@ function newDisk(): SimDisk {
 async function removedIn(disk: SimDisk, path: string): Promise<Scanned> {
   const removed: IdRange[] = [];
   const bytes = Buffer.from(disk.read(path) ?? []);
-  const scan = await scanTombstones(new MemorySource(bytes), bytes.length, UUID, (first, last) =>
+  const scan = await scanTombstones(new MemorySource(bytes), path, bytes.length, UUID, (first, last) =>
     removed.push({ first, last }),
   );
   if (scan.kind !== 'ok') throw new Error(`the log is ${scan.kind}`);
@@ -375,22 +375,30 @@ describe('a tombstone log', () => {
     expect(bad).toEqual([]);
   });
 
-  it('P9: of another store, with no header or a newer one, it is not read', async () => {
+  it('P9: of another store or queue, with no header or a newer one, it is not read', async () => {
     const { disk, log } = await openLog([{ first: 1, last: 1 }]);
     const bytes = Buffer.from(disk.read(log.path) ?? []);
     const none = (): void => undefined;
-    const other = await scanTombstones(new MemorySource(bytes), bytes.length, Buffer.alloc(16), none);
+    const other = await scanTombstones(new MemorySource(bytes), log.path, bytes.length, Buffer.alloc(16), none);
     expect(other).toEqual({ kind: 'unreadable' });
+    const elsewhere = log.path.replace(DIR, '/store/queues/other');
+    expect(await scanTombstones(new MemorySource(bytes), elsewhere, bytes.length, UUID, none)).toEqual({
+      kind: 'unreadable',
+    });
     const blank = Buffer.alloc(bytes.length);
-    expect(await scanTombstones(new MemorySource(blank), blank.length, UUID, none)).toEqual({ kind: 'unreadable' });
-    expect(await scanTombstones(new MemorySource(Buffer.alloc(0)), 0, UUID, none)).toEqual({ kind: 'unreadable' });
+    expect(await scanTombstones(new MemorySource(blank), log.path, blank.length, UUID, none)).toEqual({
+      kind: 'unreadable',
+    });
+    expect(await scanTombstones(new MemorySource(Buffer.alloc(0)), log.path, 0, UUID, none)).toEqual({
+      kind: 'unreadable',
+    });
     const header = { flags: 0, storeUuid: UUID, fileId: 1, baseId: 0, idHighWater: 0, createdMs: 0, salt: 0 };
     const segment = encodeFileHeader({ kind: 'segment', ...header });
-    expect(await scanTombstones(new MemorySource(segment), FILE_HEADER_BYTES, UUID, none)).toEqual({
+    expect(await scanTombstones(new MemorySource(segment), log.path, FILE_HEADER_BYTES, UUID, none)).toEqual({
       kind: 'unreadable',
     });
     bytes[3] = 0;
-    expect(await scanTombstones(new MemorySource(bytes), bytes.length, UUID, none)).toMatchObject({
+    expect(await scanTombstones(new MemorySource(bytes), log.path, bytes.length, UUID, none)).toMatchObject({
       kind: 'ok',
       headerDamaged: true,
     });
