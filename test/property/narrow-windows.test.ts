@@ -1,6 +1,6 @@
 /** What random scripts hardly reach: each of these once needed a hunt of its own. */
 import { describe, expect, test } from 'vitest';
-import { exploreRewriteBesideGc, exploreWeakMode } from './support/narrow-windows.js';
+import { exploreRewriteBesideGc, exploreWeakMode, rewriteBeforeTheUnlink } from './support/narrow-windows.js';
 
 const STATES = Number(process.env['EVAQ_STATES'] ?? 1500);
 const TIMEOUT_MS = 600_000;
@@ -13,6 +13,10 @@ describe('narrow windows', () => {
     for (const seed of [1, 2]) states += await exploreRewriteBesideGc(seed, STATES);
     if (process.env['EVAQ_TABLE'] !== undefined) console.log(`| GC beside rewrites | ${states} |`);
     expect(states).toBeGreaterThan(100);
+  });
+
+  test('P2: a tombstone is kept until the unlink of its segment, however late that comes', async () => {
+    for (const seed of [1, 2, 3]) await rewriteBeforeTheUnlink(seed);
   });
 
   for (const durability of ['os', { intervalMs: 1 }] as const) {

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import type { Vfs, VfsFile } from '../../../src/vfs/vfs.js';
 import { damageAll, makeSmallStore } from './damaged-store.js';
 import { removeWhileTheCopyIsNamed } from './gc-window.js';
-import { exploreRewriteBesideGc, exploreWeakMode } from './narrow-windows.js';
+import { exploreRewriteBesideGc, exploreWeakMode, rewriteBeforeTheUnlink } from './narrow-windows.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
 import { BrokenPromise } from './store-model.js';
 import { REGRESSIONS } from './store-regressions.js';
@@ -54,6 +54,7 @@ export async function hunt(
           await removeWhileTheCopyIsNamed(seed + round);
         } else if (kind === 'beside') {
           tries++;
+          await rewriteBeforeTheUnlink(seed + round);
           stats.states += await exploreRewriteBesideGc(seed + round, 1500);
         } else if (kind === 'weak') {
           tries++;

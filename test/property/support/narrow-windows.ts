@@ -123,3 +123,51 @@ export async function exploreWeakMode(seed: number, durability: Durability, stat
   );
   return statesOf(report);
 }
+
+/** P2: the tombstone log is rewritten while a dead segment is on its way out, and the power is cut before its unlink. */
+export async function rewriteBeforeTheUnlink(seed: number): Promise<void> {
+  const disk = new SimDisk({ seed, sectorBytes: 4096 });
+  const dir = `${STORE}/queues/wal`;
+  const { vfs } = disk;
+  let release: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const unlinking = new Promise<void>((resolve) => {
+    const remove = vfs.remove.bind(vfs);
+    vfs.remove = async (path) => {
+      if (path.endsWith('.seg')) {
+        resolve();
+        await released;
+      }
+      await remove(path);
+    };
+  });
+  const evaq = await open({ vfs, host: disk.host });
+  await evaq.wal.pushMany(Array.from({ length: 4 }, () => Buffer.alloc(15_000)));
+  for (let i = 0; i < 25; i++) await evaq.wal.pushMany(Array.from({ length: 3000 }, () => 'small'));
+  const generations = async (): Promise<string> =>
+    (await vfs.list(dir)).flatMap(({ name }) => (name.endsWith('.tomb') ? name : [])).join(' ');
+  await evaq.wal.removeMany([1, 2, 3, 4]);
+  const compacting = evaq.wal.compact();
+  await unlinking;
+  const before = await generations();
+  // Every other one, so that no two of them are one range.
+  let next = 6;
+  while (next < 70_000 && (await generations()).includes(before)) {
+    const ids = Array.from({ length: 2000 }, (_, i) => next + 2 * i);
+    next += 4000;
+    await evaq.wal.removeMany(ids);
+  }
+  if (next >= 70_000) throw new Error('the tombstone log was not rewritten');
+  // The unlink of the old generation may have reached the disk, or not.
+  for (const choice of [[], disk.nothingSurvives()]) {
+    const reopened = await open(disk.crash(choice));
+    for await (const { id } of reopened.wal.records({ to: 4 }))
+      throw new BrokenPromise('P2', `wal/${id} was removed and is back`);
+    await reopened.close();
+  }
+  release();
+  await compacting;
+  await evaq.close();
+}
