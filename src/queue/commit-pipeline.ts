@@ -369,7 +369,8 @@ export class CommitPipeline {
       this.#goOnWith(batch, allDone([this.#writeLink(active), stream.finish()]));
       return promise;
     } catch (cause) {
-      // No memory, say. What was written already is cut away, as after a failed write.
+      // No memory, say. What was written already is cut away, as after a failed write; until then no blocking push may come in between.
+      this.#cutting = ioError(cause, `appending to queue '${this.#options.queue}'`, { queue: this.#options.queue });
       this.#goOnWith(
         batch,
         stream.abandon().then(() => Promise.reject(cause)),
