@@ -16,6 +16,8 @@ export class FileCache {
   readonly #vfs: Vfs;
   /** In the order of their last use. */
   readonly #entries = new Map<string, Entry>();
+  #users = 0;
+  #idle: (() => void)[] = [];
 
   constructor(vfs: Vfs) {
     this.#vfs = vfs;
@@ -28,6 +30,7 @@ export class FileCache {
     this.#entries.delete(path);
     this.#entries.set(path, entry);
     entry.users++;
+    this.#users++;
     try {
       return await use(await entry.file);
     } catch (error) {
@@ -36,6 +39,8 @@ export class FileCache {
       throw error;
     } finally {
       entry.users--;
+      this.#users--;
+      if (this.#users === 0) for (const tell of this.#idle.splice(0)) tell();
       if (this.#entries.size > IDLE_FILES_MAX) await this.#closeOldest();
     }
   }
@@ -48,7 +53,9 @@ export class FileCache {
     await closeQuietly(entry.file);
   }
 
+  /** Waits for those who use a file, then closes all. Nobody begins to use one any more. */
   async close(): Promise<void> {
+    if (this.#users > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
     const entries = [...this.#entries.values()];
     this.#entries.clear();
     for (const entry of entries) await closeQuietly(entry.file);

@@ -91,6 +91,28 @@ describe('the cache of descriptors', () => {
     expect(counting.open).toBe(0);
   });
 
+  it('is closed when the last user is done', async () => {
+    const { counting, paths, cache } = await files(2);
+    let release = (): void => undefined;
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const use = cache.using(paths[0] ?? '', async (file) => {
+      await gate;
+      return firstByte(file);
+    });
+    let closed = false;
+    const closing = cache.close().then(() => {
+      closed = true;
+    });
+    await cache.using(paths[1] ?? '', firstByte);
+    expect({ closed, open: counting.open }).toEqual({ closed: false, open: 2 });
+    release();
+    expect(await use).toBe(0);
+    await closing;
+    expect(counting.open).toBe(0);
+  });
+
   it('a file that could not be opened is tried anew, and one whose use failed stays open', async () => {
     const { counting, paths, cache } = await files(1);
     await expect(cache.using('/none', firstByte)).rejects.toMatchObject({ code: 'ENOENT' });
