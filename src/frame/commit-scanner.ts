@@ -59,7 +59,7 @@ export class CommitScanner {
   readonly #policy: 'resync' | 'wait';
   #limit: number;
   #next: number;
-  #buffer: Buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  #buffer: Buffer = Buffer.alloc(0);
   /** The file range held: [#from, #from + #held). */
   #from = 0;
   #held = 0;

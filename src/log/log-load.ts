@@ -23,6 +23,7 @@ import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import { newTombstoneState, scanTombstones, type TombstoneState } from '../tombstone/tombstone-scan.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { LogSegment } from './log-segment.js';
+import { type LoadedFile, openedAhead } from './opened-ahead.js';
 import { SegmentLog } from './segment-log.js';
 
 /** Damage to bytes that had been synced, in words and numbers. */
@@ -126,29 +127,30 @@ export async function loadQueue(
   let durable = tombstones.durableData;
   // From the newest on, so that the link of each is known before the one it speaks of is judged.
   const files = [...listing.segments].sort((a, b) => b.baseId - a.baseId || b.id - a.id);
-  for (const [i, file] of files.entries()) {
-    const handle = await openSegment(vfs, file.path, queue);
-    if (handle === undefined) {
+  let at = 0;
+  for await (const handle of openedAhead(
+    files.map(({ path }) => path),
+    (path) => openFile(vfs, path, queue),
+  )) {
+    const newest = at === 0;
+    const file = files[at++];
+    if (handle === undefined || file === undefined) {
       vanished++;
       continue;
     }
-    try {
-      const one = await loadSegment(handle, file, queue, storeUuid, tombstones, durable, i === 0, options, damage);
-      if (one === undefined) {
-        unreadable.push(file.path);
-        // Its IDs were handed out, whatever became of them; a record takes 8 bytes at least.
-        unreadableEnd = Math.max(unreadableEnd, file.baseId + Math.ceil((await handle.size()) / DENSE_FRAME_BYTES));
-        continue;
-      }
-      found.unshift(one);
-      for (const id of one.footer?.summary.replaces ?? []) replacedIds.add(id);
-      const link = one.scan?.link ?? (await linkOf(handle, one));
-      if (link !== undefined) {
-        durable = new Map(durable);
-        durable.set(link.segmentId, Math.max(durable.get(link.segmentId) ?? 0, link.durableOffset));
-      }
-    } finally {
-      await handle.close().catch(() => undefined);
+    const one = await loadSegment(handle, file, queue, storeUuid, tombstones, durable, newest, options, damage);
+    if (one === undefined) {
+      unreadable.push(file.path);
+      // Its IDs were handed out, whatever became of them; a record takes 8 bytes at least.
+      unreadableEnd = Math.max(unreadableEnd, file.baseId + Math.ceil((await handle.size()) / DENSE_FRAME_BYTES));
+      continue;
+    }
+    found.unshift(one);
+    for (const id of one.footer?.summary.replaces ?? []) replacedIds.add(id);
+    const link = one.scan?.link ?? (await linkOf(handle, one));
+    if (link !== undefined) {
+      durable = new Map(durable);
+      durable.set(link.segmentId, Math.max(durable.get(link.segmentId) ?? 0, link.durableOffset));
     }
   }
 
@@ -285,7 +287,7 @@ async function loadTombstones(
   let state = newTombstoneState();
   for (const [i, { path }] of listing.tombstones.entries()) {
     const newest = i === listing.tombstones.length - 1;
-    const file = await openSegment(vfs, path, queue);
+    const file = await openFile(vfs, path, queue);
     if (file === undefined) continue;
     try {
       const size = await file.size();
@@ -367,7 +369,7 @@ function mergeStates(older: TombstoneState, newer: TombstoneState): TombstoneSta
   };
 }
 
-async function openSegment(vfs: Vfs, path: string, queue: string): Promise<VfsFile | undefined> {
+async function openFile(vfs: Vfs, path: string, queue: string): Promise<VfsFile | undefined> {
   try {
     return await vfs.open(path, 'read');
   } catch (error) {
@@ -384,7 +386,7 @@ async function openSegment(vfs: Vfs, path: string, queue: string): Promise<VfsFi
 }
 
 async function loadSegment(
-  handle: VfsFile,
+  handle: LoadedFile,
   file: SegmentFile,
   queue: string,
   storeUuid: Buffer,
@@ -499,7 +501,7 @@ async function loadSegment(
 }
 
 /** The link of a sealed segment is its first frame. */
-async function linkOf(handle: VfsFile, one: FoundSegment): Promise<SegmentScan['link']> {
+async function linkOf(handle: LoadedFile, one: FoundSegment): Promise<SegmentScan['link']> {
   if (one.footer === undefined || one.segment.rewritten) return undefined;
   const end = Math.min(one.contentEnd, FILE_HEADER_BYTES + 48);
   return (await scanSegment(handle, end, one.segment.seed, one.segment.baseId, Number.MAX_SAFE_INTEGER)).link;

@@ -85,8 +85,10 @@ export class Evaq implements AsyncDisposable {
       },
     });
     try {
-      const wal = await store.queue(WAL_QUEUE, resolved.queueDefaults);
-      const dead = await store.queue(DEAD_LETTERS_QUEUE, resolved.queueDefaults);
+      const [wal, dead] = await Promise.all([
+        store.queue(WAL_QUEUE, resolved.queueDefaults),
+        store.queue(DEAD_LETTERS_QUEUE, resolved.queueDefaults),
+      ]);
       return new Evaq(store, ports, wal, dead);
     } catch (error) {
       await store.close().catch(() => undefined);

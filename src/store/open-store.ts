@@ -141,9 +141,10 @@ export class Store {
     try {
       const identity = (await readStore(vfs, path)) ?? (await createStore(vfs, host, path));
       const queues = `${path}/${QUEUES_DIR}`;
-      for (const dir of [queues, queueDir(path, WAL_QUEUE), queueDir(path, DEAD_LETTERS_QUEUE)]) await vfs.makeDir(dir);
+      await vfs.makeDir(queues);
+      await Promise.all([WAL_QUEUE, DEAD_LETTERS_QUEUE].map((name) => vfs.makeDir(queueDir(path, name))));
       // A folder that is there may have been made by a process that died before it could sync the name.
-      for (const dir of [parentOf(path), path, queues]) await vfs.syncDir(dir);
+      await Promise.all([parentOf(path), path, queues].map((dir) => vfs.syncDir(dir)));
 
       opening = new Opening(options, lock, identity.uuid);
       await opening.load();
