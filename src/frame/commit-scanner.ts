@@ -9,7 +9,7 @@
  *
  * `header` and `buffer` are reused: valid until the next call of `next`. Not for concurrent use.
  */
-import { assert } from '../assert.js';
+import { ReadWindow } from '../vfs/read-window.js';
 import { commitIsIntact } from './commit-check.js';
 import {
   COMMIT_HEADER_BYTES,
@@ -43,6 +43,8 @@ export interface BadRange {
 }
 
 const CHUNK_BYTES = 1024 * 1024;
+/** So large may a commit be that begins in one chunk and is read on in the next; larger ones are read by themselves. */
+const CARRY_BYTES_MAX = 1024 * 1024;
 
 export class CommitScanner {
   readonly header: CommitHeader = newCommitHeader();
@@ -59,29 +61,41 @@ export class CommitScanner {
   readonly #policy: 'resync' | 'wait';
   #limit: number;
   #next: number;
-  #buffer: Buffer = Buffer.alloc(0);
-  /** The file range held: [#from, #from + #held). */
-  #from = 0;
-  #held = 0;
+  readonly #readsAhead: boolean;
+  readonly #window: ReadWindow = new ReadWindow({ carryBytesMax: CARRY_BYTES_MAX, reuse: true });
 
-  constructor(source: ScanSource, seed: number, from: number, limit: number, policy: 'resync' | 'wait') {
+  /** `readsAhead`: for those who go through the whole file; they wait for `settled` before they close it. */
+  constructor(
+    source: ScanSource,
+    seed: number,
+    from: number,
+    limit: number,
+    policy: 'resync' | 'wait',
+    readsAhead = false,
+  ) {
     this.#source = source;
     this.#seed = seed;
     this.#policy = policy;
+    this.#readsAhead = readsAhead;
     this.offset = from;
     this.#next = from;
     this.#limit = limit;
   }
 
   get buffer(): Buffer {
-    return this.#buffer;
+    return this.#window.chunk;
   }
 
   /** Lets a follower see what was written since: the file is now `limit` bytes long. */
   extend(limit: number): void {
     this.#limit = limit;
     // What was read beyond the last good commit may have been incomplete.
-    this.#held = Math.min(this.#held, Math.max(0, this.#next - this.#from));
+    this.#window.keepTo(this.#next);
+  }
+
+  /** Resolves when no read of the file is under way any more. */
+  settled(): Promise<void> {
+    return this.#window.settled();
   }
 
   async next(): Promise<ScanOutcome> {
@@ -89,20 +103,21 @@ export class CommitScanner {
     this.offset = start;
     if (start >= this.#limit) return 'end';
     await this.#fill(start, Math.min(COMMIT_HEADER_BYTES, this.#limit - start));
-    const at = start - this.#from;
+    if (start >= this.#limit) return 'end';
+    const window = this.#window;
     if (
-      this.#held - at < COMMIT_HEADER_BYTES ||
-      !decodeCommitHeader(this.#buffer, at, this.#seed, start, this.header)
+      !window.holds(start, COMMIT_HEADER_BYTES) ||
+      !decodeCommitHeader(window.chunk, start - window.from, this.#seed, start, this.header)
     ) {
       return this.#policy === 'wait' ? 'end' : this.#resync(start);
     }
     const end = start + COMMIT_HEADER_BYTES + this.header.bodyBytes;
+    await this.#fill(start, Math.min(end, this.#limit) - start);
     const available = Math.min(end, this.#limit);
-    await this.#fill(start, available - start);
-    this.bodyAt = start - this.#from + COMMIT_HEADER_BYTES;
-    this.bodyHeld = Math.min(this.header.bodyBytes, this.#held - this.bodyAt);
+    this.bodyAt = start - window.from + COMMIT_HEADER_BYTES;
+    this.bodyHeld = Math.min(this.header.bodyBytes, window.bytes - this.bodyAt);
     if (this.bodyHeld === this.header.bodyBytes) {
-      if (commitIsIntact(this.#buffer, this.bodyAt, this.header, this.#seed, start)) {
+      if (commitIsIntact(window.chunk, this.bodyAt, this.header, this.#seed, start)) {
         this.#next = end;
         return 'commit';
       }
@@ -115,12 +130,13 @@ export class CommitScanner {
 
   /** Looks for the next valid header after the bad one at `start`. */
   async #resync(start: number): Promise<ScanOutcome> {
+    const window = this.#window;
     let from = start;
     let allZero = true;
     for (;;) {
       await this.#fill(from, Math.min(CHUNK_BYTES, this.#limit - from));
-      const held = this.#buffer.subarray(0, this.#held);
-      let at = from - this.#from;
+      const held = window.chunk.subarray(0, window.bytes);
+      let at = from - window.from;
       if (allZero) {
         const nonZero = firstNonZero(held, at);
         allZero = nonZero === held.length;
@@ -129,12 +145,12 @@ export class CommitScanner {
       // A zero byte starts no commit, so skipping the zeros skips no header.
       for (at = held.indexOf(COMMIT_MAGIC_BYTES, at); at >= 0; at = held.indexOf(COMMIT_MAGIC_BYTES, at + 1)) {
         if (at + COMMIT_HEADER_BYTES > held.length) break;
-        const offset = this.#from + at;
+        const offset = window.from + at;
         if (offset === start) continue;
-        if (!decodeCommitHeader(this.#buffer, at, this.#seed, offset, this.header)) continue;
+        if (!decodeCommitHeader(held, at, this.#seed, offset, this.header)) continue;
         return this.#skipped(start, offset, false);
       }
-      const heldEnd = this.#from + this.#held;
+      const heldEnd = window.from + window.bytes;
       if (heldEnd >= this.#limit) return this.#skipped(start, this.#limit, allZero);
       // Keep the bytes in which a header could have begun.
       from = Math.max(from + 1, heldEnd - COMMIT_HEADER_BYTES + 1);
@@ -150,25 +166,14 @@ export class CommitScanner {
 
   /** Makes [offset, offset + bytes) available in the buffer, as far as the file goes. */
   async #fill(offset: number, bytes: number): Promise<void> {
-    if (offset >= this.#from && offset + bytes <= this.#from + this.#held) return;
-    const wanted = Math.max(bytes, Math.min(CHUNK_BYTES, this.#limit - offset));
-    let kept = 0;
-    if (offset >= this.#from && offset < this.#from + this.#held) {
-      kept = this.#from + this.#held - offset;
-      const source = this.#buffer.subarray(offset - this.#from, this.#held);
-      if (wanted > this.#buffer.length) this.#buffer = Buffer.allocUnsafeSlow(wanted);
-      this.#buffer.set(source, 0);
-    } else if (wanted > this.#buffer.length) {
-      this.#buffer = Buffer.allocUnsafeSlow(wanted);
-    }
-    this.#from = offset;
-    this.#held = kept;
-    if (kept < wanted) {
-      this.#held += await this.#source.readAt(this.#buffer, kept, wanted - kept, offset + kept);
-    }
-    assert(this.#held <= this.#buffer.length, 'a scanner holds no more than its buffer');
+    const window = this.#window;
+    if (window.holds(offset, bytes)) return;
+    const readAt: ScanSource['readAt'] = (...read) => this.#source.readAt(...read);
+    const size = Math.max(bytes, Math.min(CHUNK_BYTES, this.#limit - offset));
+    await window.fill(readAt, offset, bytes, size);
     // The file may be shorter than the caller's limit, if it was cut meanwhile.
-    if (this.#held < wanted) this.#limit = Math.min(this.#limit, offset + this.#held);
+    if (window.bytes < bytes) this.#limit = Math.min(this.#limit, offset + window.bytes);
+    if (this.#readsAhead) window.readAhead(readAt, size, this.#limit);
   }
 }
 

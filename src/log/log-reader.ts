@@ -22,10 +22,10 @@ import { CommitScanner } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import { wideCommitAt } from '../segment/segment-index.js';
+import { type ReadAt, ReadWindow } from '../vfs/read-window.js';
 import type { FileCache } from './file-cache.js';
 import type { LogSegment } from './log-segment.js';
 import type { QueueRecord } from './queue-record.js';
-import { CARRY_BYTES_MAX, type ReadAt, ReadWindow } from './read-window.js';
 import type { SegmentLog } from './segment-log.js';
 import { collectFrames, newTaking, type ReadLimits, recordOf, take, type Walk, type Wish } from './segment-walk.js';
 
@@ -34,6 +34,10 @@ export type { ReadLimits } from './segment-walk.js';
 /** The most that one read of a sequential walk asks for at a time. */
 const CHUNK_BYTES_MAX = 512 * 1024;
 const CHUNK_BYTES_MIN = 4096;
+/** What begins in one chunk and ends in the next must not have more of itself in the first, or it is read twice. */
+const CARRY_BYTES_MAX = 128 * 1024;
+/** Records handed out are views of the chunks. */
+const WINDOW = { carryBytesMax: CARRY_BYTES_MAX, reuse: false } as const;
 /** To this size chunks grow, each twice the one before, where small reads follow each other. */
 const STREAM_BYTES_MAX = 256 * 1024;
 /** Commits up to this size are read whole, to be checked in one call. */
@@ -135,7 +139,7 @@ export class LogReader {
     const goesOn = before !== undefined && (same ? before.nextId <= from : before.nextId > before.segment.lastId);
     const walk: Walk = {
       segment,
-      window: same ? before.window : new ReadWindow(),
+      window: same ? before.window : new ReadWindow(WINDOW),
       wish,
       streaming: goesOn && before.streaming,
       nextId: segment.firstId,

@@ -13,10 +13,10 @@ import {
   SPARSE_FRAME_BYTES,
   viewFrame,
 } from '../frame/record-frame.js';
+import type { ReadWindow } from '../vfs/read-window.js';
 import type { VfsFile } from '../vfs/vfs.js';
 import type { LogSegment } from './log-segment.js';
 import type { QueueRecord } from './queue-record.js';
-import type { ReadWindow } from './read-window.js';
 
 export interface ReadLimits {
   /** Payload bytes; at least one record is returned whatever its size. */

@@ -22,12 +22,15 @@ import type { SegmentSupply } from '../segment/segment-supply.js';
 import { KIND_CLOSE, type RoundStatement } from '../tombstone/tombstone-frame.js';
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
+import { type ReadAt, ReadWindow } from '../vfs/read-window.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { type ActiveSegment, newActiveSegment } from './active-segment.js';
 import { newGeneration } from './removal-pipeline.js';
 import { newSegment, startSegment } from './segment-start.js';
 
 const COPY_BYTES = 1024 * 1024;
+/** A long range is synced in pieces, beside the writing of what follows. */
+const SYNC_BYTES = 64 * 1024 * 1024;
 
 /** A torn tail that was cut: the normal result of a crash. */
 export interface TornTail {
@@ -174,7 +177,7 @@ async function settleTail(
     if (worthKeeping(found))
       torn = { ...torn, quarantine: await env.reserve.spend(() => keepAside(env, loaded, found, file, bytes)) };
   }
-  await rewriteRange(file, Math.min(durableOffset, end), end);
+  await rewriteRange(env, file, Math.min(durableOffset, end), end);
   await file.truncate(end);
   await syncOrStop(env, file);
   // The name may be no more durable than the bytes were.
@@ -213,14 +216,31 @@ async function keepAside(
   return path;
 }
 
-/** Reads a range and writes the same bytes to the same place, so that the next sync has something to write. */
-async function rewriteRange(file: VfsFile, from: number, to: number): Promise<void> {
-  const chunk = Buffer.allocUnsafe(Math.max(0, Math.min(to - from, COPY_BYTES)));
-  for (let at = from; at < to; ) {
-    const n = await file.readAt(chunk, 0, Math.min(chunk.length, to - at), at);
-    if (n === 0) return;
-    await file.writeAt(chunk, 0, n, at);
-    at += n;
+/**
+ * Reads a range and writes the same bytes to the same place, so that the next sync has something to write. While one piece is written the next is
+ * read, and the disk is set to work before the end.
+ */
+async function rewriteRange(env: RecoveryEnvironment, file: VfsFile, from: number, to: number): Promise<void> {
+  const window = new ReadWindow({ carryBytesMax: 0, reuse: true });
+  const readAt: ReadAt = (...read) => file.readAt(...read);
+  let syncing = Promise.resolve();
+  let syncedTo = from;
+  try {
+    for (let at = from; at < to; at += window.bytes) {
+      await window.fill(readAt, at, 1, Math.min(COPY_BYTES, to - at));
+      if (window.bytes === 0) break;
+      window.readAhead(readAt, COPY_BYTES, to);
+      await file.writeAt(window.chunk, 0, window.bytes, at);
+      if (at - syncedTo < SYNC_BYTES) continue;
+      await syncing;
+      syncing = syncOrStop(env, file);
+      // It is awaited before the next, or below.
+      syncing.catch(() => undefined);
+      syncedTo = at;
+    }
+    await syncing;
+  } finally {
+    await Promise.allSettled([syncing, window.settled()]);
   }
 }
 

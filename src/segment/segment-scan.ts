@@ -80,21 +80,25 @@ export async function scanSegment(
   progress?: ScanProgress,
 ): Promise<SegmentScan> {
   const scan = newScan(baseId);
-  const scanner = new CommitScanner(source, seed, FILE_HEADER_BYTES, size, 'resync');
+  const scanner = new CommitScanner(source, seed, FILE_HEADER_BYTES, size, 'resync', true);
   const state: IndexState = { intervalBytes, marked: -Infinity };
   let reported = 0;
-  for (;;) {
-    const outcome = await scanner.next();
-    if (outcome === 'end') break;
-    if (outcome === 'bad') {
-      noteDamage(scan, scanner, seed, state);
-      continue;
+  try {
+    for (;;) {
+      const outcome = await scanner.next();
+      if (outcome === 'end') break;
+      if (outcome === 'bad') {
+        noteDamage(scan, scanner, seed, state);
+        continue;
+      }
+      noteCommit(scan, scanner, state);
+      if (progress !== undefined && scanner.offset - reported > 16 * 1024 * 1024) {
+        progress(scanner.offset - reported);
+        reported = scanner.offset;
+      }
     }
-    noteCommit(scan, scanner, state);
-    if (progress !== undefined && scanner.offset - reported > 16 * 1024 * 1024) {
-      progress(scanner.offset - reported);
-      reported = scanner.offset;
-    }
+  } finally {
+    await scanner.settled();
   }
   scan.end = scanner.offset;
   closeDamage(scan);
@@ -156,6 +160,7 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
     state.marked = offset;
   }
   let at = bodyAt;
+  let noted = 0;
   for (let i = 0; i < header.count; i++) {
     if (!viewFrame(buffer, at, bodyEnd, sparse, header.firstId + i, header.firstId, header.timestamp, frame)) break;
     const frameOffset = offset + COMMIT_HEADER_BYTES + at - bodyAt;
@@ -167,32 +172,38 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
       state.marked = frameOffset;
       wide = true;
     }
-    noteRecord(scan, buffer);
+    if (sparse) noteIds(scan, frame.id, frame.id, frame.timestamp);
+    noteFrame(scan, buffer);
+    noted++;
     at += frame.frameBytes;
   }
+  if (!sparse && noted > 0) noteIds(scan, header.firstId, header.firstId + noted - 1, header.timestamp);
   const end = offset + COMMIT_HEADER_BYTES + header.bodyBytes;
   if (wide) scan.index.wide.push({ offset, end, firstId: header.firstId, timestamp: header.timestamp });
   scan.dataEnd = end;
 }
 
-/** Takes in the record that `frame` shows. */
-function noteRecord(scan: SegmentScan, buffer: Buffer): void {
-  const { id, timestamp } = frame;
+/** Takes in that there are records of these IDs, above all before. */
+function noteIds(scan: SegmentScan, first: number, last: number, timestamp: number): void {
   if (scan.count === 0) {
-    scan.firstId = id;
+    scan.firstId = first;
     scan.minTimeMs = timestamp;
   }
   const run = scan.runs.at(-1);
-  if (run !== undefined && run.last + 1 === id) scan.runs[scan.runs.length - 1] = { first: run.first, last: id };
-  else scan.runs.push({ first: id, last: id });
-  scan.count++;
-  scan.lastId = id;
+  if (run !== undefined && run.last + 1 === first) scan.runs[scan.runs.length - 1] = { first: run.first, last };
+  else scan.runs.push({ first, last });
+  scan.count += last - first + 1;
+  scan.lastId = last;
   scan.minTimeMs = Math.min(scan.minTimeMs, timestamp);
   scan.maxTimeMs = Math.max(scan.maxTimeMs, timestamp);
+}
+
+/** Takes in what the record that `frame` shows holds. */
+function noteFrame(scan: SegmentScan, buffer: Buffer): void {
   scan.payloadBytes += frame.payloadBytes;
   if (frame.metaBytes > 0) {
     const { origin } = decodeMeta(buffer.subarray(frame.metaAt, frame.metaAt + frame.metaBytes));
-    if (origin !== undefined) scan.moved.push({ id, origin });
+    if (origin !== undefined) scan.moved.push({ id: frame.id, origin });
   }
 }
 
@@ -223,7 +234,8 @@ function noteDamage(scan: SegmentScan, scanner: CommitScanner, seed: number, sta
       indexed = true;
     }
     Object.assign(frame, view);
-    noteRecord(scan, buffer);
+    noteIds(scan, view.id, view.id, view.timestamp);
+    noteFrame(scan, buffer);
   });
   const damage = scan.damaged.at(-1);
   if (damage !== undefined) {
