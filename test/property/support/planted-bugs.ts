@@ -89,7 +89,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'the recovered tail is not synced',
     ['crashes'],
     'queue/queue-recovery.ts',
-    `  await rewriteRange(file, Math.min(durableOffset, end), end);
+    `  await rewriteRange(env, file, Math.min(durableOffset, end), end);
   await file.truncate(end);
   await syncOrStop(env, file);
   // The name may be no more durable than the bytes were.
@@ -101,7 +101,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'what a failed sync left in the page cache is trusted',
     ['errors'],
     'queue/queue-recovery.ts',
-    '  await rewriteRange(file, Math.min(durableOffset, end), end);\n',
+    '  await rewriteRange(env, file, Math.min(durableOffset, end), end);\n',
     '',
   ),
   edit(
@@ -129,8 +129,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'the checksum of a commit is not looked at',
     ['crashes', 'damage'],
     'frame/commit-scanner.ts',
-    'if (commitIsIntact(this.#buffer, this.bodyAt, this.header, this.#seed, start)) {',
-    'if (this.#held >= 0) {',
+    'if (commitIsIntact(window.chunk, this.bodyAt, this.header, this.#seed, start)) {',
+    'if (window.bytes >= 0) {',
   ),
   edit(
     'only the heads of large records are looked at',
