@@ -1,7 +1,7 @@
 /** Contenders by name. */
 import type { OpenContender } from './contender.js';
 import { openDevice } from './device-contender.js';
-import { openEvaq, openEvaqRecycled } from './evaq-contender.js';
+import { openEvaq, openEvaqBlocking, openEvaqRecycled } from './evaq-contender.js';
 import { openLeveldb } from './leveldb-contender.js';
 import { openLmdb } from './lmdb-contender.js';
 import { openSqlite } from './sqlite-contender.js';
@@ -9,6 +9,7 @@ import { openSqlite } from './sqlite-contender.js';
 const CONTENDERS: Readonly<Record<string, OpenContender>> = {
   evaq: openEvaq,
   'evaq recycled': openEvaqRecycled,
+  'evaq pushSync': openEvaqBlocking,
   device: openDevice,
   lmdb: openLmdb,
   leveldb: openLeveldb,

@@ -33,6 +33,10 @@ export const openEvaqRecycled: OpenContender = async (options) => {
   return openEvaq(recycling);
 };
 
+/** Single records by `pushSync`, which writes and syncs in the calling thread and holds the event loop meanwhile, as SQLite does. */
+export const openEvaqBlocking: OpenContender = async ({ dir, mode, engine }) =>
+  new BlockingEvaqDriver(await engine.Evaq.open(dir, { durability: mode }));
+
 export class EvaqDriver implements QueueDriver {
   readonly store: Evaq;
   readonly queue: Queue;
@@ -89,5 +93,11 @@ export class EvaqDriver implements QueueDriver {
 
   async close(): Promise<void> {
     await this.store.close();
+  }
+}
+
+class BlockingEvaqDriver extends EvaqDriver {
+  override async push(payload: Buffer): Promise<unknown> {
+    return this.queue.pushSync(payload);
   }
 }

@@ -21,6 +21,7 @@ const STYLE = { fontFamily: 'system-ui, sans-serif', background: 'white' };
 const COLORS: readonly (readonly [string, string])[] = [
   ['evaq', '#1f5fd0'],
   ['evaq recycled', '#6aa5ff'],
+  ['evaq pushSync', '#4f46b8'],
   ['evaq records()', '#8f7fe8'],
   ['evaq without gc', '#9fb3c8'],
   ['device', '#222222'],

@@ -106,11 +106,13 @@ const pushOne = appendRow({
   mode: 'sync',
   groups: one,
   groupLabel: noLabel,
-  contenders: ['evaq', 'evaq recycled', 'device', ...PEERS],
+  contenders: ['evaq', 'evaq recycled', 'evaq pushSync', 'device', ...PEERS],
   goals: () => [
     atLeast({ against: 'device', factor: 0.9 }),
     atLeast({ of: 'evaq recycled', against: 'device', factor: 1.3 }),
     atLeast({ against: 'best peer', factor: 1 }),
+    // The peer that is ahead blocks its thread for the sync: this is the call that does so, too.
+    atLeast({ of: 'evaq pushSync', against: 'sqlite', factor: 1 }),
   ],
   async step(driver, source, _group, latency) {
     const started = performance.now();

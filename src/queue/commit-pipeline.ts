@@ -192,6 +192,7 @@ export class CommitPipeline {
     const chunks: VfsChunk[] = [...before, batch].flatMap((one) => chunksOf(one));
     if (active.link !== undefined)
       chunks.unshift({ source: active.link, length: active.link.length, position: FILE_HEADER_BYTES });
+    this.#fillAhead(active, batch);
     const started = this.#options.host.elapsed();
     try {
       active.file.writeAndSyncBlocking(chunks);
@@ -464,7 +465,7 @@ export class CommitPipeline {
   }
 
   async #commit(batch: PushBatch): Promise<void> {
-    const { segmentBytes, failStop, durability } = this.#options;
+    const { segmentBytes, failStop } = this.#options;
     const { segment } = this.#active;
     if (!segment.isEmpty && this.#active.writtenEnd + batch.length > segmentBytes) {
       try {
@@ -478,7 +479,7 @@ export class CommitPipeline {
     }
     this.#place(batch);
     const active = this.#active;
-    if (durability === 'sync' && batch.length <= FILL_COMMIT_BYTES_MAX) this.#fillAhead(active);
+    this.#fillAhead(active, batch);
     await this.#commitPlaced(batch, this.#write(batch, active));
   }
 
@@ -534,7 +535,8 @@ export class CommitPipeline {
    * and their sync has no size to make durable (measured: about 0.75 of the time). On a full disk there is nothing ahead. Blocking, so that no
    * `pushSync` can come in between and have its bytes overwritten by zeros that are under way.
    */
-  #fillAhead(active: ActiveSegment): void {
+  #fillAhead(active: ActiveSegment, batch: PushBatch): void {
+    if (this.#options.durability !== 'sync' || batch.length > FILL_COMMIT_BYTES_MAX) return;
     const from = active.writtenEnd;
     if (from <= active.filledEnd || from >= this.#options.segmentBytes) return;
     const bytes = Math.min(FILL_BYTES_MAX, Math.max(FILL_BYTES_MIN, from));
