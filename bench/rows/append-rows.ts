@@ -126,7 +126,7 @@ const pushConcurrent = appendRow({
   name: 'push-concurrent',
   title: 'Durable push by concurrent callers',
   mode: 'sync',
-  groups: (scale) => (scale.name === 'smoke' ? [64] : [64, 256]),
+  groups: (scale) => (scale.name === 'full' ? [64, 256] : [64]),
   groupLabel: (group) => `${group} callers`,
   contenders: ['evaq', 'device', ...PEERS],
   goals: () => [atLeast({ against: 'lmdb', factor: 2 }), atLeast({ against: 'leveldb', factor: 10 })],
@@ -137,7 +137,7 @@ const pushManyDurable = appendRow({
   name: 'push-many',
   title: 'Durable pushMany',
   mode: 'sync',
-  groups: (scale) => (scale.name === 'smoke' ? [100] : [100, 1000]),
+  groups: (scale) => (scale.name === 'full' ? [100, 1000] : [100]),
   groupLabel: (group) => `batches of ${group}`,
   contenders: ['evaq', 'device', ...PEERS],
   goals: (size) => [
