@@ -15,25 +15,21 @@ import { machineText } from './text-report.js';
 const BEGIN = '<!-- results:begin -->';
 const END = '<!-- results:end -->';
 
-/** One report out of several. Throws where they do not belong together. */
+/** One report out of several. Of a case that several have, the one given last counts. Throws where they do not belong together. */
 export function mergeReports(reports: readonly BenchReport[]): BenchReport {
   const [first] = reports;
   if (first === undefined) throw new RangeError('there is no report to publish');
-  const seen = new Set<string>();
+  const byName = new Map<string, CaseResult>();
   for (const { machine, scale, cases } of reports) {
     if (machine.cpu !== first.machine.cpu || machine.node !== first.machine.node || scale !== first.scale) {
       throw new Error('the reports are of different machines, versions of Node, or sizes');
     }
-    for (const { row, label } of cases) {
-      const name = `${row}: ${label}`;
-      if (seen.has(name)) throw new Error(`two of the reports have ${name}`);
-      seen.add(name);
-    }
+    for (const one of cases) byName.set(`${one.row}: ${one.label}`, one);
   }
   return {
     ...first,
     seconds: reports.reduce((sum, { seconds }) => sum + seconds, 0),
-    cases: reports.flatMap(({ cases }) => cases),
+    cases: [...byName.values()],
   };
 }
 

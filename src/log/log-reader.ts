@@ -100,8 +100,12 @@ export class LogReader {
         walk = await this.#readSegment(segment, { from: next, to: last, taking, mode: 'live' }, walk);
         next = this.#log.firstLive(last + 1);
       }
-      if (walk !== undefined && walk.at >= walk.segment.end) walk.window.clear();
       this.#stopped = walk;
+      if (walk !== undefined) {
+        // The place is kept, and what is in hand of what follows; nothing of what was handed out.
+        walk.wish = { ...walk.wish, taking: newTaking(limits) };
+        if (walk.at >= walk.segment.end) walk.window.clear();
+      }
     } catch (error) {
       // What was read before the damage is handed out first; the next call meets the damage at once.
       if (taking.records.length === 0 || !(error instanceof EvaqError) || error.code !== 'EVAQ_CORRUPT') throw error;
