@@ -20,23 +20,20 @@ import { isSummedByHeads } from '../frame/commit-check.js';
 import { COMMIT_BODY_BYTES_MAX, COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
-import type { LogSegment } from '../log/log-segment.js';
 import type { SegmentLog } from '../log/segment-log.js';
-import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
+import type { SegmentSupply } from '../segment/segment-supply.js';
 import type { Host } from '../vfs/host.js';
 import type { VfsChunk } from '../vfs/vfs.js';
 import { type ActiveSegment, newActiveSegment } from './active-segment.js';
-import { allDone, BatchStream, chunksOf, STREAM_BYTES_MIN, writeBatch } from './batch-writer.js';
+import { fillAhead, writeAgain, writeLink, writePlaced } from './active-writer.js';
+import { beginPlace, endPlace, indexBatch } from './batch-place.js';
+import { allDone, BatchStream, chunksOf, STREAM_BYTES_MIN } from './batch-writer.js';
 import type { BlockingBudget } from './blocking-budget.js';
+import { NextSegment, type SegmentSize } from './next-segment.js';
 import { PushBatch } from './push-batch.js';
-import { cutToHeader, newSegment, startSegment } from './segment-start.js';
+import { PushRoom } from './push-room.js';
+import { newSegment } from './segment-start.js';
 import { UnsyncedSegments } from './unsynced-segments.js';
-
-/** Zeros are written ahead of commits up to this size. */
-const FILL_COMMIT_BYTES_MAX = 4096;
-const FILL_BYTES_MIN = 8 * 1024;
-const FILL_BYTES_MAX = 256 * 1024;
-const ZEROS = Buffer.alloc(FILL_BYTES_MAX);
 
 /** Offsets have 32 bits, and the footer needs some too. */
 const SEGMENT_BYTES_LIMIT = 0xe000_0000;
@@ -74,12 +71,6 @@ export interface CommitPipelineOptions {
   readonly onSync: (ms: number) => void;
 }
 
-interface Waiting {
-  readonly bytes: number;
-  readonly go: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
 export class CommitPipeline {
   readonly #options: CommitPipelineOptions;
   #active: ActiveSegment;
@@ -90,17 +81,14 @@ export class CommitPipeline {
   readonly #full: PushBatch[] = [];
   #spare: PushBatch | undefined = new PushBatch();
   #inFlight: PushBatch | undefined;
-  /** Bytes of pushes that are accepted and not yet settled. */
-  #pendingBytes = 0;
-  readonly #waiting: Waiting[] = [];
+  readonly #room: PushRoom;
   #running = false;
   /** While it runs: it does nothing but let the waiters of a commit go on. */
   #between = false;
   #scheduled = false;
   /** A batch that has its place and is being written, to be gone on with. */
   #begun: { readonly batch: PushBatch; readonly written: Promise<void> } | undefined;
-  /** The segment to go on with, made ahead of time. */
-  #prepared: Promise<DraftSegment> | undefined;
+  readonly #next: NextSegment;
   #rollWanted = false;
   /** Where the active segment ended when a commit found no space. */
   #noSpaceAt = -1;
@@ -112,6 +100,14 @@ export class CommitPipeline {
   constructor(options: CommitPipelineOptions, active: ActiveSegment) {
     this.#options = options;
     this.#active = active;
+    this.#room = new PushRoom(options.maxPendingBytes);
+    this.#next = new NextSegment({
+      supply: options.supply,
+      failStop: options.failStop,
+      relaxed: options.durability !== 'sync',
+      nextId: () => this.#nextId,
+      keep: () => this.#spareFiles,
+    });
     this.#unsynced = new UnsyncedSegments(options.failStop, (left) => this.#timedSync(left));
     this.#nextId = options.nextId;
     for (const segment of options.log.segments) this.#lastTimestamp = Math.max(this.#lastTimestamp, segment.maxTimeMs);
@@ -127,7 +123,7 @@ export class CommitPipeline {
   }
 
   get pendingBytes(): number {
-    return this.#pendingBytes;
+    return this.#room.pendingBytes;
   }
 
   /** Resolves when the record is committed in the durability mode in force. */
@@ -135,11 +131,9 @@ export class CommitPipeline {
     const bytes = payload.length + DENSE_FRAME_BYTES + (meta === undefined ? 0 : meta.length + 4);
     const failure = this.#options.failStop.error;
     if (failure !== undefined) return Promise.reject(failure);
-    if (this.#mustWait(bytes)) {
+    if (this.#room.mustWait(bytes)) {
       const copy = Uint8Array.prototype.slice.call(payload);
-      return new Promise((resolve, reject) => {
-        this.#waiting.push({ bytes, go: () => resolve(this.#accept(copy, meta, bytes)), reject });
-      });
+      return this.#room.wait(bytes, () => this.#accept(copy, meta, bytes));
     }
     return this.#accept(payload, meta, bytes);
   }
@@ -151,11 +145,9 @@ export class CommitPipeline {
     if (bytes > COMMIT_BODY_BYTES_MAX) return Promise.reject(tooLarge(bytes, COMMIT_BODY_BYTES_MAX, 'the batch'));
     const failure = this.#options.failStop.error;
     if (failure !== undefined) return Promise.reject(failure);
-    if (this.#mustWait(bytes)) {
+    if (this.#room.mustWait(bytes)) {
       const copies = payloads.map((payload) => Uint8Array.prototype.slice.call(payload));
-      return new Promise((resolve, reject) => {
-        this.#waiting.push({ bytes, go: () => resolve(this.#acceptMany(copies, bytes)), reject });
-      });
+      return this.#room.wait(bytes, () => this.#acceptMany(copies, bytes));
     }
     return this.#acceptMany(payloads, bytes);
   }
@@ -176,7 +168,7 @@ export class CommitPipeline {
       before.push(inFlight);
     }
     this.#requireOffsets(bytes);
-    this.#grant(Number.MAX_SAFE_INTEGER);
+    this.#room.grantAll();
     this.#makeRoom(bytes);
     for (const full of this.#full.splice(0)) {
       this.#place(full);
@@ -215,7 +207,7 @@ export class CommitPipeline {
 
   /** A segment is left asynchronously, so a loop of blocking pushes makes it grow: up to what its 32-bit offsets can say. */
   #requireOffsets(bytes: number): void {
-    if (this.#active.writtenEnd + this.#pendingBytes + bytes <= SEGMENT_BYTES_LIMIT) return;
+    if (this.#active.writtenEnd + this.#room.pendingBytes + bytes <= SEGMENT_BYTES_LIMIT) return;
     throw new EvaqError(
       'EVAQ_QUEUE_FULL',
       `queue '${this.#options.queue}': the segment has no room for more blocking pushes`,
@@ -272,19 +264,9 @@ export class CommitPipeline {
 
   /** Gives up the segment made ahead of time. Nothing may be under way. */
   async close(): Promise<void> {
-    const draft = await this.#prepared?.catch(() => undefined);
-    this.#prepared = undefined;
     await this.#unsynced.settled();
-    if (draft !== undefined) await draft.file.close().catch(() => undefined);
+    await this.#next.close();
     await this.#active.file.close().catch(() => undefined);
-  }
-
-  #mustWait(bytes: number): boolean {
-    return this.#waiting.length > 0 || !this.#hasRoom(bytes, this.#options.maxPendingBytes);
-  }
-
-  #hasRoom(bytes: number, limit: number): boolean {
-    return this.#pendingBytes === 0 || this.#pendingBytes + bytes <= limit;
   }
 
   /** Starts another batch where the open one would grow past a part of a segment: a commit is never split, so this is what lets segments roll. */
@@ -329,7 +311,7 @@ export class CommitPipeline {
 
   #expect(batch: PushBatch, bytes: number): void {
     batch.pendingBytes += bytes;
-    this.#pendingBytes += bytes;
+    this.#room.take(bytes);
   }
 
   /** Whether a batch can be given its place before it is framed: nothing may be in front of it, and it has to fit into the segment. */
@@ -367,7 +349,7 @@ export class CommitPipeline {
     try {
       const promise = batch.pushMany(payloads, () => stream.added());
       this.#endPlace(batch);
-      this.#goOnWith(batch, allDone([this.#writeLink(active), stream.finish()]));
+      this.#goOnWith(batch, allDone([writeLink(active), stream.finish()]));
       return promise;
     } catch (cause) {
       // No memory, say. What was written already is cut away, as after a failed write; until then no blocking push may come in between.
@@ -380,15 +362,6 @@ export class CommitPipeline {
     }
   }
 
-  /** Lets pushes in that waited for room. */
-  #grant(limit: number): void {
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      if (!this.#hasRoom(next.bytes, limit)) return;
-      this.#waiting.shift();
-      next.go();
-    }
-  }
-
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -398,7 +371,7 @@ export class CommitPipeline {
   }
 
   #busy(): boolean {
-    return this.#running || this.#isQueued() || this.#inFlight !== undefined || this.#waiting.length > 0;
+    return this.#running || this.#isQueued() || this.#inFlight !== undefined || this.#room.isWaitedFor;
   }
 
   /** Whether there is something to go on with. */
@@ -457,7 +430,7 @@ export class CommitPipeline {
     if (this.#inFlight === batch) this.#inFlight = undefined;
     batch.reset();
     this.#spare ??= batch;
-    this.#grant(this.#options.maxPendingBytes);
+    this.#room.grant();
     // The waiters' continuations run before the next batch is taken: their pushes belong into it.
     this.#between = true;
     await new Promise<void>((resolve) => this.#options.host.soon(resolve));
@@ -483,21 +456,13 @@ export class CommitPipeline {
     await this.#commitPlaced(batch, this.#write(batch, active));
   }
 
-  /** Writes a placed batch, and the link in front of the first. */
   #write(batch: PushBatch, active: ActiveSegment): Promise<void> {
-    const { file, link } = active;
-    return this.#options.blocking.write(
-      batch.length,
-      () => {
-        if (link !== undefined) file.writeBlocking({ source: link, length: link.length, position: FILE_HEADER_BYTES });
-        for (const chunk of chunksOf(batch)) file.writeBlocking(chunk);
-      },
-      () => allDone([this.#writeLink(active), writeBatch(file, batch)]),
-    );
+    return writePlaced(active, batch, this.#options.blocking);
   }
 
-  #writeLink({ file, link }: ActiveSegment): Promise<void> {
-    return link === undefined ? Promise.resolve() : file.writeAt(link, 0, link.length, FILE_HEADER_BYTES);
+  /** In mode 'sync' alone: elsewhere nobody waits for a sync. */
+  #fillAhead(active: ActiveSegment, batch: PushBatch): void {
+    if (this.#options.durability === 'sync') fillAhead(active, batch, this.#options.segmentBytes);
   }
 
   /** From the place to the settling. After every await the batch is looked at again: `pushSync` may have committed it. */
@@ -530,25 +495,6 @@ export class CommitPipeline {
     this.#between = true;
   }
 
-  /**
-   * Small commits: zeros are written ahead in steps that grow with the segment, so that most commits overwrite blocks which the file has already
-   * and their sync has no size to make durable (measured: about 0.75 of the time). On a full disk there is nothing ahead. Blocking, so that no
-   * `pushSync` can come in between and have its bytes overwritten by zeros that are under way.
-   */
-  #fillAhead(active: ActiveSegment, batch: PushBatch): void {
-    if (this.#options.durability !== 'sync' || batch.length > FILL_COMMIT_BYTES_MAX) return;
-    const from = active.writtenEnd;
-    if (from <= active.filledEnd || from >= this.#options.segmentBytes) return;
-    const bytes = Math.min(FILL_BYTES_MAX, Math.max(FILL_BYTES_MIN, from));
-    active.filledEnd = from;
-    try {
-      active.file.writeBlocking({ source: ZEROS, length: bytes, position: from });
-      active.filledEnd = from + bytes;
-    } catch {
-      // The commit itself will say what is wrong, if anything is.
-    }
-  }
-
   /** Gives a batch its IDs and its place, and ties its checksums to them. Synchronous. */
   #place(batch: PushBatch): void {
     this.#beginPlace(batch, batch.count);
@@ -557,40 +503,20 @@ export class CommitPipeline {
 
   /** The first half: the batch will hold `count` records, which may be added later, in the same synchronous stretch. */
   #beginPlace(batch: PushBatch, count: number, summedByHeads?: boolean): void {
-    const active = this.#active;
     const { host, removalRound, indexIntervalBytes } = this.#options;
     this.#lastTimestamp = Math.max(this.#lastTimestamp, host.now());
-    batch.offset = active.writtenEnd;
-    batch.firstId = this.#nextId;
-    batch.timestamp = this.#lastTimestamp;
-    assert(batch.firstId + count <= Number.MAX_SAFE_INTEGER, 'record IDs stay safe integers');
-    const place = {
-      seed: active.segment.seed,
-      fileOffset: batch.offset,
-      firstId: batch.firstId,
-      timestamp: batch.timestamp,
-      durableOffset: active.durableEnd,
+    beginPlace(batch, this.#active, {
+      firstId: this.#nextId,
+      timestamp: this.#lastTimestamp,
       removalSeq: removalRound(),
-    };
-    let marked = active.markedOffset;
-    if (batch.offset - marked >= indexIntervalBytes) {
-      batch.markIds.push(batch.firstId);
-      batch.markOffsets.push(batch.offset);
-      marked = batch.offset;
-    }
-    const mark = (id: number, offset: number): void => {
-      batch.markIds.push(id);
-      batch.markOffsets.push(offset);
-    };
-    batch.builder.begin(place, indexIntervalBytes, marked, mark, summedByHeads);
-    batch.state = 'placed';
+      indexIntervalBytes,
+      count,
+      summedByHeads,
+    });
   }
 
   #endPlace(batch: PushBatch): void {
-    const active = this.#active;
-    batch.builder.finish();
-    active.markedOffset = batch.markOffsets.at(-1) ?? active.markedOffset;
-    active.writtenEnd = batch.offset + batch.length;
+    endPlace(batch, this.#active);
     this.#nextId += batch.count;
   }
 
@@ -599,41 +525,15 @@ export class CommitPipeline {
     const { log, onVisible } = this.#options;
     const { segment } = this.#active;
     const end = batch.offset + batch.length;
-    const wasEmpty = segment.isEmpty;
+    assert(!segment.isEmpty || batch.markIds.length > 0, 'the first commit of a segment is indexed');
     this.#active.link = undefined;
     log.grow(segment, batch.firstId, batch.count, batch.payloadBytes, batch.timestamp, end);
-    this.#indexBatch(batch, segment, wasEmpty);
-    this.#pendingBytes -= batch.pendingBytes;
+    indexBatch(log.index, batch, segment);
+    this.#room.give(batch.pendingBytes);
     batch.resolve();
     onVisible();
-    this.#grant(this.#options.maxPendingBytes);
-    if (this.#prepared === undefined && end > this.#options.segmentBytes / 2) this.#prepare();
-  }
-
-  #indexBatch(batch: PushBatch, segment: LogSegment, wasEmpty: boolean): void {
-    const { index } = this.#options.log;
-    const { building } = segment;
-    const { markIds, markOffsets } = batch;
-    assert(!wasEmpty || markIds.length > 0, 'the first commit of a segment is indexed');
-    let wide = false;
-    for (let i = 0; i < markIds.length; i++) {
-      const id = markIds[i] ?? 0;
-      const offset = markOffsets[i] ?? 0;
-      const mid = offset === batch.offset ? 0 : 1;
-      if (mid === 1) wide = true;
-      index.set(id, segment.slot, offset, mid);
-      building?.ids.push(id);
-      building?.offsets.push(offset);
-      building?.mids.push(mid);
-    }
-    if (wide) {
-      building?.wide.push({
-        offset: batch.offset,
-        end: batch.offset + batch.length,
-        firstId: batch.firstId,
-        timestamp: batch.timestamp,
-      });
-    }
+    this.#room.grant();
+    if (end > this.#options.segmentBytes / 2) this.#next.prepare();
   }
 
   /** On a full disk: once more, with the space of dead files that are kept for speed alone. False if there is none, or it does not do. */
@@ -643,7 +543,7 @@ export class CommitPipeline {
       if (!(await this.#options.supply.drain(this.#spareFiles))) return false;
       // What pushSync has committed meanwhile is left as it is.
       if (isSettled(batch)) return true;
-      await allDone([this.#writeLink(active), writeBatch(active.file, batch)]);
+      await writeAgain(active, batch);
       return true;
     } catch {
       return false;
@@ -677,7 +577,7 @@ export class CommitPipeline {
   }
 
   #fail(batch: PushBatch, error: EvaqError): void {
-    this.#pendingBytes -= batch.pendingBytes;
+    this.#room.give(batch.pendingBytes);
     batch.reject(error);
   }
 
@@ -691,7 +591,7 @@ export class CommitPipeline {
       this.#fail(this.#open, error);
       this.#open.reset();
     }
-    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    this.#room.rejectAll(error);
   }
 
   async #rollIfWanted(): Promise<void> {
@@ -704,41 +604,14 @@ export class CommitPipeline {
     }
   }
 
-  /** Makes the segment to go on with; its failure shows when it is needed. */
-  #prepare(size: 'any' | 'small' = 'any'): void {
-    const prepared = this.#make(size);
-    this.#prepared = prepared;
-    prepared.catch(() => undefined);
-  }
-
   /** Files of the pool that are the reserve of GC. */
   get #spareFiles(): number {
     return this.#options.log.segments.length >= SPARE_SEGMENTS_MIN ? 1 : 0;
   }
 
-  async #make(size: 'any' | 'small'): Promise<DraftSegment> {
-    const { supply, failStop, durability } = this.#options;
-    const start = { supply, failStop, nextId: this.#nextId, relaxed: durability !== 'sync', keep: this.#spareFiles };
-    if (size === 'any') return startSegment(start);
-    try {
-      return await startSegment({ ...start, keep: Infinity });
-    } catch (error) {
-      // There are files that need no new space.
-      if (!isNoSpace(error)) throw error;
-      return startSegment({ ...start, keep: 0 });
-    }
-  }
-
   /** Goes on with the next segment. What is appended meanwhile by `pushSync` still goes to the old one. */
-  async #switchSegment(size: 'any' | 'small' = 'any'): Promise<void> {
-    if (this.#prepared === undefined) this.#prepare(size);
-    let draft: DraftSegment;
-    try {
-      draft = (await this.#prepared) ?? (await this.#make(size));
-      if (size === 'small') draft = await cutToHeader(draft);
-    } finally {
-      this.#prepared = undefined;
-    }
+  async #switchSegment(size: SegmentSize = 'any'): Promise<void> {
+    const draft = await this.#next.take(size);
     if (this.#options.durability !== 'sync') await this.#unsynced.makeRoom();
     const left = this.#active;
     left.segment.phase = 'rolled';
