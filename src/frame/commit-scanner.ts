@@ -43,6 +43,8 @@ export interface BadRange {
 }
 
 const CHUNK_BYTES = 1024 * 1024;
+/** Commits up to about this size are read ahead as a whole. */
+const AHEAD_BYTES_MAX = 4 * 1024 * 1024;
 /** So large may a commit be that begins in one chunk and is read on in the next; larger ones are read by themselves. */
 const CARRY_BYTES_MAX = 1024 * 1024;
 
@@ -173,7 +175,7 @@ export class CommitScanner {
     await window.fill(readAt, offset, bytes, size);
     // The file may be shorter than the caller's limit, if it was cut meanwhile.
     if (window.bytes < bytes) this.#limit = Math.min(this.#limit, offset + window.bytes);
-    if (this.#readsAhead) window.readAhead(readAt, size, this.#limit);
+    if (this.#readsAhead) window.readAhead(readAt, Math.min(size, AHEAD_BYTES_MAX), this.#limit);
   }
 }
 

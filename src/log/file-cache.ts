@@ -35,7 +35,7 @@ export class FileCache {
       return await use(await entry.file);
     } catch (error) {
       // A file that could not be opened is tried anew by the next one.
-      if (await failed(entry.file)) this.#entries.delete(path);
+      if ((await failed(entry.file)) && this.#entries.get(path) === entry) this.#entries.delete(path);
       throw error;
     } finally {
       entry.users--;

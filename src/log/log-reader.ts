@@ -40,6 +40,8 @@ const CARRY_BYTES_MAX = 128 * 1024;
 const WINDOW = { carryBytesMax: CARRY_BYTES_MAX, reuse: false } as const;
 /** To this size chunks grow, each twice the one before, where small reads follow each other. */
 const STREAM_BYTES_MAX = 256 * 1024;
+/** So much is read ahead at a time, at most. */
+const AHEAD_BYTES_MAX = 1024 * 1024;
 /** Commits up to this size are read whole, to be checked in one call. */
 const WHOLE_COMMIT_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -57,6 +59,8 @@ export interface LogReaderOptions {
   readonly queue: string;
   /** 'fail': reading rejects with EVAQ_CORRUPT at a live record that is damaged; 'skip': goes on behind it. */
   readonly onDamage: 'fail' | 'skip';
+  /** False where what was read may be replaced by other bytes under the same IDs: beside a writer that cuts a failed commit away. */
+  readonly keepsPlace: boolean;
   /** Told of each damage met, once a call. */
   readonly noteDamage: (damage: ReadDamage) => void;
 }
@@ -100,8 +104,8 @@ export class LogReader {
         walk = await this.#readSegment(segment, { from: next, to: last, taking, mode: 'live' }, walk);
         next = this.#log.firstLive(last + 1);
       }
-      this.#stopped = walk;
-      if (walk !== undefined) {
+      if (walk !== undefined && this.#options.keepsPlace) {
+        this.#stopped = walk;
         // The place is kept, and what is in hand of what follows; nothing of what was handed out.
         walk.wish = { ...walk.wish, taking: newTaking(limits) };
         if (walk.at >= walk.segment.end) walk.window.clear();
@@ -351,7 +355,8 @@ export class LogReader {
     await window.fill((...read) => file.readAt(...read), walk.at, Math.min(bytes, rest), size);
     if (mode === 'one' || meanFrameBytes(segment) > CARRY_BYTES_MAX / 2) return;
     if (walk.streaming || this.#asked(walk) > window.bytes) {
-      window.readAhead(this.#pinned(segment), Math.max(size, wanted), segment.end);
+      const ahead = Math.min(AHEAD_BYTES_MAX, Math.max(size, wanted));
+      window.readAhead(this.#pinned(segment), ahead, segment.end);
     }
   }
 

@@ -66,8 +66,8 @@ interface Opening {
 }
 
 /**
- * The files at `paths` in turn, opened by `open`; `undefined` where that resolves with nothing. Each is closed when the next is asked for. A failure shows in
- * its file's turn.
+ * The files at `paths` in turn, opened by `open`; `undefined` where that resolves with nothing. Each is closed when the next is asked for. A
+ * failure shows in its file's turn. The first is read alone: beside a writer it may speak of what the others hold by then.
  */
 export async function* openedAhead(
   paths: readonly string[],
@@ -78,7 +78,8 @@ export async function* openedAhead(
   let started = 0;
   try {
     for (let i = 0; i < paths.length; i++) {
-      for (; started < Math.min(paths.length, i + AHEAD_MAX); started++) {
+      const wanted = i === 0 ? 1 : i + AHEAD_MAX;
+      for (; started < Math.min(paths.length, wanted); started++) {
         const opening = openOne(paths[started] ?? '', open);
         // It is awaited in its turn, or never.
         opening.catch(() => undefined);

@@ -38,8 +38,9 @@ export function writeLink({ file, link }: ActiveSegment): Promise<void> {
 
 /**
  * Small commits: zeros are written ahead in steps that grow with the segment, so that most commits overwrite blocks which the file has already
- * and their sync has no size to make durable (measured: about 0.75 of the time). On a full disk there is nothing ahead. Blocking, so that no
- * `pushSync` can come in between and have its bytes overwritten by zeros that are under way.
+ * and their sync has no size to make durable (measured: about 0.75 of the time). On a full disk there is nothing ahead. After the commit's own bytes
+ * were written, so that they find the space if there is any. Blocking, so that no `pushSync` can come in between and have its bytes overwritten
+ * by zeros that are under way.
  */
 export function fillAhead(active: ActiveSegment, batch: PushBatch, segmentBytes: number): void {
   const from = active.writtenEnd;

@@ -184,7 +184,6 @@ export class CommitPipeline {
     const chunks: VfsChunk[] = [...before, batch].flatMap((one) => chunksOf(one));
     if (active.link !== undefined)
       chunks.unshift({ source: active.link, length: active.link.length, position: FILE_HEADER_BYTES });
-    this.#fillAhead(active, batch);
     const started = this.#options.host.elapsed();
     try {
       active.file.writeAndSyncBlocking(chunks);
@@ -196,6 +195,7 @@ export class CommitPipeline {
       throw error;
     }
     this.#options.onSync(this.#options.host.elapsed() - started);
+    this.#fillAhead(active, batch);
     const id = batch.firstId + index;
     active.durableEnd = active.writtenEnd;
     for (const one of before) this.#settle(one);
@@ -452,8 +452,9 @@ export class CommitPipeline {
     }
     this.#place(batch);
     const active = this.#active;
+    const written = this.#write(batch, active);
     this.#fillAhead(active, batch);
-    await this.#commitPlaced(batch, this.#write(batch, active));
+    await this.#commitPlaced(batch, written);
   }
 
   #write(batch: PushBatch, active: ActiveSegment): Promise<void> {

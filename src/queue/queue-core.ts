@@ -99,6 +99,7 @@ export class QueueCore {
     this.#reader = new LogReader(this.log, this.#files, {
       queue: this.name,
       onDamage: env.onCorruption === 'fail' ? 'fail' : 'skip',
+      keepsPlace: true,
       noteDamage: ({ segment, offset, bytes, firstId, lastId }) =>
         this.#noteDamage(segment, offset, bytes, firstId, lastId),
     });

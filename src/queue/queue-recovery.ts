@@ -58,9 +58,6 @@ export class OpeningReserve {
   /** Files of the recycle pools that are gone. */
   readonly released: Set<string> = new Set();
   #isSpent = false;
-  /** How often something was given up. */
-  #releases = 0;
-  #releasing: Promise<void> | undefined;
 
   /** `queues` tells those that are not at work yet. */
   constructor(vfs: Vfs, queues: () => Iterable<LoadedQueue>) {
@@ -75,29 +72,15 @@ export class OpeningReserve {
 
   /** Runs `step`; on a full disk gives the reserve up and runs it once more. */
   async spend<T>(step: () => Promise<T>): Promise<T> {
-    const before = this.#releases;
     try {
       return await step();
     } catch (error) {
       if (!isNoSpace(error)) throw error;
-      // Two queues may be at it at the same time: what one of them released is for both.
-      this.#releasing ??= this.#releaseAll();
-      await this.#releasing;
-      if (this.#releases === before) throw error;
-      return await step();
-    }
-  }
-
-  async #releaseAll(): Promise<void> {
-    try {
       let released = false;
       for (const loaded of this.#queues()) if (await this.#release(loaded)) released = true;
-      if (released) {
-        this.#releases++;
-        this.#isSpent = true;
-      }
-    } finally {
-      this.#releasing = undefined;
+      if (!released) throw error;
+      this.#isSpent = true;
+      return await step();
     }
   }
 

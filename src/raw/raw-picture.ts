@@ -135,6 +135,7 @@ export class RawPicture {
     this.#reader = new LogReader(load.loaded.log, this.#cache, {
       queue: place.queue,
       onDamage: 'fail',
+      keepsPlace: false,
       noteDamage: () => undefined,
     });
   }

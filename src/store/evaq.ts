@@ -85,10 +85,9 @@ export class Evaq implements AsyncDisposable {
       },
     });
     try {
-      const [wal, dead] = await Promise.all([
-        store.queue(WAL_QUEUE, resolved.queueDefaults),
-        store.queue(DEAD_LETTERS_QUEUE, resolved.queueDefaults),
-      ]);
+      // One after the other: on a full disk the second may need the space that the first gave back.
+      const wal = await store.queue(WAL_QUEUE, resolved.queueDefaults);
+      const dead = await store.queue(DEAD_LETTERS_QUEUE, resolved.queueDefaults);
       return new Evaq(store, ports, wal, dead);
     } catch (error) {
       await store.close().catch(() => undefined);

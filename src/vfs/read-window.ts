@@ -108,6 +108,8 @@ export class ReadWindow {
     const room = this.#options.carryBytesMax;
     const carried = ahead.from - at;
     if (carried > room || at < this.from) return false;
+    // What was read before may have been short, at an end of the file that has moved since.
+    if (carried > 0 && this.from + this.bytes !== ahead.from) return false;
     const held = await ahead.held;
     if (held === 0 || carried + held < bytes) return false;
     if (carried > 0) {

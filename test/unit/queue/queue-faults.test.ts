@@ -316,6 +316,41 @@ describe('durability', () => {
 });
 
 describe('a full disk', () => {
+  it('pushSync takes records as long as there is room for them: what is written ahead for speed takes none of it', async () => {
+    const disk = newDisk();
+    const evaq = await openSim(disk);
+    const record = Buffer.alloc(3000, 'x');
+    evaq.wal.pushSync(record);
+    disk.limits.capacityBytes = disk.usedBytes + 64 * KIB;
+    let bytes = 0;
+    const pushing = (): void => {
+      for (;;) {
+        evaq.wal.pushSync(record);
+        bytes += record.length;
+      }
+    };
+    expect(pushing).toThrow(/no space|ENOSPC/i);
+    expect(bytes).toBeGreaterThan(60_000);
+  });
+
+  it('a clean store with files kept for reuse opens on it', async () => {
+    for (let seed = 20; seed <= 60; seed++) {
+      const disk = newDisk({ seed, timing: 'wild' });
+      const options = { ...SMALL, recycleSegments: 2 };
+      const evaq = await openSim(disk, options);
+      for (const queue of [evaq.wal, evaq.deadLetters]) {
+        for (let i = 0; i < 6; i++) await queue.pushMany(Array.from({ length: 60 }, () => Buffer.alloc(900, 'a')));
+        await queue.removeThrough(300);
+        await queue.compact();
+      }
+      await evaq.close();
+      disk.limits.capacityBytes = disk.usedBytes + 256;
+      const again = await openSim(disk, options);
+      expect(again.wal.size + again.deadLetters.size, `seed ${seed}`).toBe(120);
+      await again.close();
+    }
+  });
+
   it('P2: can be emptied: removals work, their space comes back, and pushes with it', async () => {
     const disk = newDisk();
     const evaq = await openSim(disk, { ...SMALL, recycleSegments: 0 });
