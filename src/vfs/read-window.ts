@@ -76,9 +76,13 @@ export class ReadWindow {
     if (ahead !== undefined && (await this.#moveTo(ahead, at, bytes))) return;
     this.#ahead = [];
     const length = Math.max(bytes, size);
-    const buffer = this.#newBuffer(length);
     const kept = this.holds(at, 1) ? this.from + this.bytes - at : 0;
+    // Where nobody keeps a view, the end of the chunk moves to the front of the same buffer.
+    const inPlace = this.#options.reuse && this.#buffer.length >= length;
+    const buffer = inPlace ? this.#buffer : this.#newBuffer(length);
     if (kept > 0) this.chunk.copy(buffer, 0, at - this.from, this.bytes);
+    if (inPlace) this.#buffer = NOTHING;
+    this.bytes = 0;
     const read = kept < length ? await readAt(buffer, kept, length - kept, at + kept) : 0;
     this.#take(buffer, buffer, at, Math.min(length, kept + read));
   }
