@@ -9,10 +9,7 @@ const END_BYTES = 4096;
 const AHEAD_MAX = 8;
 
 /** The part of a file that loading needs. */
-export interface LoadedFile {
-  size(): Promise<number>;
-  readAt(target: Uint8Array, offset: number, length: number, position: number): Promise<number>;
-}
+export type LoadedFile = Pick<VfsFile, 'size' | 'readAt'>;
 
 class FileWithEnds implements LoadedFile {
   readonly #file: VfsFile;

@@ -1,12 +1,12 @@
 /**
- * The part of a file that is walked through which is in memory: one chunk, and while that one is being worked on the next, on their way.
+ * The part of a file that is walked through which is in memory: one chunk, and while that one is being worked on the next ones, on their way.
  *
  * What is read ahead begins where the chunk in hand ends, which is in the middle of something: so there is room in front of it for that thing's
  * beginning, and nothing is read twice.
  */
+import type { VfsFile } from './vfs.js';
 
-/** Reads up to `length` bytes at `position`; short only at the end of the file. */
-export type ReadAt = (target: Uint8Array, offset: number, length: number, position: number) => Promise<number>;
+export type ReadAt = VfsFile['readAt'];
 
 export interface ReadWindowOptions {
   /** Room in front of what is read ahead: what begins in one chunk and ends in the next must not have more of itself in the first. */

@@ -189,7 +189,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   edit(
     'GC loses live records',
     ['collecting'],
-    'gc/gc-runner.ts',
+    'gc/copier.ts',
     'if (!source.live.has(id)) return;',
     'if (!source.live.has(id) || id % 3 === 0) return;',
   ),

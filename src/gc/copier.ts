@@ -1,0 +1,134 @@
+/**
+ * The copy that a rewrite makes: live records in sparse commits of a new segment, and what its footer will say of them.
+ */
+import { CommitBuilder } from '../frame/commit-builder.js';
+import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import { DENSE_FRAME_BYTES, type FrameView, SPARSE_FRAME_BYTES } from '../frame/record-frame.js';
+import type { IdRange } from '../ids.js';
+import type { LogSegment } from '../log/log-segment.js';
+import type { SegmentSummary } from '../segment/segment-footer.js';
+import { newSegmentIndex, type SegmentIndex } from '../segment/segment-index.js';
+import type { DraftSegment } from '../segment/segment-supply.js';
+
+/** Size of one written commit of copies. */
+const COPY_BYTES = 256 * 1024;
+
+/** Collects records into sparse commits of a new segment. */
+export class Copier {
+  readonly index: SegmentIndex = newSegmentIndex();
+  readonly #builder = new CommitBuilder('sparse');
+  readonly #draft: DraftSegment;
+  readonly #intervalBytes: number;
+  readonly #removalRound: number;
+  readonly #runs: IdRange[] = [];
+  #runFirst = -1;
+  #runLast = -2;
+  #end = FILE_HEADER_BYTES;
+  #marked = -Infinity;
+  #payloadBytes = 0;
+  #minTimeMs = 0;
+  #maxTimeMs = 0;
+  #firstId = -1;
+  count = 0;
+  /** Commits that are complete and not yet written. */
+  #full: Buffer[] = [];
+
+  constructor(draft: DraftSegment, intervalBytes: number, removalRound: number) {
+    this.#draft = draft;
+    this.#intervalBytes = intervalBytes;
+    this.#removalRound = removalRound;
+  }
+
+  get wantsFlush(): boolean {
+    return this.#builder.length >= COPY_BYTES || this.#full.length > 0;
+  }
+
+  /** Adds the record at `at` of a checked buffer, if it is live. */
+  add(source: LogSegment, buffer: Buffer, at: number, frame: FrameView): void {
+    const { id, timestamp } = frame;
+    if (!source.live.has(id)) return;
+    if (!this.#builder.accepts(id, timestamp)) this.#complete();
+    const headBytes = source.rewritten ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
+    this.#builder.addCopy(id, timestamp, buffer, at + headBytes, frame.frameBytes - headBytes, frame.metaAt > 0);
+    if (this.count === 0) {
+      this.#firstId = id;
+      this.#minTimeMs = timestamp;
+    }
+    this.#maxTimeMs = Math.max(this.#maxTimeMs, timestamp);
+    this.#payloadBytes += frame.payloadBytes;
+    this.count++;
+    if (id === this.#runLast + 1) {
+      this.#runLast = id;
+    } else {
+      this.#closeRun();
+      this.#runFirst = id;
+      this.#runLast = id;
+    }
+  }
+
+  /** Writes what was collected. */
+  async flush(): Promise<void> {
+    if (this.#builder.count > 0) this.#complete();
+    const full = this.#full;
+    this.#full = [];
+    let at = this.#end - full.reduce((sum, bytes) => sum + bytes.length, 0);
+    for (const bytes of full) {
+      await this.#draft.file.writeAt(bytes, 0, bytes.length, at);
+      at += bytes.length;
+    }
+  }
+
+  summary(replaces: readonly number[]): SegmentSummary {
+    this.#closeRun();
+    return {
+      count: this.count,
+      firstId: this.count === 0 ? this.#draft.baseId : this.#firstId,
+      lastId: this.count === 0 ? this.#draft.baseId - 1 : this.#runLast,
+      minTimeMs: this.#minTimeMs,
+      maxTimeMs: this.#maxTimeMs,
+      payloadBytes: this.#payloadBytes,
+      dataEnd: this.#end,
+      removalSeq: this.#removalRound,
+      runs: this.#runs,
+      replaces,
+    };
+  }
+
+  #closeRun(): void {
+    if (this.#runFirst >= 0) this.#runs.push({ first: this.#runFirst, last: this.#runLast });
+    this.#runFirst = -1;
+  }
+
+  /** Ends the commit being built and gives it its place. */
+  #complete(): void {
+    const builder = this.#builder;
+    const offset = this.#end;
+    const { sparseFirstId: firstId, sparseTimestamp: timestamp } = builder;
+    if (offset - this.#marked >= this.#intervalBytes) this.#mark(firstId, offset, 0);
+    let wide = false;
+    const place = {
+      seed: this.#draft.seed,
+      fileOffset: offset,
+      firstId,
+      timestamp,
+      durableOffset: 0,
+      removalSeq: this.#removalRound,
+    };
+    builder.finish(place, this.#intervalBytes, this.#marked, (id, at) => {
+      this.#mark(id, at, 1);
+      wide = true;
+    });
+    const bytes = builder.toBuffer();
+    this.#end += bytes.length;
+    if (wide) this.index.wide.push({ offset, end: this.#end, firstId, timestamp });
+    this.#full.push(bytes);
+    builder.reset();
+  }
+
+  #mark(id: number, offset: number, mid: 0 | 1): void {
+    this.index.ids.push(id);
+    this.index.offsets.push(offset);
+    this.index.mids.push(mid);
+    this.#marked = offset;
+  }
+}
