@@ -42,6 +42,15 @@ export class SegmentLog {
     return this.#segments.at(-1);
   }
 
+  /** The highest ID that is visible; 0 where none is. Empty segments stand at the end only, and there are few. */
+  get lastVisibleId(): number {
+    for (let i = this.#segments.length - 1; i >= 0; i--) {
+      const segment = this.#segments[i];
+      if (segment !== undefined && !segment.isEmpty) return segment.lastId;
+    }
+    return 0;
+  }
+
   /** Adds a segment behind all others. */
   append(segment: LogSegment): void {
     const newest = this.newest;
