@@ -102,7 +102,7 @@ export class GcRunner {
     await this.#options.removalsSettled();
     if (sources.some((one) => one.phase !== 'sealed' || one.pendingRemovals > 0)) return false;
     // From here on removals leave word of themselves.
-    for (const source of sources) source.killedInRewrite = [];
+    for (const source of sources) source.beginRewrite();
     let draft: DraftSegment | undefined;
     try {
       draft = await supply.draft(first.baseId, HEADER_FLAG_REWRITTEN, 0, 0);
@@ -110,7 +110,7 @@ export class GcRunner {
       // A removal that is not durable yet may have kept its record out of the copy: from its name on, the copy speaks for the
       // originals, so it must not get one before every such removal is past recall.
       await this.#options.removalsSettled();
-      if (copy === undefined || sources.some((one) => one.killedInRewrite === undefined || one.pendingRemovals > 0)) {
+      if (copy === undefined || sources.some((one) => !one.isRewriteSound || one.pendingRemovals > 0)) {
         await supply.discard(draft);
         return false;
       }
@@ -121,7 +121,7 @@ export class GcRunner {
         return (await this.#drop(sources.filter(isSpent))) > 0;
       }
       draft = await this.#publish(draft);
-      if (sources.some((one) => one.killedInRewrite === undefined)) {
+      if (sources.some((one) => !one.isRewriteSound)) {
         // A removal made since was taken back; the copy still holds its record, only this process has lost track.
         await supply.retire([{ path: draft.path, id: draft.id }]);
         return false;
@@ -131,7 +131,7 @@ export class GcRunner {
       if (draft !== undefined) await supply.discard(draft);
       throw ioError(error, 'rewriting segments', { queue: this.#options.queue });
     } finally {
-      for (const source of sources) source.killedInRewrite = undefined;
+      for (const source of sources) source.endRewrite();
     }
     await draft.file.close().catch(() => undefined);
     await this.#retire(sources);
@@ -165,14 +165,8 @@ export class GcRunner {
     });
     segment.adopt(summary);
     segment.wide = copy.index.wide;
-    for (const source of sources) {
-      for (const { first, last } of source.killedInRewrite ?? []) segment.live.removeRange(first, last);
-      segment.lastRemovalMs = Math.max(segment.lastRemovalMs, source.lastRemovalMs);
-      // Removals and claims that began while the copy was being made durable: it is the copy that they hold from now on.
-      segment.pendingRemovals += source.pendingRemovals;
-      source.pendingRemovals = 0;
-      source.replacedBy = segment;
-    }
+    // Removals and claims that began while the copy was being made durable: it is the copy that they hold from now on.
+    for (const source of sources) source.bequeath(segment);
     log.replace(sources, segment, copy.index);
   }
 
@@ -216,7 +210,7 @@ export class GcRunner {
       } finally {
         source.unpin();
       }
-      if (source.killedInRewrite === undefined) return undefined;
+      if (!source.isRewriteSound) return undefined;
     }
     await copier.flush();
     const summary = copier.summary(sources.map((source) => source.id));
@@ -307,7 +301,7 @@ export class GcRunner {
 
 /** Of a segment of which a copy came out empty: what is still live cannot be read, unless a removal was taken back or begun since. */
 function isSpent(source: LogSegment): boolean {
-  return source.isDead || (source.damaged && source.pendingRemovals === 0 && source.killedInRewrite !== undefined);
+  return source.isDead || (source.damaged && source.pendingRemovals === 0 && source.isRewriteSound);
 }
 
 interface Copy {

@@ -117,7 +117,7 @@ export class SegmentLog {
   /** The same where the caller knows the segment. */
   killIn(segment: LogSegment, id: number): boolean {
     if (!segment.live.remove(id)) return false;
-    segment.killedInRewrite?.push({ first: id, last: id });
+    segment.noteKilled(id, id);
     this.liveCount--;
     this.changes++;
     return true;
@@ -133,7 +133,7 @@ export class SegmentLog {
       const from = Math.max(first, segment.firstId);
       const to = Math.min(last, segment.lastId);
       const killed = segment.live.removeRange(from, to);
-      segment.killedInRewrite?.push({ first: from, last: to });
+      segment.noteKilled(from, to);
       if (killed > 0) each?.(segment, killed);
       total += killed;
     }
@@ -146,7 +146,7 @@ export class SegmentLog {
   revive(id: number): void {
     const segment = this.find(id);
     assert(segment !== undefined, 'only a record that is still there comes back to life');
-    segment.killedInRewrite = undefined;
+    segment.spoilRewrite();
     segment.live.revive(id);
     this.liveCount++;
   }
@@ -240,6 +240,6 @@ export class SegmentLog {
     this.count -= segment.count;
     this.#slots[segment.slot] = undefined;
     this.#freeSlots.push(segment.slot);
-    segment.phase = 'dropped';
+    segment.advance('dropped');
   }
 }

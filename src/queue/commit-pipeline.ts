@@ -615,7 +615,7 @@ export class CommitPipeline {
     const draft = await this.#next.take(size);
     if (this.#options.durability !== 'sync') await this.#unsynced.makeRoom();
     const left = this.#active;
-    left.segment.phase = 'rolled';
+    left.segment.advance('rolled');
     const link = { segmentId: left.segment.id, durableOffset: left.durableEnd };
     const segment = newSegment(draft);
     this.#options.log.append(segment);

@@ -222,7 +222,7 @@ export class QueueCore {
     this.#env.failStop.throwIfFailed();
     const segment = this.log.find(id);
     if (segment === undefined || !this.log.kill(id)) return false;
-    segment.pendingRemovals++;
+    segment.hold(1);
     this.#claims.add(id);
     return true;
   }
@@ -233,7 +233,7 @@ export class QueueCore {
     this.log.revive(id);
     const segment = this.log.find(id);
     if (segment !== undefined) {
-      segment.pendingRemovals--;
+      segment.release(1);
       // GC left it alone while it was claimed.
       this.scheduler.poke([segment]);
     }
@@ -265,7 +265,7 @@ export class QueueCore {
     if (failure !== undefined) return Promise.reject(failure);
     const segment = this.log.find(id);
     if (segment !== undefined && this.log.killIn(segment, id)) {
-      segment.pendingRemovals++;
+      segment.hold(1);
       return this.removals.submitOne(id, segment);
     }
     // Asked for before, and not written for want of space: the next try is this one.
@@ -290,7 +290,7 @@ export class QueueCore {
         continue;
       }
       removed++;
-      segment.pendingRemovals++;
+      segment.hold(1);
       touched.set(segment, (touched.get(segment) ?? 0) + 1);
       if (id !== last + 1) {
         if (first >= 0) ranges.push({ first, last });
@@ -315,7 +315,7 @@ export class QueueCore {
     }
     const touched = new Map<LogSegment, number>();
     const removed = this.log.killRange(first, last, (segment, killed) => {
-      segment.pendingRemovals += killed;
+      segment.hold(killed);
       touched.set(segment, killed);
     });
     // One range says it all; that it spans claims under way is why those are told apart.

@@ -330,8 +330,8 @@ export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, r
     } finally {
       await file.close().catch(() => undefined);
     }
-    segment.phase = 'sealed';
-    segment.footerDurable = true;
+    segment.advance('sealed');
+    segment.noteFooterDurable();
     segment.fileBytes = contentEnd + footer.length;
     sealed++;
   }

@@ -287,7 +287,7 @@ export class RemovalPipeline {
       if (failStop.error !== undefined) return this.#reject(round, failStop.error);
     }
     // A rewrite may have replaced a segment meanwhile.
-    for (const [segment, count] of round.touched) segment.heir.pendingRemovals -= count;
+    for (const [segment, count] of round.touched) segment.release(count);
     for (const resolve of round.resolves) resolve(true);
     this.#options.onSettled(round.touched);
   }

@@ -122,7 +122,7 @@ export class SegmentSealer {
         }
       }
       this.#due = this.#due.slice(1);
-      segment.phase = 'sealed';
+      segment.advance('sealed');
       segment.building = undefined;
       await left.syncing;
       await left.file.close().catch(() => undefined);
@@ -158,7 +158,7 @@ export class SegmentSealer {
     await this.#sync(left);
     segment.fileBytes = left.writtenEnd + footer.length;
     segment.wide = index.wide;
-    segment.footerDurable = true;
+    segment.noteFooterDurable();
   }
 
   async #sync({ file }: ActiveSegment): Promise<void> {

@@ -203,8 +203,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   edit(
     'GC forgets the removals that began while its copy was made durable',
     ['window'],
-    'gc/gc-runner.ts',
-    'segment.pendingRemovals += source.pendingRemovals;',
+    'log/log-segment.ts',
+    'copy.#held += this.#held;',
     '',
   ),
   {
