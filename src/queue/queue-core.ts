@@ -117,6 +117,7 @@ export class QueueCore {
         indexIntervalBytes,
         nextId: loaded.nextId,
         removalRound: () => this.removals.durableRound,
+        syncRemovalsBlocking: () => undefined,
         onVisible: () => this.#wakeTails(),
         onRolled: (rolled) => this.#sealer.seal(rolled),
         onSync: (ms) => this.syncTimes.record(Math.max(1, Math.round(ms * 1000))),
@@ -178,7 +179,7 @@ export class QueueCore {
         quietMsMin: QUIET_MS,
       },
       liveBytes: (segment) => estimateLiveBytes(this.log, segment),
-      rollActive: () => this.commits.roll(),
+      rollActive: () => void this.commits.roll(),
       atRest: () => this.removals.shrink(),
       isDiskFull: () => this.commits.foundNoSpace,
     });
@@ -342,7 +343,7 @@ export class QueueCore {
   /** Rewrites and drops all that is worth it, now. */
   async compact(): Promise<void> {
     const limits = { liveShareMax: 1, segmentBytes: this.options.segmentBytes, gainBytesMin: 1, quietMsMin: 0 };
-    if (this.log.liveCount === 0) this.commits.roll();
+    if (this.log.liveCount === 0) await this.commits.roll();
     else this.scheduler.rollIfWorth(limits);
     await this.commits.settled();
     await this.#sealer.hurry();
