@@ -227,8 +227,10 @@ export class CommitPipeline {
     return new Promise((resolve) => {
       this.#room.afterWaiting(() => {
         const newest = this.#open.count > 0 ? this.#open : (this.#full.at(-1) ?? batchInHand(this.#state));
-        if (newest === undefined) resolve();
-        else newest.whenSettled(resolve);
+        // Behind the continuations of those who pushed.
+        const tell = (): void => this.#options.host.soon(resolve);
+        if (newest === undefined) tell();
+        else newest.whenSettled(tell);
       });
     });
   }
