@@ -124,6 +124,7 @@ export class QueueCore {
         indexIntervalBytes,
         nextId: loaded.nextId,
         removalRound: () => this.removals.durableRound,
+        syncRemovalsBlocking: () => this.removals.syncBlocking(),
         onVisible: () => this.news.wakeAll(),
         onRolled: (rolled) => this.#sealer.seal(rolled),
         onSync: (ms) => this.syncTimes.record(Math.max(1, Math.round(ms * 1000))),
@@ -200,7 +201,7 @@ export class QueueCore {
         quietMsMin: QUIET_MS,
       },
       liveBytes: (segment) => estimateLiveBytes(this.log, segment),
-      rollActive: () => this.commits.roll(),
+      rollActive: () => void this.commits.roll(),
       atRest: () => this.removals.shrink(),
       isDiskFull: () => this.commits.foundNoSpace,
     });
@@ -307,9 +308,9 @@ export class QueueCore {
   /** Rewrites and drops all that is worth it, now. */
   async compact(): Promise<void> {
     const limits = { liveShareMax: 1, segmentBytes: this.options.segmentBytes, gainBytesMin: 1, quietMsMin: 0 };
-    if (this.log.liveCount === 0) this.commits.roll();
+    if (this.log.liveCount === 0) await this.commits.roll();
     else this.scheduler.rollIfWorth(limits);
-    await this.commits.settled();
+    await this.commits.committed();
     await this.#sealer.hurry();
     await this.scheduler.runOnce(limits);
     await this.removals.shrink();
@@ -317,7 +318,7 @@ export class QueueCore {
 
   /** Rewrites each of these segments, however many of its records are live, and sets it aside if it is damaged: for repairs. */
   async rewrite(paths: ReadonlySet<string>): Promise<void> {
-    await this.commits.settled();
+    await this.commits.committed();
     await this.#sealer.hurry();
     await this.scheduler.exclusively(async () => {
       for (const segment of this.log.segments.filter(({ path, phase }) => phase === 'sealed' && paths.has(path))) {

@@ -6,6 +6,7 @@
  * file joins the pool only after its leaving the log is durable.
  */
 import { isNotFound } from '../errors.js';
+import { syncFile, syncFolder } from '../fail-stop.js';
 import { encodeFileHeader, type FileHeader, fileSeed, HEADER_FLAG_RECYCLED } from '../frame/file-header.js';
 import type { SegmentId } from '../ids.js';
 import type { Host } from '../vfs/host.js';
@@ -89,20 +90,23 @@ export class SegmentSupply {
     return this.#begin(file, draftPath, path, id, baseId, flags, idHighWater, 0);
   }
 
-  /** Makes a draft durable under its name, and opens it by that name. */
+  /**
+   * Makes a draft durable under its name, and opens it by that name. Rejects with a `SyncFailure` where a sync failed; with any other error the
+   * draft may be discarded, and another one tried.
+   */
   async publish(draft: DraftSegment): Promise<DraftSegment> {
     const { vfs, dir } = this.#options;
-    await draft.file.sync();
+    await syncFile(draft.file);
     await vfs.rename(draft.draftPath, draft.path);
-    await vfs.syncDir(dir);
+    await syncFolder(vfs, dir);
     await draft.file.close().catch(() => undefined);
     return { ...draft, file: await vfs.open(draft.path, 'write') };
   }
 
-  /** Gives up a draft that was not published. */
+  /** Gives up a draft that was not published, whichever of its names it has by now. */
   async discard(draft: DraftSegment): Promise<void> {
     await draft.file.close().catch(() => undefined);
-    await this.#options.vfs.remove(draft.draftPath).catch(() => undefined);
+    for (const path of [draft.draftPath, draft.path]) await this.#options.vfs.remove(path).catch(() => undefined);
   }
 
   /**
