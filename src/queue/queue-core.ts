@@ -9,7 +9,7 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { assert } from '../assert.js';
 import { EvaqError, ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
-import { GcRunner } from '../gc/gc-runner.js';
+import { type GcCounters, GcRunner } from '../gc/gc-runner.js';
 import { GcScheduler } from '../gc/gc-scheduler.js';
 import type { IdRange, SegmentId } from '../ids.js';
 import { FileCache } from '../log/file-cache.js';
@@ -146,7 +146,7 @@ export class QueueCore {
       indexIntervalBytes,
       bytesPerSecond: options.gcBytesPerSecond,
       removalRound: () => this.removals.durableRound,
-      removalsSettled: () => this.#removalsDurable(),
+      removalsWritten: () => this.#removalsDurable(),
       onDamage: (segment, offset, bytes, firstId, lastId) => this.#noteDamage(segment, offset, bytes, firstId, lastId),
     });
     this.removals = new RemovalPipeline(
@@ -340,14 +340,15 @@ export class QueueCore {
   }
 
   /** Rewrites and drops all that is worth it, now. */
-  async compact(): Promise<void> {
+  async compact(): Promise<GcCounters> {
     const limits = { liveShareMax: 1, segmentBytes: this.options.segmentBytes, gainBytesMin: 1, quietMsMin: 0 };
     if (this.log.liveCount === 0) this.commits.roll();
     else this.scheduler.rollIfWorth(limits);
     await this.commits.settled();
     await this.#sealer.hurry();
-    await this.scheduler.runOnce(limits);
+    const done = await this.scheduler.runOnce(limits);
     await this.removals.shrink();
+    return done;
   }
 
   /** Rewrites each of these segments, however many of its records are live, and sets it aside if it is damaged: for repairs. */
@@ -377,6 +378,7 @@ export class QueueCore {
     this.#state = 'closing';
     this.#wakeTails();
     this.#cancelInterval?.();
+    this.scheduler.hasten();
     if (this.#calls > 0) await new Promise<void>((resolve) => this.#callsDone.push(resolve));
     await this.commits.settled();
     await this.removals.settled();
@@ -428,7 +430,9 @@ export class QueueCore {
       // In steps: each is a sync beside those of the pushes.
       while (bytes > bytesMax) bytes = Math.floor(bytes / 2);
     }
-    await this.supply.ensureSpare(bytes);
+    await this.supply.ensureSpare(bytes).catch((cause: unknown) => {
+      this.#env.failStop.fail(cause, 'making a reserve', this.dir);
+    });
   }
 
   /** GC destroys copies: what it relies on has to be durable whatever the mode. */
@@ -443,11 +447,7 @@ export class QueueCore {
   #roundContext(): RoundContext {
     const { segmentId, offset } = this.commits.durablePosition();
     // Higher IDs belong to segments that are made ahead of time, or were sealed when they got their names.
-    let sealedBelow = segmentId + 1;
-    for (const segment of this.log.segments)
-      if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
-    // A dead one may be on its way out without a footer: until its file is gone nobody may miss it.
-    for (const segment of this.gc.dying) if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
+    const sealedBelow = Math.min(segmentId + 1, this.log.lowestUnsealedId, this.supply.lowestGivenUpId);
     return {
       nextId: this.commits.nextId,
       dataSegmentId: segmentId,
