@@ -36,6 +36,7 @@ async function work(evaq: Evaq): Promise<number[]> {
 
 interface Outcome {
   readonly files: string[];
+  readonly recycled: number;
   readonly live: number[];
   readonly rewritten: boolean;
   readonly health: string;
@@ -44,10 +45,11 @@ interface Outcome {
 
 /** As it is when all has come to rest. */
 async function outcomeOf(disk: SimDisk, evaq: Evaq): Promise<Outcome> {
-  const { gc, health } = evaq.wal.stats();
+  const { gc, health, recycledFiles } = evaq.wal.stats();
   const files = (await disk.vfs.list(WAL)).map(({ name }) => /(\.seg|\.free)(\.tmp)?$/.exec(name)?.[0] ?? '');
   return {
     files: files.filter((name) => name !== '').sort(),
+    recycled: recycledFiles,
     live: await idsOf(evaq.wal),
     rewritten: gc.rewrittenSegments > 0,
     health,
@@ -136,7 +138,8 @@ describe('a fault that passes', () => {
   });
 
   it('P14: ... nor while a damaged segment is set aside, which is evidence and kept', async () => {
-    const calls: readonly SimCallName[] = ['makeDir', 'syncDir', 'rename', 'rename'];
+    const calls: readonly SimCallName[] = ['makeDir', 'syncDir', 'rename', 'rename', 'makeDir'];
+    const lost: string[] = [];
     for (const [i, on] of calls.entries()) {
       const disk = newDisk();
       const evaq = await openSim(disk, { ...OPTIONS, onCorruption: 'quarantine' });
@@ -147,9 +150,20 @@ describe('a fault that passes', () => {
       const bytes = Buffer.from(disk.read(path) ?? []);
       bytes.fill(0xee, 9000, 9100);
       disk.place(path, bytes);
-      disk.fault({ on, path: /quarantine|wal$|\.seg$/, error: on === 'syncDir' ? 'EMFILE' : 'EIO', alsoDone: i === 3 });
+      disk.fault({ on, path: /quarantine|wal$|\.seg$/, error: on === 'syncDir' ? 'EMFILE' : 'EIO', alsoDone: i >= 3 });
+      // P9: at no instant of a crash is it in neither place.
+      let instants = 0;
+      const stop = disk.observe(() => {
+        for (const { disk: after } of disk.crashStates({ exhaustiveMax: 8, draws: 4 })) {
+          instants++;
+          const places = [path, `${WAL}/quarantine/${oldest}`].filter((place) => after.read(place) !== undefined);
+          if (places.length === 0) lost.push(`${on} ${i}`);
+        }
+      });
       await evaq.wal.removeMany(Array.from({ length: 60 }, (_, id) => id + 1).filter((id) => id % 8 !== 0));
       await passTime(disk, 60_000);
+      stop();
+      expect(instants).toBeGreaterThan(50);
       const aside = (await disk.vfs.list(`${WAL}/quarantine`)).map(({ name }) => name);
       expect([aside, evaq.wal.stats().gc.lastError]).toEqual([[oldest], undefined]);
       const cut = disk.crash(disk.nothingSurvives());
@@ -157,6 +171,7 @@ describe('a fault that passes', () => {
       expect(cut.read(path)).toBeUndefined();
       await evaq.close();
     }
+    expect(lost).toEqual([]);
   });
 
   it('P7: a sync of the folder that failed stops the store', async () => {
@@ -202,7 +217,7 @@ describe('a fault that passes', () => {
     await evaq.wal.removeMany(left);
     await evaq.wal.compact().catch(() => undefined);
     // The log of removals forgets what it may forget.
-    for (let i = 0; i < 400; i++) await evaq.wal.remove(await evaq.pushWal(''));
+    for (let i = 0; i < 1500; i++) await evaq.wal.remove(await evaq.pushWal(''));
     await passTime(disk, 100_000);
     await evaq.wal.compact().catch(() => undefined);
     const last = await evaq.pushWal('last');
