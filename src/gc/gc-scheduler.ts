@@ -6,6 +6,7 @@
  * plan costs a look at every segment, so cycles keep a distance that grows with their number (P12).
  */
 import { EvaqError, ioError } from '../errors.js';
+import type { LiveBytes } from '../log/live-bytes.js';
 import type { LogSegment } from '../log/log-segment.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import type { Host } from '../vfs/host.js';
@@ -17,8 +18,7 @@ export interface GcSchedulerOptions {
   readonly log: SegmentLog;
   readonly runner: GcRunner;
   readonly limits: GcLimits;
-  /** Live bytes of a segment, at least as exact as an average. */
-  readonly liveBytes: (segment: LogSegment) => number;
+  readonly liveBytes: LiveBytes;
   /** Leaves the active segment for a new one, so that its space can come back; done some time later, or not at all if that fails. */
   readonly rollActive: () => void;
   /** There is nothing to collect, and no record was removed for a while. Never rejects. */
@@ -86,8 +86,8 @@ export class GcScheduler {
   }
 
   /** Leaves the active segment if that is worth it by these limits. */
-  rollIfWorth(limits: GcLimits): void {
-    if (this.#planActive(limits).kind === 'roll') this.#options.rollActive();
+  async rollIfWorth(limits: GcLimits): Promise<void> {
+    if ((await this.#planActive(limits)).kind === 'roll') this.#options.rollActive();
   }
 
   /**
@@ -253,10 +253,10 @@ export class GcScheduler {
       });
     }
     for (let pass = 1; !this.#isStopped(); pass++) {
-      const active = this.#planActive(limits);
+      const active = await this.#planActive(limits);
       if (active.kind === 'roll') rollActive();
       const segments = [...log.segments];
-      const plan = planGc(await this.#stats(segments), limits);
+      const plan = planGc(await this.#stats(segments, limits), limits);
       let progress = false;
       for (const step of plan.steps) {
         if (await attempt(() => this.#carryOut(step, segments))) progress = true;
@@ -272,10 +272,13 @@ export class GcScheduler {
     return undefined;
   }
 
-  #planActive(limits: GcLimits): ActivePlan {
+  async #planActive(limits: GcLimits): Promise<ActivePlan> {
     const { log, host, liveBytes, isDiskFull } = this.#options;
     const segment = log.newest;
     if (segment === undefined || segment.phase !== 'active') return { kind: 'leave' };
+    // While it is being drained, or grows, it is left alone anyway.
+    const restedMs = host.elapsed() - Math.max(this.#watch(segment), segment.lastRemovalMs);
+    if (restedMs >= limits.quietMsMin || isDiskFull()) await liveBytes.measure(segment);
     const { count, live, pendingRemovals, fileBytes, end } = segment;
     const sinceMs = Math.max(this.#watch(segment), segment.lastRemovalMs);
     return planActive(
@@ -284,7 +287,7 @@ export class GcScheduler {
         records: count,
         liveRecords: live.liveCount + pendingRemovals,
         // The estimate is a share of the file; here the file is more than what is written.
-        liveBytes: (liveBytes(segment) * end) / fileBytes,
+        liveBytes: (liveBytes.of(segment) * end) / fileBytes,
         quietMs: host.elapsed() - sinceMs,
         held: pendingRemovals > 0,
         isUrgent: isDiskFull(),
@@ -320,8 +323,8 @@ export class GcScheduler {
   }
 
   /** The numbers may be a little old where there are many segments: every step looks again. */
-  async #stats(segments: readonly LogSegment[]): Promise<SegmentStats[]> {
-    const { host, runner } = this.#options;
+  async #stats(segments: readonly LogSegment[], limits: GcLimits): Promise<SegmentStats[]> {
+    const { host, runner, liveBytes } = this.#options;
     let now = host.elapsed();
     const stats: SegmentStats[] = [];
     for (const [position, segment] of segments.entries()) {
@@ -330,12 +333,16 @@ export class GcScheduler {
         await host.yield();
         now = host.elapsed();
       }
+      // One that is being drained is measured when it has been left alone: until then it is not rewritten.
+      if (now - segment.lastRemovalMs >= limits.quietMsMin && !this.#isStopped()) await liveBytes.measure(segment);
+      // It may be gone by now.
+      if (segment.phase !== 'sealed') continue;
       stats.push({
         position,
         bytes: segment.fileBytes,
         records: segment.count,
         liveRecords: segment.live.liveCount + segment.pendingRemovals,
-        liveBytes: this.#options.liveBytes(segment),
+        liveBytes: liveBytes.of(segment),
         quietMs: now - segment.lastRemovalMs,
         held: segment.pendingRemovals > 0 || runner.isBound(segment),
       });

@@ -9,11 +9,12 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { assert } from '../assert.js';
 import { EvaqError, ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
+import { backgroundLimits, compactLimits, reserveBytes } from '../gc/gc-limits.js';
 import { type GcCounters, GcRunner } from '../gc/gc-runner.js';
 import { GcScheduler } from '../gc/gc-scheduler.js';
 import type { IdRange, SegmentId } from '../ids.js';
 import { FileCache } from '../log/file-cache.js';
-import { estimateLiveBytes } from '../log/live-bytes.js';
+import { LiveBytes } from '../log/live-bytes.js';
 import type { Damage, LoadedQueue } from '../log/log-load.js';
 import { LogReader, type ReadLimits } from '../log/log-reader.js';
 import type { LogSegment } from '../log/log-segment.js';
@@ -30,16 +31,6 @@ import type { ResolvedQueueOptions } from './queue-options.js';
 import { deadRangesOf } from './queue-recovery.js';
 import { RemovalPipeline, type RoundContext } from './removal-pipeline.js';
 import { SegmentSealer } from './segment-sealer.js';
-
-/** How long a segment is to be left alone before it is rewritten. */
-const QUIET_MS = 2_000;
-const GAIN_BYTES_MIN = 64 * 1024;
-/**
- * In reserve for rewrites on a full disk: up to this part of a queue's size while there is space for many segments, since it has to be written; a
- * whole segment where there is not.
- */
-const SPARE_SHARE = 1 / 20;
-const AMPLE_SEGMENTS = 16;
 
 const NOT_REMOVED: Promise<boolean> = Promise.resolve(false);
 
@@ -171,13 +162,8 @@ export class QueueCore {
       host,
       log: this.log,
       runner: this.gc,
-      limits: {
-        liveShareMax: options.gcAutomatic ? options.gcLiveShareMax : 0,
-        segmentBytes,
-        gainBytesMin: GAIN_BYTES_MIN,
-        quietMsMin: QUIET_MS,
-      },
-      liveBytes: (segment) => estimateLiveBytes(this.log, segment),
+      limits: backgroundLimits(options.gcAutomatic ? options.gcLiveShareMax : 0, segmentBytes),
+      liveBytes: new LiveBytes({ log: this.log, files: this.#files, host }),
       rollActive: () => this.commits.roll(),
       atRest: () => this.removals.shrink(),
       isDiskFull: () => this.commits.foundNoSpace,
@@ -341,9 +327,9 @@ export class QueueCore {
 
   /** Rewrites and drops all that is worth it, now. */
   async compact(): Promise<GcCounters> {
-    const limits = { liveShareMax: 1, segmentBytes: this.options.segmentBytes, gainBytesMin: 1, quietMsMin: 0 };
+    const limits = compactLimits(this.options.segmentBytes);
     if (this.log.liveCount === 0) this.commits.roll();
-    else this.scheduler.rollIfWorth(limits);
+    else await this.scheduler.rollIfWorth(limits);
     await this.commits.settled();
     await this.#sealer.hurry();
     const done = await this.scheduler.runOnce(limits);
@@ -422,14 +408,9 @@ export class QueueCore {
     this.scheduler.noteSealed(segment);
     const { segments } = this.log;
     if (segments.length < SPARE_SEGMENTS_MIN || this.#state !== 'open') return;
-    const { segmentBytes } = this.options;
     const free = await this.#env.vfs.freeBytes(this.dir).catch(() => Infinity);
-    let bytes = segmentBytes;
-    if (free > AMPLE_SEGMENTS * segmentBytes) {
-      const bytesMax = SPARE_SHARE * segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
-      // In steps: each is a sync beside those of the pushes.
-      while (bytes > bytesMax) bytes = Math.floor(bytes / 2);
-    }
+    const queueBytes = segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
+    const bytes = reserveBytes(this.options.segmentBytes, queueBytes, free);
     await this.supply.ensureSpare(bytes).catch((cause: unknown) => {
       this.#env.failStop.fail(cause, 'making a reserve', this.dir);
     });
