@@ -27,6 +27,30 @@ export async function syncFile(file: { readonly path: string; sync(): Promise<vo
   }
 }
 
+const NOTHING: readonly never[] = [];
+
+/**
+ * Syncs the content of a file before it returns. Where no descriptor could be opened for it nothing was tried, and that error is passed on as
+ * it is; all else is a `SyncFailure`.
+ */
+export function syncFileBlocking(file: {
+  readonly path: string;
+  writeAndSyncBlocking(chunks: Iterable<never>): void;
+}): void {
+  let begun = false;
+  const nothing: Iterable<never> = {
+    [Symbol.iterator]() {
+      begun = true;
+      return NOTHING.values();
+    },
+  };
+  try {
+    file.writeAndSyncBlocking(nothing);
+  } catch (cause) {
+    throw begun ? new SyncFailure(cause, file.path) : cause;
+  }
+}
+
 /**
  * Syncs the names in a folder. It is opened for that: being short of a descriptor, of memory or of space is passed on as it is, since no name
  * depends on it that was acknowledged, and a later sync of the folder makes up for it. All else is a `SyncFailure`.

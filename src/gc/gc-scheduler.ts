@@ -19,8 +19,8 @@ export interface GcSchedulerOptions {
   readonly runner: GcRunner;
   readonly limits: GcLimits;
   readonly liveBytes: LiveBytes;
-  /** Leaves the active segment for a new one, so that its space can come back; done some time later, or not at all if that fails. */
-  readonly rollActive: () => void;
+  /** Leaves the active segment for a new one, so that its space can come back. Resolves when that is done, or has failed. */
+  readonly rollActive: () => Promise<void>;
   /** There is nothing to collect, and no record was removed for a while. Never rejects. */
   readonly atRest: () => Promise<void>;
   /** The last push found no space. */
@@ -85,9 +85,9 @@ export class GcScheduler {
     if (this.#state !== 'stopped' && segment.live.liveCount < segment.count) this.#schedule();
   }
 
-  /** Leaves the active segment if that is worth it by these limits. */
+  /** Leaves the active segment if that is worth it by these limits; resolves when it is left. */
   async rollIfWorth(limits: GcLimits): Promise<void> {
-    if ((await this.#planActive(limits)).kind === 'roll') this.#options.rollActive();
+    if ((await this.#planActive(limits)).kind === 'roll') await this.#options.rollActive();
   }
 
   /**
@@ -254,7 +254,7 @@ export class GcScheduler {
     }
     for (let pass = 1; !this.#isStopped(); pass++) {
       const active = await this.#planActive(limits);
-      if (active.kind === 'roll') rollActive();
+      if (active.kind === 'roll') void rollActive();
       const segments = [...log.segments];
       const plan = planGc(await this.#stats(segments, limits), limits);
       let progress = false;

@@ -108,6 +108,7 @@ export class QueueCore {
         indexIntervalBytes,
         nextId: loaded.nextId,
         removalRound: () => this.removals.durableRound,
+        syncRemovalsBlocking: () => undefined,
         onVisible: () => this.#wakeTails(),
         onRolled: (rolled) => this.#sealer.seal(rolled),
         onSync: (ms) => this.syncTimes.record(Math.max(1, Math.round(ms * 1000))),
@@ -328,9 +329,9 @@ export class QueueCore {
   /** Rewrites and drops all that is worth it, now. */
   async compact(): Promise<GcCounters> {
     const limits = compactLimits(this.options.segmentBytes);
-    if (this.log.liveCount === 0) this.commits.roll();
+    if (this.log.liveCount === 0) await this.commits.roll();
     else await this.scheduler.rollIfWorth(limits);
-    await this.commits.settled();
+    await this.commits.committed();
     await this.#sealer.hurry();
     const done = await this.scheduler.runOnce(limits);
     await this.removals.shrink();

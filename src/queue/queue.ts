@@ -151,8 +151,10 @@ export class Queue {
   }
 
   /**
-   * Appends a record, durable on return whatever the durability mode; blocks the thread for a sync. For exit and crash handlers.
-   * Throws as `push` rejects.
+   * Appends a record, durable on return whatever the durability mode, with all that was pushed before it and all removals that have resolved;
+   * blocks the thread for a sync. For exit and crash handlers.
+   * Throws as `push` rejects. With EVAQ_IO for want of a descriptor it has done nothing. Where the write failed (EVAQ_NO_SPACE, EVAQ_IO), what was
+   * pushed before and was not being written yet is rejected with the same error.
    */
   pushSync(payload: Payload): number {
     this.#core.requireOpen();

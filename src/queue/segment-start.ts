@@ -22,13 +22,17 @@ export interface SegmentStart {
   readonly keep: number;
 }
 
-/** Rejects with a system error where no file could be made for now, and stops the store where a sync failed. */
+/**
+ * Rejects with a system error where it could not be made, leaving nothing behind that is not swept by and by: it may be tried again. Where a sync
+ * failed the store has stopped.
+ */
 export async function startSegment(start: SegmentStart): Promise<DraftSegment> {
   const { supply, failStop, nextId, relaxed, keep } = start;
   const flags = relaxed ? HEADER_FLAG_RELAXED : 0;
+  failStop.throwIfFailed();
   let draft: DraftSegment | undefined;
   try {
-    draft = await supply.draft(nextId, flags, nextId + IDS_PER_SEGMENT, keep);
+    draft = await supply.draft(nextId, flags, Math.min(nextId + IDS_PER_SEGMENT, Number.MAX_SAFE_INTEGER), keep);
     return await supply.publish(draft);
   } catch (cause) {
     // Under which name it will be found after a crash is unknown, but nothing was acknowledged in it.

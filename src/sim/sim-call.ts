@@ -19,6 +19,7 @@ export type SimCallName =
   | 'truncate'
   | 'writeAndSyncBlocking'
   | 'writeBlocking'
+  | 'truncateBlocking'
   | 'close';
 
 export interface SimCall {

@@ -230,7 +230,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'a rejected push stays in the file',
     ['regressions'],
     'queue/commit-pipeline.ts',
-    'await active.file.truncate(batch.offset);',
+    'await file.truncate(end);',
     '',
   ),
   edit(
