@@ -38,10 +38,12 @@ export interface LogSegmentInit {
   readonly fileBytes: number;
 }
 
-/** What a copy in the making has to be told. */
+/** What was live when a rewrite of the segment began, which is what goes into the copy, and what the copy has to be told. */
 interface Rewrite {
+  readonly live: LiveSet;
   readonly killed: IdRange[];
-  isSpoilt: boolean;
+  /** Removals that were taken back. */
+  readonly revived: number[];
 }
 
 export class LogSegment {
@@ -173,10 +175,16 @@ export class LogSegment {
     return this.live.liveCount === 0 && this.#held === 0;
   }
 
-  /** Begins to keep what is removed, for the copy that is being made. */
-  beginRewrite(): void {
+  /**
+   * A copy is going to be made of what is live now: what is dead now is dead for good, since nothing is held. What is removed from here on is in the
+   * copy all the same, and `bequeath` tells it; so no removal has to be waited for, and none that is taken back does any harm.
+   */
+  beginRewrite(): LiveSet {
     assert(this.#rewrite === undefined, 'a segment is rewritten once at a time');
-    this.#rewrite = { killed: [], isSpoilt: false };
+    assert(this.#phase === 'sealed' && this.#held === 0, 'what is rewritten is sealed, and nothing of it is held');
+    const live = this.live.clone();
+    this.#rewrite = { live, killed: [], revived: [] };
+    return live;
   }
 
   /** The copy has taken over, or was given up. */
@@ -189,20 +197,19 @@ export class LogSegment {
     this.#rewrite?.killed.push({ first, last });
   }
 
-  /** A removal was taken back: the copy may have left its record out, and can no longer be used. */
-  spoilRewrite(): void {
-    if (this.#rewrite !== undefined) this.#rewrite.isSpoilt = true;
-  }
-
-  /** It is being rewritten, and the copy can be used as far as is known. */
-  get isRewriteSound(): boolean {
-    return this.#rewrite !== undefined && !this.#rewrite.isSpoilt;
+  /** A removal was taken back. */
+  noteRevived(id: number): void {
+    this.#rewrite?.revived.push(id);
   }
 
   /** From now on the copy stands for it: what was removed since it was begun, and what is held, goes to the copy. */
   bequeath(copy: LogSegment): void {
-    assert(this.#heir === undefined && this.isRewriteSound, 'a sound copy takes over, once');
-    for (const { first, last } of this.#rewrite?.killed ?? []) copy.live.removeRange(first, last);
+    const rewrite = this.#rewrite;
+    assert(this.#heir === undefined && rewrite !== undefined, 'the copy of a rewrite takes over, once');
+    // Some of what was live could not be read: that is not in the copy.
+    const revived = rewrite.revived.filter((id) => this.live.has(id) && copy.live.has(id));
+    for (const { first, last } of rewrite.killed) copy.live.removeRange(first, last);
+    for (const id of revived) if (!copy.live.has(id)) copy.live.revive(id);
     copy.lastRemovalMs = Math.max(copy.lastRemovalMs, this.lastRemovalMs);
     copy.#held += this.#held;
     this.#held = 0;

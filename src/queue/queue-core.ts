@@ -7,11 +7,12 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { EvaqError, ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
-import { GcRunner } from '../gc/gc-runner.js';
+import { backgroundLimits, compactLimits, reserveBytes } from '../gc/gc-limits.js';
+import { type GcCounters, GcRunner } from '../gc/gc-runner.js';
 import { GcScheduler } from '../gc/gc-scheduler.js';
 import type { IdRange, SegmentId } from '../ids.js';
 import { FileCache } from '../log/file-cache.js';
-import { estimateLiveBytes } from '../log/live-bytes.js';
+import { LiveBytes } from '../log/live-bytes.js';
 import type { Damage, LoadedQueue } from '../log/log-load.js';
 import { LogReader, type ReadLimits, type ReadOutcome } from '../log/log-reader.js';
 import type { LogSegment } from '../log/log-segment.js';
@@ -32,16 +33,6 @@ import { RemovalPipeline, type RoundContext } from './removal-pipeline.js';
 import { Removing } from './removing.js';
 import { SegmentSealer } from './segment-sealer.js';
 import { Waiters } from './waiters.js';
-
-/** How long a segment is to be left alone before it is rewritten. */
-const QUIET_MS = 2_000;
-const GAIN_BYTES_MIN = 64 * 1024;
-/**
- * In reserve for rewrites on a full disk: up to this part of a queue's size while there is space for many segments, since it has to be written; a
- * whole segment where there is not.
- */
-const SPARE_SHARE = 1 / 20;
-const AMPLE_SEGMENTS = 16;
 
 /** What an iteration reads at a time. */
 const BATCH: ReadLimits = { maxBytes: 1024 * 1024, maxRecords: 8192 };
@@ -154,7 +145,7 @@ export class QueueCore {
       indexIntervalBytes,
       bytesPerSecond: options.gcBytesPerSecond,
       removalRound: () => this.removals.durableRound,
-      removalsSettled: () => this.removalsDurable(),
+      removalsWritten: () => this.removalsDurable(),
       onDamage: (segment, offset, bytes, firstId, lastId) => this.#noteDamage(segment, offset, bytes, firstId, lastId),
     });
     this.removals = new RemovalPipeline(
@@ -194,14 +185,9 @@ export class QueueCore {
       host,
       log: this.log,
       runner: this.gc,
-      limits: {
-        liveShareMax: options.gcAutomatic ? options.gcLiveShareMax : 0,
-        segmentBytes,
-        gainBytesMin: GAIN_BYTES_MIN,
-        quietMsMin: QUIET_MS,
-      },
-      liveBytes: (segment) => estimateLiveBytes(this.log, segment),
-      rollActive: () => void this.commits.roll(),
+      limits: backgroundLimits(options.gcAutomatic ? options.gcLiveShareMax : 0, segmentBytes),
+      liveBytes: new LiveBytes({ log: this.log, files: this.#files, host }),
+      rollActive: () => this.commits.roll(),
       atRest: () => this.removals.shrink(),
       isDiskFull: () => this.commits.foundNoSpace,
     });
@@ -306,14 +292,15 @@ export class QueueCore {
   }
 
   /** Rewrites and drops all that is worth it, now. */
-  async compact(): Promise<void> {
-    const limits = { liveShareMax: 1, segmentBytes: this.options.segmentBytes, gainBytesMin: 1, quietMsMin: 0 };
+  async compact(): Promise<GcCounters> {
+    const limits = compactLimits(this.options.segmentBytes);
     if (this.log.liveCount === 0) await this.commits.roll();
-    else this.scheduler.rollIfWorth(limits);
+    else await this.scheduler.rollIfWorth(limits);
     await this.commits.committed();
     await this.#sealer.hurry();
-    await this.scheduler.runOnce(limits);
+    const done = await this.scheduler.runOnce(limits);
     await this.removals.shrink();
+    return done;
   }
 
   /** Rewrites each of these segments, however many of its records are live, and sets it aside if it is damaged: for repairs. */
@@ -333,6 +320,7 @@ export class QueueCore {
     this.#state = 'closing';
     this.news.wakeAll();
     this.#cancelInterval?.();
+    this.scheduler.hasten();
     if (this.#calls > 0) await new Promise<void>((resolve) => this.#callsDone.push(resolve));
     await this.commits.settled();
     await this.removals.settled();
@@ -376,15 +364,12 @@ export class QueueCore {
     this.scheduler.noteSealed(segment);
     const { segments } = this.log;
     if (segments.length < SPARE_SEGMENTS_MIN || this.#state !== 'open') return;
-    const { segmentBytes } = this.options;
     const free = await this.#env.vfs.freeBytes(this.dir).catch(() => Infinity);
-    let bytes = segmentBytes;
-    if (free > AMPLE_SEGMENTS * segmentBytes) {
-      const bytesMax = SPARE_SHARE * segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
-      // In steps: each is a sync beside those of the pushes.
-      while (bytes > bytesMax) bytes = Math.floor(bytes / 2);
-    }
-    await this.supply.ensureSpare(bytes);
+    const queueBytes = segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
+    const bytes = reserveBytes(this.options.segmentBytes, queueBytes, free);
+    await this.supply.ensureSpare(bytes).catch((cause: unknown) => {
+      this.#env.failStop.fail(cause, 'making a reserve', this.dir);
+    });
   }
 
   /**
@@ -401,11 +386,7 @@ export class QueueCore {
   #roundContext(): RoundContext {
     const { segmentId, offset } = this.commits.durablePosition();
     // Higher IDs belong to segments that are made ahead of time, or were sealed when they got their names.
-    let sealedBelow = segmentId + 1;
-    for (const segment of this.log.segments)
-      if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
-    // A dead one may be on its way out without a footer: until its file is gone nobody may miss it.
-    for (const segment of this.gc.dying) if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
+    const sealedBelow = Math.min(segmentId + 1, this.log.lowestUnsealedId, this.supply.lowestGivenUpId);
     return {
       nextId: this.commits.nextId,
       dataSegmentId: segmentId,

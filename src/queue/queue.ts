@@ -49,15 +49,17 @@ export interface DeadLetterOptions {
 /** Which dead letters: by ID, or those that a function says yes to. What it resolves with is awaited. */
 export type DeadLetterSelection = readonly number[] | ((record: QueueRecord) => boolean | Promise<boolean>);
 
-/** What `compact` did. */
+/** What `compact` did, by itself: what GC did in the background meanwhile is not in it. */
 export interface GcReport {
   readonly droppedSegments: number;
   readonly rewrittenSegments: number;
   readonly copiedRecords: number;
   /** Bytes written for copies. */
   readonly copiedBytes: number;
-  /** Bytes of the files that went. */
+  /** Bytes that went back to the file system: of files that were removed, or cut. */
   readonly reclaimedBytes: number;
+  /** Bytes of dead files that went to the recycle pool: they are still on disk, to be overwritten. */
+  readonly recycledBytes: number;
 }
 
 /** A queue in numbers, as of the call. */
@@ -295,18 +297,7 @@ export class Queue {
 
   /** Gives back all space that dead records take, now, and tells what that came to. */
   async compact(): Promise<GcReport> {
-    return this.#core.call(async () => {
-      const before = { ...this.#core.gc.counters };
-      await this.#core.compact();
-      const after = this.#core.gc.counters;
-      return {
-        droppedSegments: after.droppedSegments - before.droppedSegments,
-        rewrittenSegments: after.rewrittenSegments - before.rewrittenSegments,
-        copiedRecords: after.copiedRecords - before.copiedRecords,
-        copiedBytes: after.copiedBytes - before.copiedBytes,
-        reclaimedBytes: after.reclaimedBytes - before.reclaimedBytes,
-      };
-    });
+    return this.#core.call(() => this.#core.compact());
   }
 
   stats(): QueueStats {

@@ -23,20 +23,33 @@ export interface SegmentStart {
 }
 
 /**
- * Rejects with a system error where it could not be made, leaving nothing behind that the next open does not sweep: it may be tried again. Where a
- * sync failed the store has stopped.
+ * Rejects with a system error where it could not be made, leaving nothing behind that is not swept by and by: it may be tried again. Where a sync
+ * failed the store has stopped.
  */
 export async function startSegment(start: SegmentStart): Promise<DraftSegment> {
   const { supply, failStop, nextId, relaxed, keep } = start;
   const flags = relaxed ? HEADER_FLAG_RELAXED : 0;
   failStop.throwIfFailed();
-  const draft = await supply.draft(nextId, flags, Math.min(nextId + IDS_PER_SEGMENT, Number.MAX_SAFE_INTEGER), keep);
+  let draft: DraftSegment | undefined;
   try {
+    draft = await supply.draft(nextId, flags, Math.min(nextId + IDS_PER_SEGMENT, Number.MAX_SAFE_INTEGER), keep);
     return await supply.publish(draft);
   } catch (cause) {
-    // Under which name a crash would leave it is unknown, but nothing was acknowledged in it.
+    // Under which name it will be found after a crash is unknown, but nothing was acknowledged in it.
+    if (cause instanceof SyncFailure) {
+      await draft?.file.close().catch(() => undefined);
+      throw failStop.fail(cause, 'making a segment durable', cause.path);
+    }
+    if (draft !== undefined) await discardOrStop(start, draft);
+    throw cause;
+  }
+}
+
+async function discardOrStop({ supply, failStop }: SegmentStart, draft: DraftSegment): Promise<void> {
+  try {
     await supply.discard(draft);
-    throw cause instanceof SyncFailure ? failStop.fail(cause, 'making a segment durable', cause.path) : cause;
+  } catch (cause) {
+    throw failStop.fail(cause, 'giving up a segment', draft.path);
   }
 }
 

@@ -151,7 +151,7 @@ describe('P14: making the next segment', () => {
       const kept: number[] = [];
       kept.push(await evaq.wal.push(record(0)));
       // One that is made ahead of time, and the one that is made when it is needed.
-      disk.fault({ on, error, path: 'wal', times: 2 });
+      const mend = disk.fault({ on, error, path: 'wal', times: Infinity });
       const undo = unlinkFails ? disk.fault({ on: 'remove', path: 'wal', times: 3 }) : undefined;
       const failure = await rejection(
         (async () => {
@@ -160,6 +160,7 @@ describe('P14: making the next segment', () => {
         code,
       );
       expect(failure.cause).toMatchObject({ errno: expect.any(Number) });
+      mend();
       undo?.();
       for (let i = 4; i < 9; i++) kept.push(await evaq.wal.push(record(i)));
       expect(kept).toEqual(Array.from(kept, (_, i) => i + 1));
