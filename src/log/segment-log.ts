@@ -25,7 +25,7 @@ export class SegmentLog {
   liveCount = 0;
   /** Records in all segments, dead ones included. */
   count = 0;
-  /** Counts removals and replaced segments: a reader sees by it whether the world changed while it waited. */
+  /** Counts removals, those taken back, and replaced segments: a reader sees by it whether the world changed while it waited. */
   changes = 0;
 
   constructor(indexIntervalBytes: number) {
@@ -149,6 +149,7 @@ export class SegmentLog {
     segment.killedInRewrite = undefined;
     segment.live.revive(id);
     this.liveCount++;
+    this.changes++;
   }
 
   /** Appended records of the newest segment become visible and live. */

@@ -207,8 +207,8 @@ export class QueueCore {
     }
   }
 
-  read(from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
-    return this.#reader.read(from, to, limits);
+  async read(from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
+    return [...(await this.#reader.read(from, to, limits)).records];
   }
 
   async get(id: number): Promise<QueueRecord | undefined> {

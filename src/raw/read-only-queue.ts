@@ -228,7 +228,7 @@ export class ReadOnlyQueue {
       if (this.#skipDamage) return this.#readAround(picture, from, to, limits);
       const lost = lostIn(picture, from, to);
       const end = lost === undefined ? to : lost.first - 1;
-      const records = end < from ? [] : await picture.read(from, end, limits);
+      const records = end < from ? [] : [...(await picture.read(from, end, limits)).records];
       if (records.length === 0 && lost !== undefined) throw this.#lostError(lost);
       return records;
     });
@@ -238,7 +238,7 @@ export class ReadOnlyQueue {
   async #readAround(picture: RawPicture, from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
     for (let next = from; ; ) {
       try {
-        return await picture.read(next, to, limits);
+        return [...(await picture.read(next, to, limits)).records];
       } catch (error) {
         if (!isCorrupt(error) || (await this.#wasReplaced(picture, error))) throw error;
         this.#meet(error);
