@@ -163,20 +163,18 @@ function ids(first: number, last: number): number[] {
 }
 
 describe('the whole queue', () => {
-  it('P3: records() beside a removal of what it is reading yields all that stays live', async () => {
-    for (let nth = 1; nth <= 20; nth++) {
+  it('P3: a read beside a removal of all that it takes is not empty, at whatever moment that comes', async () => {
+    for (let turns = 0; turns < 60; turns++) {
       const disk = newDisk();
-      const evaq = await openSim(disk, { segmentBytes: 65_536, gc: false, durability: 'os' });
-      for (let i = 0; i < 20; i++) await evaq.wal.pushMany(Array.from({ length: 66 }, () => Buffer.alloc(1000)));
-      let removing: Promise<number> | undefined;
-      const stop = atCall(disk, nth, () => {
-        removing = evaq.wal.removeThrough(1200);
-      });
-      const seen = new Set<number>();
-      for await (const { id } of evaq.wal.records()) seen.add(id);
-      stop();
+      const evaq = await openSim(disk);
+      await evaq.wal.pushMany(Array.from({ length: 1000 }, (_, i) => `record ${i}`));
+      await evaq.wal.read({ maxRecords: 10 });
+      const reading = evaq.wal.read({ from: 11, maxRecords: 10 });
+      for (let i = 0; i < turns; i++) await undefined;
+      const removing = evaq.wal.removeThrough(20);
+      const first = (await reading)[0]?.id;
+      expect([11, 21]).toContain(first);
       await removing;
-      for (let id = 1201; id <= 1320; id++) expect(seen).toContain(id);
     }
   });
 
