@@ -116,7 +116,7 @@ describe('reading beside removals', () => {
   });
 
   it('whoever removes as fast as it is read does not keep a read from its end', async () => {
-    const rig = await rigOf(6600);
+    const rig = await rigOf(6600, { keepsPlace: false });
     let calls = 0;
     const stop = rig.disk.observe(({ phase, call }) => {
       if (phase !== 'call' || !('path' in call) || !call.path.includes('.seg')) return;
