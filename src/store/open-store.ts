@@ -7,6 +7,7 @@
 import { EvaqError, ioError } from '../errors.js';
 import { FailStop } from '../fail-stop.js';
 import { type SegmentId, segmentId } from '../ids.js';
+import { requireQueues } from '../layout/queue-names.js';
 import {
   createStore,
   DEAD_LETTERS_QUEUE,
@@ -15,12 +16,11 @@ import {
   parentOf,
   QUEUES_DIR,
   queueDir,
-  queueNamesOf,
   readStore,
   requireQueueName,
   WAL_QUEUE,
 } from '../layout/store-file.js';
-import { type Damage, type LoadedQueue, loadQueue } from '../log/log-load.js';
+import { type Damage, type LoadedQueue, loadQueue, strangerDamage } from '../log/log-load.js';
 import { QueueCore, type QueueEnvironment } from '../queue/queue-core.js';
 import type { ResolvedQueueOptions } from '../queue/queue-options.js';
 import {
@@ -307,7 +307,9 @@ class Opening {
   /** Scans and judges every queue. */
   async load(): Promise<void> {
     const { vfs, path, queueDefaults, onProgress } = this.options;
-    for (const name of await queueNamesOf(vfs, path)) {
+    const { names, strangers } = await requireQueues(vfs, path);
+    this.damage.push(...strangers.map(strangerDamage));
+    for (const name of names) {
       let bytes = 0;
       const loaded = await loadQueue(vfs, queueDir(path, name), name, this.uuid, {
         indexIntervalBytes: queueDefaults.indexIntervalBytes,
