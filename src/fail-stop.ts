@@ -24,6 +24,12 @@ export class FailStop {
     return this.#error;
   }
 
+  /** Throws the switch with an error that says all (only the first cause counts), and returns the one that every waiter is to get. */
+  stop(error: EvaqError): EvaqError {
+    this.#error ??= error;
+    return this.#error;
+  }
+
   throwIfFailed(): void {
     if (this.#error !== undefined) throw this.#error;
   }

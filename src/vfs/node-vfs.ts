@@ -98,6 +98,10 @@ class NodeFile implements VfsFile {
     writeAllSync(this.#fd, chunk);
   }
 
+  identityBlocking(): string {
+    return identityOf(fs.fstatSync(this.#fd, { bigint: true }));
+  }
+
   close(): Promise<void> {
     if (this.#closed) return Promise.resolve();
     this.#closed = true;
@@ -119,6 +123,15 @@ function openFd(path: string, flags: number): Promise<number> {
 
 function kindOf(entry: { isFile(): boolean; isDirectory(): boolean }): VfsEntry['kind'] {
   return entry.isFile() ? 'file' : entry.isDirectory() ? 'directory' : 'other';
+}
+
+// As big integers: inode numbers of some file systems have more than 53 bits.
+function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
+  return `${dev}:${ino}`;
+}
+
+function isNothingThere(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 }
 
 type FlockSync = (fd: number, operation: 'exnb' | 'un') => void;
@@ -147,7 +160,9 @@ function loadFlock(): FlockSync {
 async function lock(path: string, note: string): Promise<VfsLockResult> {
   const flockSync = loadFlock();
   const fd = fs.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, FILE_MODE);
+  let identity: string;
   try {
+    identity = identityOf(fs.fstatSync(fd, { bigint: true }));
     flockSync(fd, 'exnb');
   } catch (error) {
     try {
@@ -169,6 +184,7 @@ async function lock(path: string, note: string): Promise<VfsLockResult> {
   return {
     kind: 'locked',
     lock: {
+      identity,
       async release() {
         if (!held) return;
         held = false;
@@ -190,10 +206,29 @@ export const nodeVfs: Vfs = {
       const stat = await fs.promises.lstat(path);
       return { kind: kindOf(stat), size: stat.size };
     } catch (error) {
-      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
-        return undefined;
+      if (isNothingThere(error)) return undefined;
       throw error;
     }
+  },
+
+  identities: {
+    async of(path): Promise<string | undefined> {
+      try {
+        return identityOf(await fs.promises.stat(path, { bigint: true }));
+      } catch (error) {
+        if (isNothingThere(error)) return undefined;
+        throw error;
+      }
+    },
+
+    ofBlocking(path): string | undefined {
+      try {
+        return identityOf(fs.statSync(path, { bigint: true }));
+      } catch (error) {
+        if (isNothingThere(error)) return undefined;
+        throw error;
+      }
+    },
   },
 
   async makeDir(dir): Promise<boolean> {

@@ -111,6 +111,7 @@ function lying(vfs: Vfs, lie: Lie): Vfs {
   return {
     list: (dir) => vfs.list(dir),
     stat: (path) => vfs.stat(path),
+    identities: vfs.identities,
     makeDir: (dir) => vfs.makeDir(dir),
     create: (path) => wrap(vfs.create(path)),
     open: (path, access) => wrap(vfs.open(path, access)),
@@ -145,6 +146,7 @@ function lyingFile(file: VfsFile, lie: Lie): VfsFile {
       if (!unsynced) file.writeAndSyncBlocking(chunks);
       else for (const chunk of chunks) file.writeBlocking(chunk);
     },
+    ...(file.identityBlocking === undefined ? {} : { identityBlocking: file.identityBlocking.bind(file) }),
     close: () => file.close(),
     async writeAt(source, offset, length, position) {
       if (lie === 'a write is acknowledged before it happened') {
