@@ -32,40 +32,38 @@ export class GroundedVfs implements Vfs {
     return this.#vfs.stat(path);
   }
 
-  async makeDir(dir: string): Promise<boolean> {
-    this.#ground.checkBlocking(dir);
-    return this.#vfs.makeDir(dir);
+  makeDir(dir: string): Promise<boolean> {
+    return this.#change(dir, () => this.#vfs.makeDir(dir));
   }
 
-  async create(path: string): Promise<VfsFile> {
-    this.#ground.checkBlocking(path);
-    return this.#held(path, await this.#vfs.create(path));
+  create(path: string): Promise<VfsFile> {
+    return this.#change(path, async () => this.#held(path, await this.#vfs.create(path)));
   }
 
-  async open(path: string, access: 'read' | 'write'): Promise<VfsFile> {
+  open(path: string, access: 'read' | 'write'): Promise<VfsFile> {
     if (access === 'read') return this.#vfs.open(path, access);
-    this.#ground.checkBlocking(path);
-    return this.#held(path, await this.#vfs.open(path, access));
+    return this.#change(path, async () => this.#held(path, await this.#vfs.open(path, access)));
   }
 
-  async rename(from: string, to: string): Promise<void> {
-    const ground = this.#ground;
-    ground.checkBlocking(from);
-    const file = ground.take(from);
-    ground.take(to);
-    // Where it fails it is not known which name leads to the file: nothing is expected of either.
-    await this.#vfs.rename(from, to);
-    file?.renamed(to);
+  rename(from: string, to: string): Promise<void> {
+    return this.#change(from, async () => {
+      const file = this.#ground.take(from);
+      this.#ground.take(to);
+      // Where it fails it is not known which name leads to the file: nothing is expected of either.
+      await this.#vfs.rename(from, to);
+      file?.renamed(to);
+    });
   }
 
-  async remove(path: string): Promise<void> {
-    this.#ground.checkBlocking(path);
-    this.#ground.take(path);
-    await this.#vfs.remove(path);
+  remove(path: string): Promise<void> {
+    return this.#change(path, () => {
+      this.#ground.take(path);
+      return this.#vfs.remove(path);
+    });
   }
 
   syncDir(dir: string): Promise<void> {
-    return this.#vfs.syncDir(dir);
+    return this.#change(dir, () => this.#vfs.syncDir(dir));
   }
 
   freeBytes(path: string): Promise<number> {
@@ -74,6 +72,17 @@ export class GroundedVfs implements Vfs {
 
   lock(path: string, note: string): Promise<VfsLockResult> {
     return this.#vfs.lock(path, note);
+  }
+
+  async #change<T>(path: string, call: () => Promise<T>): Promise<T> {
+    this.#ground.checkBlocking(path);
+    try {
+      return await call();
+    } catch (error) {
+      // It may have been changed meanwhile: then that is the reason.
+      this.#ground.checkBlocking(path);
+      throw error;
+    }
   }
 
   #held(path: string, file: VfsFile): VfsFile {
@@ -136,6 +145,7 @@ class GroundedFile implements VfsFile, HeldFile {
 
   writeAndSyncBlocking(chunks: readonly VfsChunk[]): void {
     this.#ground.checkFileBlocking(this.#name);
+    // By the path under which it was opened: only segments that have got their name are written to so.
     this.#file.writeAndSyncBlocking(chunks);
   }
 

@@ -207,6 +207,8 @@ export class Store {
   async close(): Promise<void> {
     try {
       await this.#closeQueues();
+      // Before the lock is released: after that LOCK may be anybody's.
+      this.#ground.checkBlocking(this.path);
     } finally {
       // Whatever failed: nobody is to be kept out by a store that is given up.
       await this.#lock.release();
