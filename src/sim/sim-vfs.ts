@@ -266,13 +266,13 @@ export class SimVfs implements Vfs {
     const { image } = machine;
     const slot = image.names.slotOf(path, 'open');
     const inode = image.names.at(slot) === undefined ? this.#createFile(path) : this.#fileAt(path, 'open');
-    if (machine.locks.has(inode)) {
+    if (machine.locks.has(inode) || machine.locks.has(slot.folder)) {
       const file = image.file(inode);
       const bytes = Buffer.alloc(file?.size ?? 0);
       file?.read(bytes, 0, bytes.length, 0);
       return { kind: 'held', note: bytes.toString() };
     }
-    machine.locks.set(inode, this.#process);
+    for (const locked of [inode, slot.folder]) machine.locks.set(locked, this.#process);
     const bytes = Buffer.from(note);
     image.own(inode).truncate(0, image.nextSerial());
     try {
@@ -290,7 +290,7 @@ export class SimVfs implements Vfs {
         syscall: 'close',
         costUs: LOOKUP_US,
         effect: () => {
-          machine.locks.delete(inode);
+          for (const locked of [inode, slot.folder]) machine.locks.delete(locked);
         },
       });
     };

@@ -1,7 +1,6 @@
 /**
  * `Evaq`: a store that is open for writing, with its two everyday queues and any number of named ones.
  */
-import { hostname, uptime } from 'node:os';
 import { resolve } from 'node:path';
 import type { FailureDetail, RecordMeta } from '../frame/metadata.js';
 import { describe, requireCount, requireRecordId } from '../ids.js';
@@ -16,6 +15,7 @@ import { nodeVfs } from '../vfs/node-vfs.js';
 import { type EvaqOptions, type Ports, resolveEvaqOptions } from './evaq-options.js';
 import { moveRecord, moveRecords } from './move.js';
 import { type RecoveryReport, Store } from './open-store.js';
+import { ownLockNote } from './store-lock.js';
 
 export interface DeadLetterOptions {
   /** Why it could not be delivered, as a short code or sentence. */
@@ -29,11 +29,6 @@ export interface DeadLetterOptions {
 const ERROR_TEXT_MAX = 4096;
 /** Moves of one redrive that are under way together: they share commits. */
 const REDRIVE_BATCH = 256;
-
-/** When the machine was started, to the minute: tells whether a pid in an old note can still be the same process. */
-function bootedAt(): string {
-  return new Date(Date.now() - uptime() * 1000).toISOString().slice(0, 16);
-}
 
 /**
  * A store, open for writing by this process alone. Made by `Evaq.open`. `await using evaq = await Evaq.open(path)` closes it at the end of the block.
@@ -76,13 +71,7 @@ export class Evaq implements AsyncDisposable {
       ...resolved,
       ...ports,
       path: resolve(path),
-      lockNote: {
-        pid: process.pid,
-        host: hostname(),
-        bootId: bootedAt(),
-        since: new Date(ports.host.now()).toISOString(),
-        command: process.argv.slice(0, 6).join(' ').slice(0, 300),
-      },
+      lockNote: ownLockNote(ports.host.now()),
     });
     try {
       // One after the other: on a full disk the second may need the space that the first gave back.

@@ -101,6 +101,9 @@ export interface Vfs {
   syncDir(dir: string): Promise<void>;
   /** Bytes that this process may still write in the file system of `path`. */
   freeBytes(path: string): Promise<number>;
-  /** Takes the exclusive lock on `path`, making the file if need be, and writes `note` into it for others to read. */
+  /**
+   * Takes the exclusive lock on `path`, making the file if need be, and writes `note` into it for others to read. The folder is locked with it where
+   * the system can do that, so that nobody gets in who deletes the file.
+   */
   lock(path: string, note: string): Promise<VfsLockResult>;
 }

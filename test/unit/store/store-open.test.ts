@@ -9,6 +9,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
@@ -224,6 +225,23 @@ describe('the lock of a store', () => {
       const error = await rejection(Evaq.open(evaq.path), 'EVAQ_LOCKED');
       expect(error.message).toContain('another process');
     }
+  });
+
+  it.each(['real', 'simulated'])('no second writer gets in where the file LOCK was deleted: %s disk', async (kind) => {
+    const disk = newDisk();
+    const evaq = kind === 'real' ? await openReal() : await openSim(disk);
+    await evaq.pushWal('x');
+    if (kind === 'real') unlinkSync(join(evaq.path, 'LOCK'));
+    else disk.remove(join(evaq.path, 'LOCK'));
+    const second = (): Promise<Evaq> =>
+      kind === 'real' ? openReal({}, evaq.path) : Evaq.open(evaq.path, { ports: disk.spawn() });
+    const error = await rejection(second(), 'EVAQ_LOCKED');
+    expect(error.message).toContain('another process');
+    // Whoever does not know of the lock on the folder would get in: so the first one stops, too.
+    await rejection(evaq.close(), 'EVAQ_FAILED');
+    const next = await second();
+    expect(next.wal.size).toBe(1);
+    await next.close();
   });
 
   it('a store that could not be opened is not left locked', async () => {
