@@ -178,7 +178,7 @@ const FAULTS: readonly Fault[] = [
 for (const { title, calls, error, stops, lasting = '', hits = [] } of FAULTS) {
   test.skipIf(missing !== undefined)(
     `P1, P2, P7: ${title}: what was acknowledged holds, and nobody waits for ever${why}`,
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       const total = await countOf(calls);
       expect(total).toBeGreaterThan(0);
