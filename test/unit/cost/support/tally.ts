@@ -47,11 +47,6 @@ export function openFiles(disk: SimDisk, process = 1): number {
 
 /** A host that counts what is waiting for it. */
 export class CountingHost implements Host {
-  readonly now: Host['now'];
-  readonly elapsed: Host['elapsed'];
-  readonly soon: Host['soon'];
-  readonly yield: Host['yield'];
-  readonly random: Host['random'];
   readonly #host: Host;
   /** Timers that neither fired nor were taken back. */
   timers = 0;
@@ -60,11 +55,26 @@ export class CountingHost implements Host {
 
   constructor(host: Host) {
     this.#host = host;
-    this.now = host.now;
-    this.elapsed = host.elapsed;
-    this.soon = host.soon;
-    this.yield = host.yield;
-    this.random = host.random;
+  }
+
+  now(): number {
+    return this.#host.now();
+  }
+
+  elapsed(): number {
+    return this.#host.elapsed();
+  }
+
+  soon(action: () => void): void {
+    this.#host.soon(action);
+  }
+
+  yield(): Promise<void> {
+    return this.#host.yield();
+  }
+
+  random(target: Uint8Array): void {
+    this.#host.random(target);
   }
 
   after(ms: number, action: () => void): () => void {
