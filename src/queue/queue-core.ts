@@ -46,6 +46,8 @@ export interface QueueEnvironment {
   readonly failStop: FailStop;
   readonly segmentIdMax: () => SegmentId;
   readonly onCorruption: 'fail' | 'quarantine';
+  /** Makes sure that the queue's folder and files are where they were. Rejects with, and throws, EVAQ_FAILED: the store has stopped then. */
+  readonly ground: { check(): Promise<void>; checkBlocking(): void };
 }
 
 export interface QueueParts {
@@ -289,6 +291,7 @@ export class QueueCore {
     this.#env.failStop.throwIfFailed();
     // Data before tombstones.
     if (this.options.durability !== 'sync') await this.removals.syncNow();
+    await this.#env.ground.check();
   }
 
   /** Rewrites and drops all that is worth it, now. */
@@ -347,6 +350,7 @@ export class QueueCore {
         active.segment.id,
         active.segment.isEmpty ? active.durableEnd : active.segment.fileBytes,
       );
+      await this.#env.ground.check();
     } catch (cause) {
       // A full disk, say: the next open scans instead of trusting footers, and loses nothing.
       const error = ioError(cause, `closing queue '${this.name}'`, { queue: this.name });

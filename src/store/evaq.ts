@@ -1,7 +1,6 @@
 /**
  * `Evaq`: a store that is open for writing, with its two everyday queues and any number of named ones.
  */
-import { hostname, uptime } from 'node:os';
 import { resolve } from 'node:path';
 import { describe, requireCount, requireRecordId } from '../ids.js';
 import { DEAD_LETTERS_QUEUE, WAL_QUEUE } from '../layout/store-file.js';
@@ -23,11 +22,7 @@ import { nodeVfs } from '../vfs/node-vfs.js';
 import { DeadLetters } from './dead-letters.js';
 import { type EvaqOptions, type Ports, resolveEvaqOptions } from './evaq-options.js';
 import { type RecoveryReport, Store } from './open-store.js';
-
-/** When the machine was started, to the minute: tells whether a pid in an old note can still be the same process. */
-function bootedAt(): string {
-  return new Date(Date.now() - uptime() * 1000).toISOString().slice(0, 16);
-}
+import { ownLockNote } from './store-lock.js';
 
 /**
  * A store, open for writing by this process alone. Made by `Evaq.open`. `await using evaq = await Evaq.open(path)` closes it at the end of the block.
@@ -74,13 +69,7 @@ export class Evaq implements AsyncDisposable {
       ...resolved,
       ...ports,
       path: resolve(path),
-      lockNote: {
-        pid: process.pid,
-        host: hostname(),
-        bootId: bootedAt(),
-        since: new Date(ports.host.now()).toISOString(),
-        command: process.argv.slice(0, 6).join(' ').slice(0, 300),
-      },
+      lockNote: ownLockNote(ports.host.now()),
     });
     try {
       // One after the other: on a full disk the second may need the space that the first gave back.

@@ -25,7 +25,7 @@ import { readFooter } from '../segment/segment-footer.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import type { Host } from '../vfs/host.js';
-import type { Vfs, VfsEntry, VfsFile, VfsLockResult, VfsStat } from '../vfs/vfs.js';
+import type { Vfs, VfsEntry, VfsFile, VfsIdentities, VfsLock, VfsLockResult, VfsStat } from '../vfs/vfs.js';
 import { Store } from './open-store.js';
 import { type LockNote, lockStore } from './store-lock.js';
 
@@ -68,7 +68,7 @@ export async function repairStore(path: string, options: RepairOptions): Promise
     const backup = await backUp(survey, options);
     options.signal?.throwIfAborted();
     await writePatches(survey, vfs);
-    await rewriteDamaged(plan, options);
+    await rewriteDamaged(plan, options, lock);
     const { damage } = await verifyStore(store, { vfs });
     return { plan, applied: true, backup, left: damage };
   } catch (error) {
@@ -187,10 +187,14 @@ async function openOrCreate(vfs: Vfs, path: string): Promise<VfsFile> {
 }
 
 /** Opening sets aside what cannot be read; what can be, in part, is rewritten. */
-async function rewriteDamaged({ path, steps }: RepairPlan, { vfs, host, lockNote }: RepairOptions): Promise<void> {
+async function rewriteDamaged(
+  { path, steps }: RepairPlan,
+  { vfs, host, lockNote }: RepairOptions,
+  lock: VfsLock,
+): Promise<void> {
   const damaged = new Set(steps.filter(({ action }) => action === 'rewrite').map(({ file }) => file));
   const store = await Store.open({
-    vfs: new LockedVfs(vfs),
+    vfs: new LockedVfs(vfs, lock),
     host,
     path,
     lockNote,
@@ -217,13 +221,19 @@ async function rewriteDamaged({ path, steps }: RepairPlan, { vfs, host, lockNote
 /** The file system, to one who has the lock already. */
 class LockedVfs implements Vfs {
   readonly #vfs: Vfs;
+  readonly #lock: VfsLock;
 
-  constructor(vfs: Vfs) {
+  constructor(vfs: Vfs, lock: VfsLock) {
     this.#vfs = vfs;
+    this.#lock = lock;
   }
 
   lock(): Promise<VfsLockResult> {
-    return Promise.resolve({ kind: 'locked', lock: { release: () => Promise.resolve() } });
+    return Promise.resolve({ kind: 'locked', lock: { ...this.#lock, release: () => Promise.resolve() } });
+  }
+
+  get identities(): VfsIdentities | undefined {
+    return this.#vfs.identities;
   }
 
   list(dir: string): Promise<VfsEntry[]> {
