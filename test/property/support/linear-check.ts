@@ -29,6 +29,8 @@ export interface Trouble {
   readonly faults: boolean;
   /** Something failed that may stop a store. */
   readonly stops: boolean;
+  /** Calls of the disk that failed, for messages. */
+  readonly failures: readonly string[];
 }
 
 /** What cannot be explained, as a few lines; or nothing. */
@@ -54,7 +56,7 @@ export function unexplained(chapter: Chapter, trouble: Trouble, stats: CheckStat
       return [
         `no order explains what was heard of <${token}>`,
         `before: ${whereIs(chapter.before, token)}; after the ${chapter.end} (${chapter.mode}): ${whereIs(after, token)}`,
-        ...linesOf(calls, mine.events, chapter),
+        ...linesOf(calls, mine.events, chapter, token),
       ].join('\n  ');
     }
   }
@@ -76,7 +78,7 @@ function isAbsence([first]: HistoryEvent['effects']): boolean {
 }
 
 /** An error where there was no reason for it, and what was acknowledged after a stop (P7). */
-function wrongRejection(calls: readonly Call[], { faults, stops }: Trouble): string | undefined {
+function wrongRejection(calls: readonly Call[], { faults, stops, failures }: Trouble): string | undefined {
   let failedAt = Infinity;
   for (const call of calls) {
     const { ending, question, to } = call;
@@ -85,7 +87,7 @@ function wrongRejection(calls: readonly Call[], { faults, stops }: Trouble): str
     if (ending === 'EVAQ_FAILED') failedAt = Math.min(failedAt, to);
     if (faults && (ending === 'EVAQ_IO' || ending === 'EVAQ_NO_SPACE')) continue;
     if (stops && ending === 'EVAQ_FAILED') continue;
-    return `a call was rejected without a reason\n  ${describeCall(call)}`;
+    return ['a call was rejected without a reason', describeCall(call), ...failures].join('\n  ');
   }
   const late = calls.find(
     ({ from, ending, question }) => from > failedAt && ending === 'ok' && WRITERS.has(question.call) && changes(question),
@@ -117,14 +119,29 @@ function ofToken({ events, before, after }: Told, token: number): Told {
   };
 }
 
-function linesOf(calls: readonly Call[], events: readonly HistoryEvent[], { end, mode }: Chapter): string[] {
+function linesOf(
+  calls: readonly Call[],
+  events: readonly HistoryEvent[],
+  { end, mode, before, after }: Chapter,
+  token: number,
+): string[] {
   const wanted = new Set(events.map(({ call }) => call));
+  const names = new Set([whereIs(before, token), whereIs(after, token)]);
   const lines: string[] = [];
   for (const [index, call] of calls.entries()) {
-    const isFlush = call.question.call === 'flush' && end === 'power' && mode !== 'sync';
-    if (wanted.has(index) || isFlush) lines.push(describeCall(call));
+    const { question } = call;
+    const syncs = question.call === 'flush' || (question.call === 'push' && question.form === 'pushSync');
+    const isFlush = syncs && end === 'power' && mode !== 'sync';
+    if (wanted.has(index) || isFlush || asksFor(call, names)) lines.push(describeCall(call));
   }
   return lines;
+}
+
+/** A call that had no effect, if its word is to be believed. */
+function asksFor({ question }: Call, names: ReadonlySet<string>): boolean {
+  if (question.call === 'pop' || question.call === 'get') return names.has(`${question.queue}/${question.id}`);
+  if (question.call === 'deadLetter') return names.has(`wal/${question.id}`);
+  return question.call === 'redrive' && question.ids.some((id) => names.has(`dead-letters/${id}`));
 }
 
 function whereIs(view: Chapter['before'], token: number): string {

@@ -112,7 +112,10 @@ export function eventsOf(chapter: Chapter): Told {
       ...more,
     });
   };
-  const unknown = { optional: true, to: Infinity, acknowledged: false } as const;
+  /** After a stop nobody knows, and what hides a record is no word that it is gone. */
+  const unknownOf = (call: Call): Partial<HistoryEvent> => {
+    return { optional: true, to: Infinity, acknowledged: false, owed: call.ending === 'EVAQ_FAILED' };
+  };
   /** Where a push or move of `token` may have come to, when its caller does not know. */
   const arrival = (queue: QueueName, token: number): Stay => {
     const learnt = places.another(queue, token, arrivals);
@@ -159,7 +162,7 @@ export function eventsOf(chapter: Chapter): Told {
           const effects = tokens.map((token): Effect => {
             return { token, kind: 'appear', stay: arrival(queue, token) };
           });
-          add(call, index, queue, effects, unknown);
+          add(call, index, queue, effects, unknownOf(call));
         }
         break;
       }
@@ -174,7 +177,7 @@ export function eventsOf(chapter: Chapter): Told {
           add(call, index, queue, [{ token, stay, kind: question.call === 'get' ? 'live' : 'leave' }]);
         } else if (ending === 'EVAQ_RECORD_NOT_FOUND') add(call, index, queue, [{ token, stay, kind: 'notLive' }]);
         else if (question.call === 'pop' && failed(call))
-          add(call, index, queue, [{ token, stay, kind: 'leave' }], unknown);
+          add(call, index, queue, [{ token, stay, kind: 'leave' }], unknownOf(call));
         break;
       }
       case 'read': {
@@ -204,7 +207,7 @@ export function eventsOf(chapter: Chapter): Told {
             const kind = removed === true ? 'leave' : 'notLive';
             add(call, index, queue, [{ token, stay, kind }], { trustsOwed: true });
           } else if (PASSING.has(ending)) add(call, index, queue, [{ token, stay, kind: 'leaveIfLive' }], { owed: true });
-          else if (failed(call)) add(call, index, queue, [{ token, stay, kind: 'leaveIfLive' }], unknown);
+          else if (failed(call)) add(call, index, queue, [{ token, stay, kind: 'leaveIfLive' }], unknownOf(call));
         }
         break;
       }
@@ -217,12 +220,14 @@ export function eventsOf(chapter: Chapter): Told {
           : known(places, queue, new Set(question.ids));
         const effects = found.map(({ token, stay }): Effect => ({ token, stay, kind: 'leaveIfLive' }));
         if (ending === 'ok' && count !== undefined) {
-          const wild = isThrough ? (nameless.get(queue) ?? 0) : 0;
+          // Some may have had IDs of records that nobody ever saw.
+          const named = isThrough ? found.length : new Set(question.ids).size;
+          const wild = isThrough ? (nameless.get(queue) ?? 0) + unseen(calls, places, queue) : named - found.length;
           const none = effects.map((effect): Effect => ({ ...effect, kind: 'notLive' }));
           if (count === 0) add(call, index, queue, none, { trustsOwed: true });
           else add(call, index, queue, effects, { trustsOwed: true, count: [count - wild, count] });
         } else if (PASSING.has(ending)) add(call, index, queue, effects, { owed: true });
-        else if (failed(call)) add(call, index, queue, effects, unknown);
+        else if (failed(call)) add(call, index, queue, effects, unknownOf(call));
         break;
       }
       case 'deadLetter': {
@@ -235,7 +240,7 @@ export function eventsOf(chapter: Chapter): Told {
           add(call, index, 'wal', [{ token, stay, kind: 'move', target }], { acknowledged: true });
         } else if (ending === 'EVAQ_RECORD_NOT_FOUND') add(call, index, 'wal', [{ token, stay, kind: 'notLive' }]);
         else if (failed(call)) {
-          add(call, index, 'wal', [{ token, stay, kind: 'move', target: arrival('dead-letters', token) }], unknown);
+          add(call, index, 'wal', [{ token, stay, kind: 'move', target: arrival('dead-letters', token) }], unknownOf(call));
         }
         break;
       }
@@ -243,16 +248,19 @@ export function eventsOf(chapter: Chapter): Told {
         const { newIds = [], ids } = question;
         const isAnswered = ending === 'ok';
         const lost = newIds.some((id) => places.at('wal', id) === undefined);
-        for (const { token, stay } of known(places, 'dead-letters', new Set(ids))) {
+        const found = known(places, 'dead-letters', new Set(ids));
+        for (const { token, stay } of found) {
           const mine = newIds.map((id) => places.at('wal', id)).find((at) => at?.token === token);
           if (mine !== undefined && isAnswered) {
-            const effects: Effect[] = [{ token, stay, kind: 'move', target: mine.stay }];
+            // It may have had several of these IDs, one after the other.
+            const isOnly = found.filter((one) => one.token === token).length === 1;
+            const effects: Effect[] = [{ token, stay, kind: isOnly ? 'move' : 'moveIfLive', target: mine.stay }];
             add(call, index, 'dead-letters', effects, { acknowledged: true });
           } else if (isAnswered && !lost)
             add(call, index, 'dead-letters', [{ token, stay, kind: 'notLive' }], { acknowledged: false });
           else {
             const effects: Effect[] = [{ token, stay, kind: 'move', target: arrival('wal', token) }];
-            add(call, index, 'dead-letters', effects, failed(call) ? unknown : { optional: true, acknowledged: false });
+            add(call, index, 'dead-letters', effects, failed(call) ? unknownOf(call) : { optional: true, acknowledged: false });
           }
         }
         break;
@@ -263,6 +271,16 @@ export function eventsOf(chapter: Chapter): Told {
   }
   passedOver(chapter, places, events);
   return { events, before: starts, after: ends };
+}
+
+/** How many redriven records were never seen under their new IDs. */
+function unseen(calls: readonly Call[], places: Places, queue: QueueName): number {
+  let count = 0;
+  for (const { question } of calls) {
+    if (question.call !== 'redrive' || queue !== 'wal') continue;
+    for (const id of question.newIds ?? []) if (places.at('wal', id) === undefined) count++;
+  }
+  return count;
 }
 
 function known(places: Places, queue: QueueName, ids: Iterable<number>): { token: number; stay: Stay }[] {

@@ -5,7 +5,7 @@
 import { EvaqError } from '../../../src/errors.js';
 import { Evaq } from '../../../src/evaq.js';
 import type { Queue } from '../../../src/queue/queue.js';
-import type { SimCall } from '../../../src/sim/sim-call.js';
+import { formatCall, type SimCall } from '../../../src/sim/sim-call.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import { type Call, type Ending, History, type Iteration, QUEUES, type Question, type QueueName, type Seen } from './history.js';
 import { type CheckStats, unexplained } from './linear-check.js';
@@ -95,7 +95,8 @@ class LinearRun {
     const made = disk.calls.slice(firstCall);
     const trouble = {
       faults: part.faults.length > 0 || part.roomBytes !== undefined,
-      stops: made.some(mayStop),
+      stops: made.some(mayStop) || failedTwice(made),
+      failures: made.filter(({ outcome }) => outcome !== 'ok' && outcome !== 'under way').map(formatCall),
     };
     const { end } = part;
     disk.limits.capacityBytes = Infinity;
@@ -443,6 +444,17 @@ function mayStop({ name, outcome }: SimCall): boolean {
     default:
       return false;
   }
+}
+
+/** A write failed, and what was to undo it, which for a log of tombstones is another write. */
+function failedTwice(calls: readonly SimCall[]): boolean {
+  const failed = new Set<string>();
+  for (const { name, path, outcome } of calls) {
+    if (outcome === 'ok' || outcome === 'under way' || (name !== 'write' && name !== 'writeBlocking')) continue;
+    if (failed.has(path) && path.includes('.tomb')) return true;
+    failed.add(path);
+  }
+  return false;
 }
 
 function isDead(error: unknown): boolean {

@@ -199,7 +199,8 @@ function survives(state: State, events: readonly HistoryEvent[], after: Readonly
       if (trail.places[length] !== found) continue;
       const decided: number[] = [];
       let agrees = true;
-      for (const [i, event] of trail.events.entries()) {
+      // What came after the first that is lost had nothing of this token to do.
+      for (const [i, event] of trail.events.slice(0, length + 1).entries()) {
         const kept = i < length;
         const fate = fates.get(event);
         if (fate === undefined) {
