@@ -3,8 +3,8 @@
  * numbers of a counter that goes up at each call and each answer, so that they are the order in real time and nothing else.
  */
 
-export type QueueName = 'wal' | 'dead-letters' | 'extra';
-export const QUEUES: readonly QueueName[] = ['wal', 'dead-letters', 'extra'];
+export type QueueName = 'wal' | 'dead-letters';
+export const QUEUES: readonly QueueName[] = ['wal', 'dead-letters'];
 
 /** A record that was shown: a payload says by its token which push it came from. */
 export interface Seen {

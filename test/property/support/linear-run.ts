@@ -429,6 +429,7 @@ function tokenOf(payload: Buffer): number {
   return payload.readUIntBE(0, 3);
 }
 
+/** Nothing was synced, and nothing failed to be. */
 const PASSING_ERRORS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN']);
 
 /** A sync that failed, or what may be a failed cut after a failed write: only that may stop a store. */
@@ -436,9 +437,9 @@ function mayStop({ name, outcome }: SimCall): boolean {
   if (outcome === 'ok' || outcome === 'under way') return false;
   switch (name) {
     case 'sync':
-    case 'writeAndSyncBlocking':
     case 'truncate':
       return true;
+    case 'writeAndSyncBlocking':
     case 'syncDir':
       return !PASSING_ERRORS.has(outcome);
     default:

@@ -157,30 +157,37 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ act: fc.constant('idle' as const), ms: fc.constantFrom(1, 1, 3, 3000) }) },
 );
 
+const EVERYWHERE: readonly SimErrorName[] = ['EIO', 'ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EDQUOT'];
+/** No sync of a file answers that there are too many open ones. */
+const OF_SYNCS: readonly SimErrorName[] = ['EIO', 'ENOSPC', 'EDQUOT'];
+
 const fault: fc.Arbitrary<Fault> = fc
-  .record({
-    on: fc.constantFrom<SimCallName[]>(
-      'read',
-      'write',
-      'write',
-      'sync',
-      'rename',
-      'remove',
-      'syncDir',
-      'create',
-      'truncate',
-      'open',
-      'list',
-      'stat',
-      'size',
-      'freeBytes',
-      'close',
-    ),
-    path: fc.constantFrom('' as const, '.seg' as const, '.tomb' as const, '.tomb' as const, '.free' as const),
-    nth: fc.integer({ min: 1, max: 5 }),
-    times: fc.constantFrom(1, 1, 2),
-    error: fc.constantFrom<SimErrorName[]>('EIO', 'ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EDQUOT'),
-  });
+  .constantFrom<SimCallName[]>(
+    'read',
+    'write',
+    'write',
+    'sync',
+    'rename',
+    'remove',
+    'syncDir',
+    'create',
+    'truncate',
+    'open',
+    'list',
+    'stat',
+    'size',
+    'freeBytes',
+    'close',
+  )
+  .chain((on) =>
+    fc.record({
+      on: fc.constant(on),
+      path: fc.constantFrom('' as const, '.seg' as const, '.tomb' as const, '.tomb' as const, '.free' as const),
+      nth: fc.integer({ min: 1, max: 5 }),
+      times: fc.constantFrom(1, 1, 2),
+      error: fc.constantFrom(...(on === 'sync' ? OF_SYNCS : EVERYWHERE)),
+    }),
+  );
 
 /** What happens beside the clients. */
 export type LinearTrouble = 'calm' | 'faults' | 'crashes' | 'weak';
