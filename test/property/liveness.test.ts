@@ -2,18 +2,22 @@
  * Nobody waits for ever: beside callers that never pause every call has its answer after a bounded number of steps, after a fault that passes
  * everything goes on, and what was closed leaves nothing behind.
  */
+import { getEventListeners } from 'node:events';
+import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { askBeside, LOADS, openStage, PROBES, produce, STEPS_MAX, stepsOf } from './support/liveness.js';
+import { askBeside, LOADS, openStage, PROBES, produce, produceAndRemove, SMALL_BYTES, STEPS_MAX, stepsOf } from './support/liveness.js';
+import { describeFault, everyFault, leftOver, runWith } from './support/passing-faults.js';
+
+/** How many of the faults are tried: one in so many. EVAQ_RUNS for all of them. */
+const STRIDE = process.env['EVAQ_RUNS'] === undefined ? 6 : 1;
 
 describe('beside a load that never pauses every call has its answer', () => {
   for (const [load, callers] of Object.entries(LOADS)) {
-    for (const [name, probe] of Object.entries(PROBES)) {
+    for (const [i, [name, probe]] of Object.entries(PROBES).entries()) {
       test(`${name}, ${load}`, async () => {
-        for (const [seed, timing] of [[1, 'steady'], [2, 'wild']] as const) {
-          const steps = await askBeside(callers, probe, { seed, timing });
-          if (process.env['EVAQ_TABLE'] !== undefined) console.log(`| ${load} | ${name} | ${timing} | ${steps} |`);
-          expect(steps).toBeTypeOf('number');
-        }
+        const steps = await askBeside(callers, probe, { seed: i, timing: i % 2 === 0 ? 'steady' : 'wild' });
+        if (process.env['EVAQ_TABLE'] !== undefined) console.log(`| ${load} | ${name} | ${steps} |`);
+        expect(steps).toBeTypeOf('number');
       });
     }
   }
@@ -27,5 +31,108 @@ describe('beside a load that never pauses every call has its answer', () => {
     await running;
     await stage.evaq.close();
     expect(steps).toBeTypeOf('number');
+  });
+});
+
+describe('after a fault that passes', () => {
+  test('every call works, and work in the background is done again', { timeout: 3_600_000 }, async () => {
+    const usual = (await runWith(undefined)).files;
+    const faults = await everyFault();
+    expect(faults.length).toBeGreaterThan(300);
+    const found: string[] = [];
+    for (let i = 0; i < faults.length; i += STRIDE) {
+      const fault = faults[i];
+      if (fault === undefined) continue;
+      const { wrong, files } = await runWith(fault);
+      for (const one of [...wrong, ...leftOver(files, usual)].slice(0, 2)) found.push(`${describeFault(fault)}: ${one}`);
+    }
+    expect(found).toEqual([]);
+  });
+});
+
+describe('under a steady load the disk holds little more than what is live', () => {
+  // Being filled, left and not sealed yet, made ahead, kept to be overwritten.
+  const SEGMENTS_MAX = 16;
+  for (const [what, stays] of [
+    ['all of it', Infinity],
+    ['all but one in forty', 40],
+  ] as const) {
+    test(`P6: callers that push and remove ${what}, without a pause`, async () => {
+      const stage = await openStage({ seed: 1 });
+      const { disk, evaq } = stage;
+      const running = Promise.all(Array.from({ length: 4 }, () => produceAndRemove(stage, stays)));
+      let most = 0;
+      for (let i = 0; i < 20; i++) {
+        await new Promise<void>((resolve) => disk.host.after(200, resolve));
+        most = Math.max(most, disk.usedBytes);
+      }
+      stage.end();
+      await running;
+      const live = evaq.wal.size * SMALL_BYTES;
+      await evaq.close();
+      expect(most).toBeLessThan(2 * live + SEGMENTS_MAX * 64 * 1024);
+    });
+  }
+});
+
+describe('what is ended is ended', () => {
+  test('return() of a tail that waits resolves, though no record comes', async () => {
+    const { disk, evaq } = await openStage({ seed: 1 });
+    const tail = evaq.wal.tail();
+    const waiting = tail.next();
+    await new Promise<void>((resolve) => disk.host.after(10, resolve));
+    expect(await stepsOf(disk, tail.return())).toBeTypeOf('number');
+    expect(await stepsOf(disk, waiting)).toBeTypeOf('number');
+    await evaq.close();
+    expect(disk.openHandles()).toEqual([]);
+  });
+
+  test('a stream made of a tail that waits is destroyed at once', async () => {
+    const { disk, evaq } = await openStage({ seed: 1 });
+    const stream = Readable.from(evaq.wal.tail());
+    const closed = new Promise<void>((resolve) => stream.once('close', resolve));
+    stream.resume();
+    await new Promise<void>((resolve) => disk.host.after(10, resolve));
+    stream.destroy();
+    expect(await stepsOf(disk, closed)).toBeTypeOf('number');
+    await evaq.close();
+    expect(disk.openHandles()).toEqual([]);
+  });
+
+  test('100 000 tails that were begun and ended leave no listener, timer or descriptor', { timeout: 120_000 }, async () => {
+    const { disk, evaq } = await openStage({ seed: 1 });
+    const before = disk.openHandles();
+    for (let round = 0; round < 100; round++) {
+      const controllers = Array.from({ length: 1000 }, () => new AbortController());
+      const ends = controllers.map(({ signal }) =>
+        evaq.wal
+          .tail({ signal })
+          .next()
+          .then(
+            () => 'a record',
+            () => 'ended',
+          ),
+      );
+      await disk.host.yield();
+      for (const controller of controllers) controller.abort();
+      expect(new Set(await Promise.all(ends))).toEqual(new Set(['ended']));
+      expect(controllers.some(({ signal }) => getEventListeners(signal, 'abort').length > 0)).toBe(false);
+    }
+    expect(disk.openHandles()).toEqual(before);
+    await evaq.close();
+    expect(disk.openHandles()).toEqual([]);
+  });
+
+  test('after close no file, lock or timer is left, in each durability mode', async () => {
+    for (const durability of ['sync', 'os', { intervalMs: 10 }] as const) {
+      const { disk, evaq } = await openStage({ seed: 1, timing: 'wild', options: { durability } });
+      const extra = await evaq.queue('extra');
+      for (let i = 0; i < 60; i++) await extra.push(Buffer.alloc(4_000));
+      await extra.removeThrough(40);
+      for await (const _ of extra.records()) break;
+      await extra.compact();
+      await evaq.close();
+      expect(disk.openHandles()).toEqual([]);
+    }
   });
 });

@@ -7,10 +7,12 @@ import { Evaq, type EvaqOptions } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 
 const STORE = '/srv/store';
-/** A call has an answer by then, whatever others do. What follows is the number that a quiet store needs, and the turns of some hundred others. */
-export const STEPS_MAX = 4_000;
+/** A call has an answer by then, whatever others do: several times what the slowest took when this was written. */
+export const STEPS_MAX = 1_500;
 /** Of simulated time: a call that has no answer by then, with nothing else to do, never gets one. */
 const SILENCE_MS = 60_000;
+export const SMALL_BYTES = 500;
+const SMALL = Buffer.alloc(SMALL_BYTES, 'y');
 const PAYLOAD = Buffer.alloc(2_000, 'x');
 
 export interface Stage {
@@ -57,6 +59,15 @@ export const move: Load = (stage) =>
     if (stage.ids.oldest >= stage.ids.newest - 50) return;
     await stage.evaq.redrive([await stage.evaq.deadLetter(stage.ids.oldest++, { reason: 'test' })]);
   });
+
+/** Pushes a record and removes it, without a pause; one in so many stays. */
+export function produceAndRemove(stage: Stage, stays: number): Promise<void> {
+  let round = 0;
+  return loop(stage, async () => {
+    const id = await stage.evaq.wal.push(SMALL);
+    if (++round % stays !== 0) await stage.evaq.wal.remove(id);
+  });
+}
 
 export const LOADS: Record<string, readonly Load[]> = {
   'beside producers': [produce, produce, produce, produce],
