@@ -173,7 +173,8 @@ export class SimMachine {
     const paths = this.image.names.paths();
     const nameOf = (inode: number): string => paths.get(inode) ?? `(removed file ${inode})`;
     for (const { id, handles, timers } of this.processes) {
-      for (const [inode, count] of handles) found.push(`p${id} file ${nameOf(inode)}${count > 1 ? ` ${count} times` : ''}`);
+      for (const [inode, count] of handles)
+        found.push(`p${id} file ${nameOf(inode)}${count > 1 ? ` ${count} times` : ''}`);
       if (timers > 0) found.push(`p${id} ${timers} timers`);
     }
     for (const [inode, { id }] of this.locks) found.push(`p${id} lock ${nameOf(inode)}`);

@@ -61,7 +61,9 @@ export function unexplained(chapter: Chapter, trouble: Trouble, stats: CheckStat
     }
   }
   // What says no more than that one record was gone for a moment has been looked at.
-  const joint = told.events.filter(({ effects, acknowledged }) => effects.length > 1 || acknowledged || !isAbsence(effects));
+  const joint = told.events.filter(
+    ({ effects, acknowledged }) => effects.length > 1 || acknowledged || !isAbsence(effects),
+  );
   const verdict = search({ ...told, events: joint, nodesMax: NODES_OF_ALL });
   if (verdict === 'given up') stats.givenUp++;
   if (verdict !== 'not explained') return undefined;
@@ -90,7 +92,8 @@ function wrongRejection(calls: readonly Call[], { faults, stops, failures }: Tro
     return ['a call was rejected without a reason', describeCall(call), ...failures].join('\n  ');
   }
   const late = calls.find(
-    ({ from, ending, question }) => from > failedAt && ending === 'ok' && WRITERS.has(question.call) && changes(question),
+    ({ from, ending, question }) =>
+      from > failedAt && ending === 'ok' && WRITERS.has(question.call) && changes(question),
   );
   return late === undefined ? undefined : `P7: acknowledged after a stop\n  ${describeCall(late)}`;
 }
@@ -153,5 +156,7 @@ function whereIs(view: Chapter['before'], token: number): string {
 }
 
 function viewText(view: Chapter['before']): string {
-  return [...view].map(([queue, seen]) => `${queue} ${seen.map(({ id, token }) => `${id}<${token}>`).join(' ')}`).join('; ');
+  return [...view]
+    .map(([queue, seen]) => `${queue} ${seen.map(({ id, token }) => `${id}<${token}>`).join(' ')}`)
+    .join('; ');
 }

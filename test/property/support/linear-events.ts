@@ -99,7 +99,13 @@ export function eventsOf(chapter: Chapter): Told {
     if (ending !== 'ok' && ending !== 'EVAQ_RECORD_NOT_FOUND') return false;
     return end !== 'power' || mode === 'sync' || (question.call === 'push' && question.form === 'pushSync');
   };
-  const add = (call: Call, index: number, queue: QueueName, effects: Effect[], more: Partial<HistoryEvent> = {}): void => {
+  const add = (
+    call: Call,
+    index: number,
+    queue: QueueName,
+    effects: Effect[],
+    more: Partial<HistoryEvent> = {},
+  ): void => {
     events.push({
       call: index,
       from: call.from,
@@ -206,7 +212,8 @@ export function eventsOf(chapter: Chapter): Told {
           if (ending === 'ok') {
             const kind = removed === true ? 'leave' : 'notLive';
             add(call, index, queue, [{ token, stay, kind }], { trustsOwed: true });
-          } else if (PASSING.has(ending)) add(call, index, queue, [{ token, stay, kind: 'leaveIfLive' }], { owed: true });
+          } else if (PASSING.has(ending))
+            add(call, index, queue, [{ token, stay, kind: 'leaveIfLive' }], { owed: true });
           else if (failed(call)) add(call, index, queue, [{ token, stay, kind: 'leaveIfLive' }], unknownOf(call));
         }
         break;
@@ -240,7 +247,13 @@ export function eventsOf(chapter: Chapter): Told {
           add(call, index, 'wal', [{ token, stay, kind: 'move', target }], { acknowledged: true });
         } else if (ending === 'EVAQ_RECORD_NOT_FOUND') add(call, index, 'wal', [{ token, stay, kind: 'notLive' }]);
         else if (failed(call)) {
-          add(call, index, 'wal', [{ token, stay, kind: 'move', target: arrival('dead-letters', token) }], unknownOf(call));
+          add(
+            call,
+            index,
+            'wal',
+            [{ token, stay, kind: 'move', target: arrival('dead-letters', token) }],
+            unknownOf(call),
+          );
         }
         break;
       }
@@ -260,7 +273,13 @@ export function eventsOf(chapter: Chapter): Told {
             add(call, index, 'dead-letters', [{ token, stay, kind: 'notLive' }], { acknowledged: false });
           else {
             const effects: Effect[] = [{ token, stay, kind: 'move', target: arrival('wal', token) }];
-            add(call, index, 'dead-letters', effects, failed(call) ? unknownOf(call) : { optional: true, acknowledged: false });
+            add(
+              call,
+              index,
+              'dead-letters',
+              effects,
+              failed(call) ? unknownOf(call) : { optional: true, acknowledged: false },
+            );
           }
         }
         break;
@@ -319,7 +338,8 @@ function learnAll(places: Places, { calls, before, after }: Chapter): void {
         places.learn(question.queue, id, token);
       }
     } else if ((question.call === 'get' || question.call === 'pop') && question.seen !== undefined) {
-      if (question.seen.id !== question.id) throw new Contradiction(`P3: asked for ${question.id}, got ${question.seen.id}`);
+      if (question.seen.id !== question.id)
+        throw new Contradiction(`P3: asked for ${question.id}, got ${question.seen.id}`);
       places.learn(question.queue, question.seen.id, question.seen.token);
     } else if (question.call === 'next' && question.seen !== undefined) {
       places.learn(question.iteration.queue, question.seen.id, question.seen.token);

@@ -7,7 +7,16 @@ import { Evaq } from '../../../src/evaq.js';
 import type { Queue } from '../../../src/queue/queue.js';
 import { formatCall, type SimCall } from '../../../src/sim/sim-call.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
-import { type Call, type Ending, History, type Iteration, QUEUES, type Question, type QueueName, type Seen } from './history.js';
+import {
+  type Call,
+  type Ending,
+  History,
+  type Iteration,
+  QUEUES,
+  type Question,
+  type QueueName,
+  type Seen,
+} from './history.js';
 import { type CheckStats, unexplained } from './linear-check.js';
 import type { View } from './linear-events.js';
 import { type Act, describeLinear, type LinearScript, type Part } from './linear-script.js';
@@ -418,7 +427,8 @@ class LinearRun {
         for (const record of records) seen.push(this.#seen(record));
         from = last.id + 1;
       }
-      if (seen.length !== queue.size) throw this.#broken(`P3: ${name} counts ${queue.size}, and ${seen.length} can be read`);
+      if (seen.length !== queue.size)
+        throw this.#broken(`P3: ${name} counts ${queue.size}, and ${seen.length} can be read`);
       view.set(name, seen);
     }
     return view;

@@ -85,7 +85,9 @@ function describeAct(act: Act): string {
 function describePart(part: Part): string {
   const lines: string[] = [];
   for (const { on, path, nth, times, error } of part.faults) {
-    lines.push(`fault: ${error} at ${on}${path === '' ? '' : ` of *${path}*`} #${nth}${times === 1 ? '' : `, ${times} times`}`);
+    lines.push(
+      `fault: ${error} at ${on}${path === '' ? '' : ` of *${path}*`} #${nth}${times === 1 ? '' : `, ${times} times`}`,
+    );
   }
   if (part.roomBytes !== undefined) lines.push(`full: ${part.roomBytes}B left`);
   for (const [i, acts] of part.clients.entries()) {
@@ -202,10 +204,18 @@ function part(trouble: LinearTrouble): fc.Arbitrary<Part> {
       trouble === 'faults'
         ? fc.option(fc.constantFrom(0, 100, 600, 4000, 20_000), { nil: undefined, freq: 2 })
         : fc.constant(undefined),
-    end: isCalm ? fc.constantFrom('close' as const, 'kill' as const) : fc.constantFrom('power', 'power', 'power', 'kill'),
+    end: isCalm
+      ? fc.constantFrom('close' as const, 'kill' as const)
+      : fc.constantFrom('power', 'power', 'power', 'kill'),
     endAfterSteps: isCalm
-      ? fc.oneof({ weight: 4, arbitrary: fc.constant(Infinity) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: 60 }) })
-      : fc.oneof({ weight: 1, arbitrary: fc.constant(Infinity) }, { weight: 4, arbitrary: fc.integer({ min: 1, max: 90 }) }),
+      ? fc.oneof(
+          { weight: 4, arbitrary: fc.constant(Infinity) },
+          { weight: 1, arbitrary: fc.integer({ min: 1, max: 60 }) },
+        )
+      : fc.oneof(
+          { weight: 1, arbitrary: fc.constant(Infinity) },
+          { weight: 4, arbitrary: fc.integer({ min: 1, max: 90 }) },
+        ),
     draw: fc.nat(999),
   });
 }

@@ -74,7 +74,8 @@ export function search({ events, before, after, nodesMax }: SearchInput): Verdic
   /** Events that may come next: none that is still due was answered before they were called. */
   const candidates = (): number[] => {
     let bound = Infinity;
-    for (const [i, event] of events.entries()) if (done[i] === false && !event.optional) bound = Math.min(bound, event.to);
+    for (const [i, event] of events.entries())
+      if (done[i] === false && !event.optional) bound = Math.min(bound, event.to);
     const found: number[] = [];
     for (const [i, event] of events.entries()) if (done[i] === false && event.from < bound) found.push(i);
     return found;
@@ -221,6 +222,7 @@ function survives(state: State, events: readonly HistoryEvent[], after: Readonly
 function keyOf(done: readonly boolean[], state: State): string {
   let key = '';
   for (const one of done) key += one ? '1' : '0';
-  for (const [token, { events, kept }] of [...state].sort(([a], [b]) => a - b)) key += `|${token}:${events.join(',')}:${kept}`;
+  for (const [token, { events, kept }] of [...state].sort(([a], [b]) => a - b))
+    key += `|${token}:${events.join(',')}:${kept}`;
   return key;
 }

@@ -11,8 +11,6 @@ const STORE = '/srv/store';
 export const STEPS_MAX = 1_500;
 /** Of simulated time: a call that has no answer by then, with nothing else to do, never gets one. */
 const SILENCE_MS = 60_000;
-export const SMALL_BYTES = 500;
-const SMALL = Buffer.alloc(SMALL_BYTES, 'y');
 const PAYLOAD = Buffer.alloc(2_000, 'x');
 
 export interface Stage {
@@ -60,15 +58,6 @@ export const move: Load = (stage) =>
     await stage.evaq.redrive([await stage.evaq.deadLetter(stage.ids.oldest++, { reason: 'test' })]);
   });
 
-/** Pushes a record and removes it, without a pause; one in so many stays. */
-export function produceAndRemove(stage: Stage, stays: number): Promise<void> {
-  let round = 0;
-  return loop(stage, async () => {
-    const id = await stage.evaq.wal.push(SMALL);
-    if (++round % stays !== 0) await stage.evaq.wal.remove(id);
-  });
-}
-
 export const LOADS: Record<string, readonly Load[]> = {
   'beside producers': [produce, produce, produce, produce],
   'beside producers and removers': [produce, produce, remove, remove, remove],
@@ -97,7 +86,7 @@ export const PROBES: Record<string, Probe> = {
   flush: ({ evaq }) => evaq.wal.flush(),
   compact: ({ evaq }) => evaq.wal.compact(),
   'records, to the end': async ({ evaq }) => {
-    for await (const _ of evaq.wal.records()) continue;
+    for await (const _ of evaq.wal.records());
   },
   'an iteration that is left': async ({ evaq }) => {
     for await (const _ of evaq.wal.records()) break;
@@ -112,7 +101,11 @@ export interface StageOptions {
   readonly options?: EvaqOptions;
 }
 
-export async function openStage({ seed, timing = 'steady', options = {} }: StageOptions): Promise<Stage & { end(): void }> {
+export async function openStage({
+  seed,
+  timing = 'steady',
+  options = {},
+}: StageOptions): Promise<Stage & { end(): void }> {
   const disk = new SimDisk({ seed, timing });
   const evaq = await Evaq.open(STORE, {
     ports: { vfs: disk.vfs, host: disk.host },
@@ -132,7 +125,11 @@ export async function openStage({ seed, timing = 'steady', options = {} }: Stage
 }
 
 /** Resolves with the steps that `promise` took, or with a word where it took too many. */
-export async function stepsOf(disk: SimDisk, promise: Promise<unknown>, stepsMax: number = STEPS_MAX): Promise<number | string> {
+export async function stepsOf(
+  disk: SimDisk,
+  promise: Promise<unknown>,
+  stepsMax: number = STEPS_MAX,
+): Promise<number | string> {
   const first = disk.steps;
   let stopObserving = (): void => undefined;
   let stopWaiting = (): void => undefined;

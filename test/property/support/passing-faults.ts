@@ -39,7 +39,8 @@ export function leftOver(files: ReadonlyMap<string, number>, usual: ReadonlyMap<
   for (const [kind, count] of files) {
     // Where a segment ends depends on what failed; a file more or less is nothing.
     const more = kind === 'seg' || kind === 'free' ? SLACK_FILES : 0;
-    if (count > (usual.get(kind) ?? 0) + more) found.push(`${count} files .${kind}, and ${usual.get(kind) ?? 0} without the fault`);
+    if (count > (usual.get(kind) ?? 0) + more)
+      found.push(`${count} files .${kind}, and ${usual.get(kind) ?? 0} without the fault`);
   }
   return found;
 }
@@ -92,7 +93,8 @@ export async function runWith(fault: OneFault | undefined): Promise<Outcome> {
       (error: unknown) => {
         const code = error instanceof EvaqError ? error.code : String(error);
         const passes = code === 'EVAQ_IO' || code === 'EVAQ_NO_SPACE';
-        if (!passes || mustWork) wrong.push(`${what} rejected with ${code}${mustWork ? ', when the fault had passed' : ''}`);
+        if (!passes || mustWork)
+          wrong.push(`${what} rejected with ${code}${mustWork ? ', when the fault had passed' : ''}`);
       },
     );
     const steps = await stepsOf(disk, asked, 20_000);
