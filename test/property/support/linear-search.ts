@@ -67,7 +67,7 @@ export function search({ events, before, after, nodesMax }: SearchInput): Verdic
   const start = new Map<number, Trail>();
   for (const [token, stay] of before) start.set(token, { events: [], places: [stay], kept: 0 });
   const required = events.filter(({ optional }) => !optional).length;
-  const done = new Array<boolean>(events.length).fill(false);
+  const done = events.map(() => false);
   const dead = new Set<string>();
   let nodes = 0;
 
