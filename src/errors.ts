@@ -38,6 +38,8 @@ export interface EvaqErrorDetails {
   readonly toMs?: number;
   /** The limit that was exceeded, in the unit of the option that sets it. */
   readonly limit?: number;
+  /** Of many records some of which were moved: which, and their IDs where they are now. */
+  readonly moved?: readonly { readonly id: number; readonly newId: number }[];
   /** The holder of a lock. */
   readonly pid?: number;
   readonly command?: string;

@@ -76,11 +76,18 @@ export class FailStop {
     if (this.#error !== undefined) return this.#error;
     const cause = failure instanceof SyncFailure ? failure.cause : failure;
     const reason = cause instanceof Error ? cause.message : String(cause);
-    this.#error = new EvaqError('EVAQ_FAILED', `the store has stopped: ${doing} failed: ${reason}`, {
-      cause,
-      details: { path },
-      hint: 'Close the store and open it again: what was acknowledged is there. Until then it can only be read.',
-    });
+    return this.stop(
+      new EvaqError('EVAQ_FAILED', `the store has stopped: ${doing} failed: ${reason}`, {
+        cause,
+        details: { path },
+        hint: 'Close the store and open it again: what was acknowledged is there. Until then it can only be read.',
+      }),
+    );
+  }
+
+  /** Throws the switch with an error that says all (only the first cause counts), and returns the one that every waiter is to get. */
+  stop(error: EvaqError): EvaqError {
+    this.#error ??= error;
     return this.#error;
   }
 

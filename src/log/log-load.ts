@@ -15,6 +15,7 @@ import {
 } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import { FIRST_RECORD_ID, type IdRange, type SegmentId } from '../ids.js';
+import type { Stranger } from '../layout/queue-names.js';
 import { type Footer, readFooter } from '../segment/segment-footer.js';
 import { judgeSegment, type SegmentVerdict } from '../segment/segment-judge.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
@@ -41,6 +42,13 @@ export interface Damage {
   readonly what: string;
   /** Nothing is lost: a second copy is intact, or what is damaged can be worked out anew. It is mended when the store is opened for writing. */
   readonly lossless: boolean;
+}
+
+/** What is told of something in the place of a queue. */
+export function strangerDamage({ name, path, kind }: Stranger): Damage {
+  const lossless = kind === 'file';
+  const what = lossless ? 'not a folder, and so no queue: it is left alone' : 'it does not lead to a folder';
+  return { queue: name, file: path, offset: 0, bytes: 0, what, lossless };
 }
 
 /** A segment as it was found. */

@@ -149,9 +149,7 @@ export class LogSegment {
 
   /** The segment that its records are in now: after a rewrite the copy, else itself. */
   get heir(): LogSegment {
-    let segment: LogSegment = this;
-    while (segment.#heir !== undefined) segment = segment.#heir;
-    return segment;
+    return this.#heir === undefined ? this : this.#heir.heir;
   }
 
   /** Records whose removal is under way and not durable yet: they count as dead for readers and as live for GC. */

@@ -27,7 +27,7 @@ export class SegmentLog {
   liveCount = 0;
   /** Records in all segments, dead ones included. */
   count = 0;
-  /** Counts removals and replaced segments: a reader sees by it whether the world changed while it waited. */
+  /** Counts removals, those taken back, and replaced segments: a reader sees by it whether the world changed while it waited. */
   changes = 0;
 
   constructor(indexIntervalBytes: number) {
@@ -42,6 +42,15 @@ export class SegmentLog {
   /** The last segment, to which records are appended while the queue is open for writing. */
   get newest(): LogSegment | undefined {
     return this.#segments.at(-1);
+  }
+
+  /** The highest ID that is visible; 0 where none is. Empty segments stand at the end only, and there are few. */
+  get lastVisibleId(): number {
+    for (let i = this.#segments.length - 1; i >= 0; i--) {
+      const segment = this.#segments[i];
+      if (segment !== undefined && !segment.isEmpty) return segment.lastId;
+    }
+    return 0;
   }
 
   /** Adds a segment behind all others. */
@@ -176,6 +185,7 @@ export class SegmentLog {
     segment.noteRevived(id);
     segment.live.revive(id);
     this.liveCount++;
+    this.changes++;
   }
 
   /** Appended records of the newest segment become visible and live. */

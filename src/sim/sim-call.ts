@@ -3,6 +3,7 @@
 export type SimCallName =
   | 'list'
   | 'stat'
+  | 'identity'
   | 'makeDir'
   | 'create'
   | 'open'

@@ -30,7 +30,7 @@ import { SimImage } from './sim-image.js';
 import { checkInode } from './sim-inode.js';
 import { type SimLimits, SimMachine } from './sim-machine.js';
 import { SimProcess } from './sim-process.js';
-import { describeTree, placeFile } from './sim-tree.js';
+import { describeTree, placeFile, removeTree } from './sim-tree.js';
 
 export interface SimDiskOptions {
   /** Decides everything that is left to chance. A whole number. */
@@ -256,6 +256,15 @@ export class SimDisk {
     placeFile(this.#machine.image, path, bytes);
   }
 
+  /**
+   * Removes a file, or a folder with all that is in it, as somebody else with `rm -r` would: what is open stays as it is, without a name.
+   * @throws an ENOENT in Node's shape where there is nothing.
+   */
+  remove(path: string): void {
+    removeTree(this.#machine.image, path);
+    this.#machine.sweep();
+  }
+
   /** Every call so far, oldest first. */
   get calls(): readonly SimCall[] {
     return this.#machine.calls;
@@ -264,6 +273,14 @@ export class SimDisk {
   /** Calls that broke the contract of the port, as sentences: use of a closed file, a close with calls under way. */
   get violations(): readonly string[] {
     return this.#machine.violations;
+  }
+
+  /**
+   * What living processes hold: files that are open, locks, and timers that are due some time. After a program has closed what it opened
+   * there is nothing.
+   */
+  openHandles(): string[] {
+    return this.#machine.openHandles();
   }
 
   /** Of all names and contents as a process sees them. After a power cut that is what is durable. */

@@ -17,6 +17,11 @@ const BYTES_PER_US = 2000;
  */
 const PIECES_MAX = 3;
 
+/** What the port calls it: there is one device. */
+export function identityOf(inode: number): string {
+  return `0:${inode}`;
+}
+
 export class SimFile implements VfsFile {
   readonly path: string;
   readonly inode: number;
@@ -214,6 +219,10 @@ export class SimFile implements VfsFile {
       if (this.#process.alive) machine.end(call, error instanceof SimSystemError ? error.code : 'failed');
       throw error;
     }
+  }
+
+  identityBlocking(): string {
+    return identityOf(this.inode);
   }
 
   close(): Promise<void> {

@@ -6,6 +6,7 @@
  */
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import { EvaqError } from '../errors.js';
 import type { Vfs, VfsChunk, VfsEntry, VfsFile, VfsLockResult, VfsStat } from './vfs.js';
 
@@ -118,6 +119,10 @@ class NodeFile implements VfsFile {
     });
   }
 
+  identityBlocking(): string {
+    return identityOf(fs.fstatSync(this.#fd, { bigint: true }));
+  }
+
   close(): Promise<void> {
     if (this.#closed) return Promise.resolve();
     this.#closed = true;
@@ -139,6 +144,15 @@ function openFd(path: string, flags: number): Promise<number> {
 
 function kindOf(entry: { isFile(): boolean; isDirectory(): boolean }): VfsEntry['kind'] {
   return entry.isFile() ? 'file' : entry.isDirectory() ? 'directory' : 'other';
+}
+
+// As big integers: inode numbers of some file systems have more than 53 bits.
+function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
+  return `${dev}:${ino}`;
+}
+
+function isNothingThere(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 }
 
 type FlockSync = (fd: number, operation: 'exnb' | 'un') => void;
@@ -164,16 +178,45 @@ function loadFlock(): FlockSync {
   }
 }
 
+function isHeldByAnother(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK');
+}
+
+/**
+ * Locks the folder itself. The result is its descriptor; `undefined` where that cannot be done: Windows cannot open a folder, and NFS locks only
+ * what is open for writing.
+ */
+function lockFolder(dir: string, flockSync: FlockSync): number | 'held' | undefined {
+  if (process.platform === 'win32') return undefined;
+  let fd: number | undefined;
+  try {
+    fd = fs.openSync(dir, O_RDONLY | O_DIRECTORY);
+    flockSync(fd, 'exnb');
+    return fd;
+  } catch (error) {
+    if (fd !== undefined) fs.closeSync(fd);
+    return isHeldByAnother(error) ? 'held' : undefined;
+  }
+}
+
 async function lock(path: string, note: string): Promise<VfsLockResult> {
   const flockSync = loadFlock();
   const fd = fs.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, FILE_MODE);
+  let identity: string;
+  let folder: number | undefined;
   try {
+    identity = identityOf(fs.fstatSync(fd, { bigint: true }));
     flockSync(fd, 'exnb');
+    const locked = lockFolder(dirname(path), flockSync);
+    if (locked === 'held') {
+      // Of whoever holds it the file was deleted: what its note said is gone.
+      fs.closeSync(fd);
+      return { kind: 'held', note: '' };
+    }
+    folder = locked;
   } catch (error) {
     try {
-      if (error instanceof Error && 'code' in error && (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK')) {
-        return { kind: 'held', note: fs.readFileSync(fd, 'utf8') };
-      }
+      if (isHeldByAnother(error)) return { kind: 'held', note: fs.readFileSync(fd, 'utf8') };
       throw error;
     } finally {
       fs.closeSync(fd);
@@ -189,9 +232,11 @@ async function lock(path: string, note: string): Promise<VfsLockResult> {
   return {
     kind: 'locked',
     lock: {
+      identity,
       async release() {
         if (!held) return;
         held = false;
+        if (folder !== undefined) fs.closeSync(folder);
         // Closing the only descriptor releases the lock. The file stays: unlinking it would let two openers lock two inodes.
         fs.closeSync(fd);
       },
@@ -210,10 +255,29 @@ export const nodeVfs: Vfs = {
       const stat = await fs.promises.lstat(path);
       return { kind: kindOf(stat), size: stat.size };
     } catch (error) {
-      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
-        return undefined;
+      if (isNothingThere(error)) return undefined;
       throw error;
     }
+  },
+
+  identities: {
+    async of(path): Promise<string | undefined> {
+      try {
+        return identityOf(await fs.promises.stat(path, { bigint: true }));
+      } catch (error) {
+        if (isNothingThere(error)) return undefined;
+        throw error;
+      }
+    },
+
+    ofBlocking(path): string | undefined {
+      try {
+        return identityOf(fs.statSync(path, { bigint: true }));
+      } catch (error) {
+        if (isNothingThere(error)) return undefined;
+        throw error;
+      }
+    },
   },
 
   async makeDir(dir): Promise<boolean> {

@@ -3,6 +3,9 @@ import * as fc from 'fast-check';
 import type { Vfs, VfsFile } from '../../../src/vfs/vfs.js';
 import { damageAll, makeSmallStore } from './damaged-store.js';
 import { removeWhileTheCopyIsNamed } from './gc-window.js';
+import { runLinear, Unexplained } from './linear-run.js';
+import { linearScript } from './linear-script.js';
+import { huntLive } from './live-hunt.js';
 import { exploreRewriteBesideGc, exploreWeakMode, rewriteBeforeTheUnlink } from './narrow-windows.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
 import { BrokenPromise } from './store-model.js';
@@ -16,18 +19,19 @@ export interface HuntResult {
   /** Scripts, or changes to files, until then. */
   readonly tries: number;
   readonly states: number;
-  readonly ms: number;
 }
 
 const CHUNK_RUNS = 20;
 const SEED = 1000;
+const LINEAR_TROUBLES = ['calm', 'faults', 'crashes', 'weak'] as const;
 
+/** Each round goes through every kind of hunt that the bug names, with seeds of its own. */
 export async function hunt(
   { hunts, lie, seed = SEED, readers = false }: PlantedBug,
-  limitMs: number,
+  roundsMax: number,
 ): Promise<HuntResult> {
-  const started = Date.now();
   const stats = newRunStats();
+  const linear = { chapters: 0, givenUp: 0 };
   // A reader would find most of them first; it is recovery that must.
   const options: RunOptions = lie === undefined ? { readers } : { readers, wrap: (vfs) => lying(vfs, lie) };
   let tries = 0;
@@ -35,9 +39,8 @@ export async function hunt(
     found: error === undefined ? undefined : firstLine(error),
     tries,
     states: stats.states,
-    ms: Date.now() - started,
   });
-  for (let round = 0; Date.now() - started < limitMs; round++) {
+  for (let round = 0; round < roundsMax; round++) {
     for (const kind of hunts) {
       try {
         if (kind === 'damage') {
@@ -59,6 +62,26 @@ export async function hunt(
         } else if (kind === 'weak') {
           tries++;
           stats.states += await exploreWeakMode(seed + round, 'os', 400);
+        } else if (kind === 'live') {
+          const found = await huntLive(seed + round, () => tries++);
+          if (found !== undefined) return result(new BrokenPromise('liveness', found));
+        } else if (kind === 'linear') {
+          const trouble = LINEAR_TROUBLES[round % LINEAR_TROUBLES.length] ?? 'calm';
+          const checked = await fc.check(
+            fc.asyncProperty(linearScript(trouble), async (value) => {
+              tries++;
+              await runLinear(value, linear);
+            }),
+            {
+              numRuns: CHUNK_RUNS,
+              seed: seed + round,
+              endOnFailure: true,
+              interruptAfterTimeLimit: Math.max(1, limitMs - (Date.now() - started)),
+              markInterruptAsFailure: false,
+            },
+          );
+          stats.states = linear.chapters;
+          if (checked.failed && checked.errorInstance !== null) return result(checked.errorInstance);
         } else if (kind === 'regressions') {
           for (const { scripts, indexIntervalBytes = 4096 } of REGRESSIONS) {
             for (const ops of scripts) {
@@ -84,8 +107,6 @@ export async function hunt(
               numRuns: CHUNK_RUNS,
               seed: seed + round,
               endOnFailure: true,
-              interruptAfterTimeLimit: Math.max(1, limitMs - (Date.now() - started)),
-              markInterruptAsFailure: false,
             },
           );
           if (checked.failed && checked.errorInstance !== null) return result(checked.errorInstance);
@@ -100,7 +121,7 @@ export async function hunt(
 
 function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return `${error instanceof BrokenPromise ? '' : 'unexpected: '}${text.split('\n')[0]}`;
+  return `${error instanceof BrokenPromise || error instanceof Unexplained ? '' : 'unexpected: '}${text.split('\n')[0]}`;
 }
 
 const isQueueDir = (path: string): boolean => path.startsWith(`${STORE}/queues`);
@@ -111,6 +132,7 @@ function lying(vfs: Vfs, lie: Lie): Vfs {
   return {
     list: (dir) => vfs.list(dir),
     stat: (path) => vfs.stat(path),
+    identities: vfs.identities,
     makeDir: (dir) => vfs.makeDir(dir),
     create: (path) => wrap(vfs.create(path)),
     open: (path, access) => wrap(vfs.open(path, access)),
@@ -148,6 +170,7 @@ function lyingFile(file: VfsFile, lie: Lie): VfsFile {
       if (!unsynced) file.writeAndSyncBlocking(chunks);
       else for (const chunk of chunks) file.writeBlocking(chunk);
     },
+    ...(file.identityBlocking === undefined ? {} : { identityBlocking: file.identityBlocking.bind(file) }),
     close: () => file.close(),
     async writeAt(source, offset, length, position) {
       if (lie === 'a write is acknowledged before it happened') {
