@@ -20,7 +20,8 @@ import {
   requireQueueName,
   WAL_QUEUE,
 } from '../layout/store-file.js';
-import { type Damage, type LoadedQueue, loadQueue, strangerDamage } from '../log/log-load.js';
+import { type Damage, strangerDamage } from '../log/damage.js';
+import { type LoadedQueue, loadQueue } from '../log/log-load.js';
 import { QueueCore, type QueueEnvironment } from '../queue/queue-core.js';
 import type { ResolvedQueueOptions } from '../queue/queue-options.js';
 import {
@@ -278,13 +279,14 @@ export class Store {
   }
 
   async #make(name: string): Promise<DormantQueue> {
-    const { vfs, path, queueDefaults } = this.options;
+    const { vfs, host, path, queueDefaults } = this.options;
     const dir = queueDir(path, name);
     await vfs.makeDir(dir);
     await vfs.syncDir(`${path}/${QUEUES_DIR}`);
     this.#ground.noteQueue(dir);
     const loaded = await loadQueue(vfs, dir, name, this.#uuid, {
       indexIntervalBytes: queueDefaults.indexIntervalBytes,
+      pause: () => host.yield(),
     });
     const dormant: DormantQueue = { loaded, tombstones: undefined };
     this.#dormant.set(name, dormant);
@@ -332,7 +334,7 @@ class Opening {
 
   /** Scans and judges every queue. */
   async load(): Promise<void> {
-    const { vfs, path, queueDefaults, onProgress } = this.options;
+    const { vfs, host, path, queueDefaults, onProgress } = this.options;
     const { names, strangers } = await requireQueues(vfs, path);
     this.damage.push(...strangers.map(strangerDamage));
     for (const name of names) {
@@ -341,6 +343,7 @@ class Opening {
       this.ground.noteQueue(dir);
       const loaded = await loadQueue(vfs, dir, name, this.uuid, {
         indexIntervalBytes: queueDefaults.indexIntervalBytes,
+        pause: () => host.yield(),
         progress: (more) => {
           bytes += more;
           onProgress?.({ kind: 'scan', queue: name, bytes });

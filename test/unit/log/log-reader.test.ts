@@ -161,7 +161,7 @@ describe('reading beside removals', () => {
 
 /** When so many promises have settled, one behind the other. */
 async function after(turns: number, action: () => void): Promise<void> {
-  for (let i = 0; i < turns; i++) await undefined;
+  for (let i = 0; i < turns; i++) await Promise.resolve();
   action();
 }
 
@@ -177,7 +177,7 @@ describe('the whole queue', () => {
       await evaq.wal.pushMany(Array.from({ length: 1000 }, (_, i) => `record ${i}`));
       await evaq.wal.read({ maxRecords: 10 });
       const reading = evaq.wal.read({ from: 11, maxRecords: 10 });
-      for (let i = 0; i < turns; i++) await undefined;
+      for (let i = 0; i < turns; i++) await Promise.resolve();
       const removing = evaq.wal.removeThrough(20);
       const first = (await reading)[0]?.id;
       expect([11, 21]).toContain(first);
