@@ -22,4 +22,4 @@ export type { FillMode } from './sim/sim-fill.js';
 export type { SimLimits } from './sim/sim-machine.js';
 export type { SimProcess } from './sim/sim-process.js';
 export type { Host } from './vfs/host.js';
-export type { Vfs, VfsChunk, VfsEntry, VfsFile, VfsLock, VfsLockResult, VfsStat } from './vfs/vfs.js';
+export type { Vfs, VfsChunk, VfsEntry, VfsFile, VfsIdentities, VfsLock, VfsLockResult, VfsStat } from './vfs/vfs.js';

@@ -3,6 +3,7 @@
 export type SimCallName =
   | 'list'
   | 'stat'
+  | 'identity'
   | 'makeDir'
   | 'create'
   | 'open'
@@ -19,6 +20,7 @@ export type SimCallName =
   | 'truncate'
   | 'writeAndSyncBlocking'
   | 'writeBlocking'
+  | 'truncateBlocking'
   | 'close';
 
 export interface SimCall {

@@ -30,7 +30,7 @@ import { SimImage } from './sim-image.js';
 import { checkInode } from './sim-inode.js';
 import { type SimLimits, SimMachine } from './sim-machine.js';
 import { SimProcess } from './sim-process.js';
-import { describeTree, placeFile } from './sim-tree.js';
+import { describeTree, placeFile, removeTree } from './sim-tree.js';
 
 export interface SimDiskOptions {
   /** Decides everything that is left to chance. A whole number. */
@@ -254,6 +254,15 @@ export class SimDisk {
   /** Puts a durable file there, or replaces one, with the folders above it: for fixtures. */
   place(path: string, bytes: Uint8Array): void {
     placeFile(this.#machine.image, path, bytes);
+  }
+
+  /**
+   * Removes a file, or a folder with all that is in it, as somebody else with `rm -r` would: what is open stays as it is, without a name.
+   * @throws an ENOENT in Node's shape where there is nothing.
+   */
+  remove(path: string): void {
+    removeTree(this.#machine.image, path);
+    this.#machine.sweep();
   }
 
   /** Every call so far, oldest first. */

@@ -70,7 +70,7 @@ export class SimMachine {
   readonly calls: LoggedCall[] = [];
   /** Calls that broke the contract of the port. */
   readonly violations: string[] = [];
-  /** The holder of the lock on an inode. */
+  /** The holder of the lock on an inode: a file, and the folder that it is in. */
   readonly locks: Map<number, Incarnation> = new Map();
   readonly processes: Set<Incarnation> = new Set();
   readonly observers: Set<(step: SimStep) => void> = new Set();

@@ -1,4 +1,5 @@
 /** Trees of a simulated disk without a process: looking at them, and putting files there. For tests and people. */
+import { SimSystemError } from './sim-error.js';
 import type { SimImage } from './sim-image.js';
 
 /** One file or folder a line, with what of it is not durable, and then the name operations that are not. */
@@ -12,6 +13,16 @@ export function describeTree(image: SimImage): string {
   });
   const journal = image.names.journal.map(({ text }) => `not durable: ${text}`);
   return [...lines, ...journal].join('\n');
+}
+
+/** As `rm -r`: what is open stays, without a name. Nothing of it is durable. */
+export function removeTree(image: SimImage, path: string): void {
+  const { names } = image;
+  const inode = names.lookup(path);
+  if (typeof inode === 'string') throw new SimSystemError(inode, 'unlink', path);
+  for (const name of names.folders.get(inode)?.visible.keys() ?? []) removeTree(image, `${path}/${name}`);
+  names.remove(names.slotOf(path, 'unlink'), inode, image.nextSerial(), path);
+  image.unlink(inode);
 }
 
 /** Puts a durable file there, or replaces the content of one, with the folders above it. */

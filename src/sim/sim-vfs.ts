@@ -1,7 +1,7 @@
 /** The file system as one process on a simulated disk sees it. */
-import type { Vfs, VfsEntry, VfsFile, VfsLockResult, VfsStat } from '../vfs/vfs.js';
+import type { Vfs, VfsEntry, VfsFile, VfsIdentities, VfsLockResult, VfsStat } from '../vfs/vfs.js';
 import { type SimErrorName, SimSystemError } from './sim-error.js';
-import { SimFile } from './sim-file.js';
+import { identityOf, SimFile } from './sim-file.js';
 import type { SimImage } from './sim-image.js';
 import type { Incarnation, SimMachine } from './sim-machine.js';
 import { ROOT } from './sim-names.js';
@@ -23,6 +23,10 @@ export class SimVfs implements Vfs {
     this.#machine = machine;
     this.#image = machine.image;
     this.#process = process;
+  }
+
+  get identities(): VfsIdentities {
+    return { of: (path) => this.#identity(path), ofBlocking: (path) => this.#identityBlocking(path) };
   }
 
   list(dir: string): Promise<VfsEntry[]> {
@@ -58,6 +62,29 @@ export class SimVfs implements Vfs {
         return { kind: 'file', size: this.#image.file(inode)?.size ?? 0 };
       },
     });
+  }
+
+  #identity(path: string): Promise<string | undefined> {
+    return this.#machine.perform(this.#process, {
+      name: 'identity',
+      path,
+      syscall: 'stat',
+      errorPaths: [path],
+      costUs: LOOKUP_US,
+      effect: () => this.#identityOf(path),
+    });
+  }
+
+  /** Changes nothing, so it is no step of the history. A fault hits it like the other. */
+  #identityBlocking(path: string): string | undefined {
+    const machine = this.#machine;
+    // The dead hear of no errors; whatever comes next never ends.
+    if (!this.#process.alive) return this.#identityOf(path);
+    const call = machine.begin(this.#process, 'identity', path, 'blocking');
+    const fault = machine.faults.hit('identity', call);
+    machine.end(call, fault === undefined ? 'ok' : (fault.error ?? 'EIO'));
+    if (fault !== undefined) throw new SimSystemError(fault.error ?? 'EIO', 'stat', path);
+    return this.#identityOf(path);
   }
 
   makeDir(dir: string): Promise<boolean> {
@@ -175,6 +202,11 @@ export class SimVfs implements Vfs {
     });
   }
 
+  #identityOf(path: string): string | undefined {
+    const inode = this.#image.names.lookup(path);
+    return typeof inode === 'string' ? undefined : identityOf(inode);
+  }
+
   #handle(path: string, inode: number, isWritable: boolean): SimFile {
     const close = this.#process.opened(inode);
     return new SimFile(path, inode, this.#machine, this.#process, isWritable, close);
@@ -234,13 +266,13 @@ export class SimVfs implements Vfs {
     const { image } = machine;
     const slot = image.names.slotOf(path, 'open');
     const inode = image.names.at(slot) === undefined ? this.#createFile(path) : this.#fileAt(path, 'open');
-    if (machine.locks.has(inode)) {
+    if (machine.locks.has(inode) || machine.locks.has(slot.folder)) {
       const file = image.file(inode);
       const bytes = Buffer.alloc(file?.size ?? 0);
       file?.read(bytes, 0, bytes.length, 0);
       return { kind: 'held', note: bytes.toString() };
     }
-    machine.locks.set(inode, this.#process);
+    for (const locked of [inode, slot.folder]) machine.locks.set(locked, this.#process);
     const bytes = Buffer.from(note);
     image.own(inode).truncate(0, image.nextSerial());
     try {
@@ -258,11 +290,11 @@ export class SimVfs implements Vfs {
         syscall: 'close',
         costUs: LOOKUP_US,
         effect: () => {
-          machine.locks.delete(inode);
+          for (const locked of [inode, slot.folder]) machine.locks.delete(locked);
         },
       });
     };
-    return { kind: 'locked', lock: { release } };
+    return { kind: 'locked', lock: { identity: identityOf(inode), release } };
   }
 }
 

@@ -7,6 +7,7 @@
 import { EvaqError, ioError } from '../errors.js';
 import { FailStop } from '../fail-stop.js';
 import { type SegmentId, segmentId } from '../ids.js';
+import { requireQueues } from '../layout/queue-names.js';
 import {
   createStore,
   DEAD_LETTERS_QUEUE,
@@ -15,12 +16,12 @@ import {
   parentOf,
   QUEUES_DIR,
   queueDir,
-  queueNamesOf,
   readStore,
   requireQueueName,
   WAL_QUEUE,
 } from '../layout/store-file.js';
-import { type Damage, type LoadedQueue, loadQueue } from '../log/log-load.js';
+import { type Damage, strangerDamage } from '../log/damage.js';
+import { type LoadedQueue, loadQueue } from '../log/log-load.js';
 import { QueueCore, type QueueEnvironment } from '../queue/queue-core.js';
 import type { ResolvedQueueOptions } from '../queue/queue-options.js';
 import {
@@ -38,6 +39,8 @@ import { SegmentSupply } from '../segment/segment-supply.js';
 import type { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs, VfsLock } from '../vfs/vfs.js';
+import { GroundedVfs } from './grounded-vfs.js';
+import { Ground } from './store-ground.js';
 import { type LockNote, lockStore } from './store-lock.js';
 
 /** What opening found and did. */
@@ -97,6 +100,7 @@ export class Store {
   readonly failStop: FailStop;
   readonly recovery: RecoveryReport;
   readonly #lock: VfsLock;
+  readonly #ground: Ground;
   readonly #uuid: Buffer;
   readonly #dormant: Map<string, DormantQueue>;
   readonly #starting = new Map<string, Promise<QueueCore>>();
@@ -110,6 +114,7 @@ export class Store {
     this.failStop = opening.failStop;
     this.recovery = recovery;
     this.#lock = opening.lock;
+    this.#ground = opening.ground;
     this.#uuid = opening.uuid;
     this.#dormant = opening.dormant;
     this.#ids = opening.ids;
@@ -146,7 +151,17 @@ export class Store {
       // A folder that is there may have been made by a process that died before it could sync the name.
       await Promise.all([parentOf(path), path, queues].map((dir) => vfs.syncDir(dir)));
 
-      opening = new Opening(options, lock, identity.uuid);
+      const failStop = new FailStop();
+      const ground = new Ground({ path, identities: vfs.identities, host, failStop });
+      ground.noteStore(lock);
+      ground.checkBlocking(path);
+      opening = new Opening(
+        { ...options, vfs: new GroundedVfs(vfs, host, ground) },
+        lock,
+        identity.uuid,
+        failStop,
+        ground,
+      );
       await opening.load();
       if (identity.damaged) {
         opening.damage.push({
@@ -159,7 +174,7 @@ export class Store {
         });
       }
       opening.refuseDamage();
-      if (identity.damaged) await mendStore(vfs, path, identity);
+      if (identity.damaged) await mendStore(opening.options.vfs, path, identity);
       await opening.recover();
       const report = opening.report(before === undefined, host.elapsed() - started);
       return new Store(opening, report);
@@ -179,6 +194,11 @@ export class Store {
     return [...this.#cores.values()];
   }
 
+  /** The queue of that name if it is open. */
+  openQueue(name: string): QueueCore | undefined {
+    return this.#cores.get(name);
+  }
+
   /** The queue of that name, made if there is none. `options` count at the first call. */
   queue(name: string, options: ResolvedQueueOptions): Promise<QueueCore> {
     requireQueueName(name);
@@ -193,10 +213,14 @@ export class Store {
   async close(): Promise<void> {
     try {
       await this.#closeQueues();
+      // Before the lock is released: after that LOCK may be anybody's.
+      this.#ground.checkBlocking(this.path);
     } finally {
       // Whatever failed: nobody is to be kept out by a store that is given up.
       await this.#lock.release();
     }
+    // Also where it showed before: nothing can be vouched for.
+    if (this.#ground.changed !== undefined) throw this.#ground.changed;
   }
 
   async #closeQueues(): Promise<void> {
@@ -240,6 +264,10 @@ export class Store {
         failStop: this.failStop,
         segmentIdMax: () => this.#ids.last,
         onCorruption: this.options.onCorruption,
+        ground: {
+          check: () => this.#ground.check(loaded.dir),
+          checkBlocking: () => this.#ground.checkBlocking(loaded.dir),
+        },
       };
       const core = new QueueCore(queueEnv, { loaded, options, supply, tombstones, active });
       this.#cores.set(name, core);
@@ -251,12 +279,14 @@ export class Store {
   }
 
   async #make(name: string): Promise<DormantQueue> {
-    const { vfs, path, queueDefaults } = this.options;
+    const { vfs, host, path, queueDefaults } = this.options;
     const dir = queueDir(path, name);
     await vfs.makeDir(dir);
     await vfs.syncDir(`${path}/${QUEUES_DIR}`);
+    this.#ground.noteQueue(dir);
     const loaded = await loadQueue(vfs, dir, name, this.#uuid, {
       indexIntervalBytes: queueDefaults.indexIntervalBytes,
+      pause: () => host.yield(),
     });
     const dormant: DormantQueue = { loaded, tombstones: undefined };
     this.#dormant.set(name, dormant);
@@ -283,7 +313,8 @@ class Opening {
   readonly options: OpenStoreOptions;
   readonly lock: VfsLock;
   readonly uuid: Buffer;
-  readonly failStop: FailStop = new FailStop();
+  readonly failStop: FailStop;
+  readonly ground: Ground;
   readonly ids: SegmentIds = new SegmentIds();
   readonly dormant: Map<string, DormantQueue> = new Map();
   readonly damage: Damage[] = [];
@@ -292,20 +323,27 @@ class Opening {
   readonly reserve: OpeningReserve;
   #recoveries: QueueRecovery[] = [];
 
-  constructor(options: OpenStoreOptions, lock: VfsLock, uuid: Buffer) {
+  constructor(options: OpenStoreOptions, lock: VfsLock, uuid: Buffer, failStop: FailStop, ground: Ground) {
     this.options = options;
     this.lock = lock;
     this.uuid = uuid;
+    this.failStop = failStop;
+    this.ground = ground;
     this.reserve = new OpeningReserve(options.vfs, () => [...this.dormant.values()].map(({ loaded }) => loaded));
   }
 
   /** Scans and judges every queue. */
   async load(): Promise<void> {
-    const { vfs, path, queueDefaults, onProgress } = this.options;
-    for (const name of await queueNamesOf(vfs, path)) {
+    const { vfs, host, path, queueDefaults, onProgress } = this.options;
+    const { names, strangers } = await requireQueues(vfs, path);
+    this.damage.push(...strangers.map(strangerDamage));
+    for (const name of names) {
       let bytes = 0;
-      const loaded = await loadQueue(vfs, queueDir(path, name), name, this.uuid, {
+      const dir = queueDir(path, name);
+      this.ground.noteQueue(dir);
+      const loaded = await loadQueue(vfs, dir, name, this.uuid, {
         indexIntervalBytes: queueDefaults.indexIntervalBytes,
+        pause: () => host.yield(),
         progress: (more) => {
           bytes += more;
           onProgress?.({ kind: 'scan', queue: name, bytes });

@@ -2,6 +2,7 @@
  * The one writer of a store: an exclusive flock on the file LOCK, which the operating system releases when its holder dies. What stands in the
  * file only serves the message for whom it turns away.
  */
+import { hostname, uptime } from 'node:os';
 import { EvaqError, type EvaqErrorDetails } from '../errors.js';
 import { LOCK_FILE } from '../layout/store-file.js';
 import type { Vfs, VfsLock } from '../vfs/vfs.js';
@@ -12,6 +13,33 @@ export interface LockNote {
   readonly bootId: string;
   readonly since: string;
   readonly command: string;
+}
+
+/**
+ * Of this process. `nowMs` as the store's clock has it. Where the system does not say (a container may forbid it) a field is empty: no store is
+ * kept shut by that.
+ */
+export function ownLockNote(nowMs: number): LockNote {
+  return {
+    pid: process.pid,
+    host: orEmpty(hostname),
+    bootId: orEmpty(bootedAt),
+    since: new Date(nowMs).toISOString(),
+    command: process.argv.slice(0, 6).join(' ').slice(0, 300),
+  };
+}
+
+/** When the machine was started, to the minute: tells whether a pid in an old note can still be the same process. */
+function bootedAt(): string {
+  return new Date(Date.now() - uptime() * 1000).toISOString().slice(0, 16);
+}
+
+function orEmpty(ask: () => string): string {
+  try {
+    return ask();
+  } catch {
+    return '';
+  }
 }
 
 /** Rejects with EVAQ_LOCKED, naming the holder, or EVAQ_NATIVE_UNAVAILABLE. */

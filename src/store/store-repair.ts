@@ -14,10 +14,10 @@
 import { resolve } from 'node:path';
 import { type EvaqError, ioError, isNotFound } from '../errors.js';
 import { decodeFileHeader, FILE_HEADER_BYTES, fileSeed } from '../frame/file-header.js';
+import { listQueues } from '../layout/queue-names.js';
 import { parentOf, queueDir } from '../layout/store-file.js';
 import type { Damage } from '../log/log-load.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
-import { queueNamesIn } from '../raw/read-only-evaq.js';
 import type { RepairPlan } from '../raw/repair-plan.js';
 import { type RepairSurvey, surveyRepair } from '../raw/repair-survey.js';
 import { verifyStore } from '../raw/verify.js';
@@ -25,7 +25,7 @@ import { readFooter } from '../segment/segment-footer.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import type { Host } from '../vfs/host.js';
-import type { Vfs, VfsEntry, VfsFile, VfsLockResult, VfsStat } from '../vfs/vfs.js';
+import type { Vfs, VfsEntry, VfsFile, VfsIdentities, VfsLock, VfsLockResult, VfsStat } from '../vfs/vfs.js';
 import { Store } from './open-store.js';
 import { type LockNote, lockStore } from './store-lock.js';
 
@@ -68,7 +68,7 @@ export async function repairStore(path: string, options: RepairOptions): Promise
     const backup = await backUp(survey, options);
     options.signal?.throwIfAborted();
     await writePatches(survey, vfs);
-    await rewriteDamaged(plan, options);
+    await rewriteDamaged(plan, options, lock);
     const { damage } = await verifyStore(store, { vfs });
     return { plan, applied: true, backup, left: damage };
   } catch (error) {
@@ -91,7 +91,7 @@ function isRepairable({ steps }: RepairPlan): boolean {
 async function backUp({ plan, patches, tornFiles }: RepairSurvey, { vfs, host }: RepairOptions): Promise<string> {
   const { path } = plan;
   const files = new Set([...patches.keys(), ...plan.steps.map(({ file }) => file), ...tornFiles]);
-  for (const queue of await queueNamesIn(vfs, path)) {
+  for (const queue of (await listQueues(vfs, path)).names) {
     const dir = queueDir(path, queue);
     for (const { name, kind } of await vfs.list(dir)) {
       if (kind !== 'file') continue;
@@ -187,10 +187,14 @@ async function openOrCreate(vfs: Vfs, path: string): Promise<VfsFile> {
 }
 
 /** Opening sets aside what cannot be read; what can be, in part, is rewritten. */
-async function rewriteDamaged({ path, steps }: RepairPlan, { vfs, host, lockNote }: RepairOptions): Promise<void> {
+async function rewriteDamaged(
+  { path, steps }: RepairPlan,
+  { vfs, host, lockNote }: RepairOptions,
+  lock: VfsLock,
+): Promise<void> {
   const damaged = new Set(steps.filter(({ action }) => action === 'rewrite').map(({ file }) => file));
   const store = await Store.open({
-    vfs: new LockedVfs(vfs),
+    vfs: new LockedVfs(vfs, lock),
     host,
     path,
     lockNote,
@@ -217,13 +221,19 @@ async function rewriteDamaged({ path, steps }: RepairPlan, { vfs, host, lockNote
 /** The file system, to one who has the lock already. */
 class LockedVfs implements Vfs {
   readonly #vfs: Vfs;
+  readonly #lock: VfsLock;
 
-  constructor(vfs: Vfs) {
+  constructor(vfs: Vfs, lock: VfsLock) {
     this.#vfs = vfs;
+    this.#lock = lock;
   }
 
   lock(): Promise<VfsLockResult> {
-    return Promise.resolve({ kind: 'locked', lock: { release: () => Promise.resolve() } });
+    return Promise.resolve({ kind: 'locked', lock: { ...this.#lock, release: () => Promise.resolve() } });
+  }
+
+  get identities(): VfsIdentities | undefined {
+    return this.#vfs.identities;
   }
 
   list(dir: string): Promise<VfsEntry[]> {

@@ -6,12 +6,16 @@
  */
 import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import { EvaqError } from '../errors.js';
 import type { Vfs, VfsChunk, VfsEntry, VfsFile, VfsLockResult, VfsStat } from './vfs.js';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_DIRECTORY } = fs.constants;
 const FILE_MODE = 0o600;
 const DIR_MODE = 0o700;
+
+/** Linux's number: what a handle says whose file is not where it was. */
+const ESTALE = 116;
 
 /** A single read or write of more than this is cut by Linux (MAX_RW_COUNT); the loops below go on where it stopped. */
 const IO_BYTES_MAX = 0x7fff_f000;
@@ -84,9 +88,10 @@ class NodeFile implements VfsFile {
     });
   }
 
-  writeAndSyncBlocking(chunks: readonly VfsChunk[]): void {
+  writeAndSyncBlocking(chunks: Iterable<VfsChunk>): void {
     const fd = fs.openSync(this.path, O_RDWR | O_NOFOLLOW);
     try {
+      this.#requireSameFile(fd);
       for (const chunk of chunks) writeAllSync(fd, chunk);
       fs.fdatasyncSync(fd);
     } finally {
@@ -94,8 +99,28 @@ class NodeFile implements VfsFile {
     }
   }
 
+  truncateBlocking(size: number): void {
+    fs.ftruncateSync(this.#fd, size);
+  }
+
   writeBlocking(chunk: VfsChunk): void {
     writeAllSync(this.#fd, chunk);
+  }
+
+  /** A path may lead elsewhere by now (a folder that was replaced): nothing is written to another file than the one that is open. */
+  #requireSameFile(fd: number): void {
+    const [ours, found] = [this.#fd, fd].map((one) => fs.fstatSync(one, { bigint: true }));
+    if (ours?.ino === found?.ino && ours?.dev === found?.dev) return;
+    throw Object.assign(new Error(`ESTALE: another file is there now, open '${this.path}'`), {
+      errno: -ESTALE,
+      code: 'ESTALE',
+      syscall: 'open',
+      path: this.path,
+    });
+  }
+
+  identityBlocking(): string {
+    return identityOf(fs.fstatSync(this.#fd, { bigint: true }));
   }
 
   close(): Promise<void> {
@@ -121,6 +146,15 @@ function kindOf(entry: { isFile(): boolean; isDirectory(): boolean }): VfsEntry[
   return entry.isFile() ? 'file' : entry.isDirectory() ? 'directory' : 'other';
 }
 
+// As big integers: inode numbers of some file systems have more than 53 bits.
+function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
+  return `${dev}:${ino}`;
+}
+
+function isNothingThere(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+}
+
 type FlockSync = (fd: number, operation: 'exnb' | 'un') => void;
 
 /**
@@ -144,16 +178,45 @@ function loadFlock(): FlockSync {
   }
 }
 
+function isHeldByAnother(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK');
+}
+
+/**
+ * Locks the folder itself. The result is its descriptor; `undefined` where that cannot be done: Windows cannot open a folder, and NFS locks only
+ * what is open for writing.
+ */
+function lockFolder(dir: string, flockSync: FlockSync): number | 'held' | undefined {
+  if (process.platform === 'win32') return undefined;
+  let fd: number | undefined;
+  try {
+    fd = fs.openSync(dir, O_RDONLY | O_DIRECTORY);
+    flockSync(fd, 'exnb');
+    return fd;
+  } catch (error) {
+    if (fd !== undefined) fs.closeSync(fd);
+    return isHeldByAnother(error) ? 'held' : undefined;
+  }
+}
+
 async function lock(path: string, note: string): Promise<VfsLockResult> {
   const flockSync = loadFlock();
   const fd = fs.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, FILE_MODE);
+  let identity: string;
+  let folder: number | undefined;
   try {
+    identity = identityOf(fs.fstatSync(fd, { bigint: true }));
     flockSync(fd, 'exnb');
+    const locked = lockFolder(dirname(path), flockSync);
+    if (locked === 'held') {
+      // Of whoever holds it the file was deleted: what its note said is gone.
+      fs.closeSync(fd);
+      return { kind: 'held', note: '' };
+    }
+    folder = locked;
   } catch (error) {
     try {
-      if (error instanceof Error && 'code' in error && (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK')) {
-        return { kind: 'held', note: fs.readFileSync(fd, 'utf8') };
-      }
+      if (isHeldByAnother(error)) return { kind: 'held', note: fs.readFileSync(fd, 'utf8') };
       throw error;
     } finally {
       fs.closeSync(fd);
@@ -169,9 +232,11 @@ async function lock(path: string, note: string): Promise<VfsLockResult> {
   return {
     kind: 'locked',
     lock: {
+      identity,
       async release() {
         if (!held) return;
         held = false;
+        if (folder !== undefined) fs.closeSync(folder);
         // Closing the only descriptor releases the lock. The file stays: unlinking it would let two openers lock two inodes.
         fs.closeSync(fd);
       },
@@ -190,10 +255,29 @@ export const nodeVfs: Vfs = {
       const stat = await fs.promises.lstat(path);
       return { kind: kindOf(stat), size: stat.size };
     } catch (error) {
-      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
-        return undefined;
+      if (isNothingThere(error)) return undefined;
       throw error;
     }
+  },
+
+  identities: {
+    async of(path): Promise<string | undefined> {
+      try {
+        return identityOf(await fs.promises.stat(path, { bigint: true }));
+      } catch (error) {
+        if (isNothingThere(error)) return undefined;
+        throw error;
+      }
+    },
+
+    ofBlocking(path): string | undefined {
+      try {
+        return identityOf(fs.statSync(path, { bigint: true }));
+      } catch (error) {
+        if (isNothingThere(error)) return undefined;
+        throw error;
+      }
+    },
   },
 
   async makeDir(dir): Promise<boolean> {

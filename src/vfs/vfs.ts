@@ -29,6 +29,8 @@ export type VfsLockResult =
 
 /** An exclusive lock that the operating system releases when its holder dies. */
 export interface VfsLock {
+  /** Of the file that is locked, whatever its name leads to by now; see `Vfs.identities`. */
+  readonly identity?: string;
   release(): Promise<void>;
 }
 
@@ -49,13 +51,18 @@ export interface VfsFile {
   /**
    * Writes every chunk and syncs before it returns; throws a system error. Blocks the thread: for exit handlers. It goes through a
    * descriptor of its own, so that an error of a sync under way elsewhere is reported to both callers and not to just one (Linux
-   * reports a write-back error once per open file description).
+   * reports a write-back error once per open file description). The chunks are asked for one by one when that is open: before the first,
+   * nothing was done; when the last was taken, all are written and the sync is next. Without any it is a sync alone.
    */
-  writeAndSyncBlocking(chunks: readonly VfsChunk[]): void;
+  writeAndSyncBlocking(chunks: Iterable<VfsChunk>): void;
+  /** As `truncate`, before it returns. Throws a system error. */
+  truncateBlocking(size: number): void;
   /**
    * Writes before it returns, without a sync; throws a system error. For a few KiB into the page cache, where nothing else may come in between.
    */
   writeBlocking(chunk: VfsChunk): void;
+  /** Of the open file itself, whatever its name leads to by now; throws a system error. See `Vfs.identities`. */
+  identityBlocking?(): string;
   /**
    * Idempotent. No other call may be under way or follow. A rejection has closed the file all the same, and says nothing of what was synced
    * before: the engine, which syncs whatever it promises, passes over it.
@@ -69,7 +76,17 @@ export interface VfsChunk {
   readonly position: number;
 }
 
+/** Tells files and folders apart: two paths with the same identity lead to the same thing. Follows symbolic links. */
+export interface VfsIdentities {
+  /** `undefined` where there is nothing. */
+  of(path: string): Promise<string | undefined>;
+  /** The same before it returns; throws a system error. For where nothing may come in between a look and what is done upon it. */
+  ofBlocking(path: string): string | undefined;
+}
+
 export interface Vfs {
+  /** Without it nobody notices that a store is removed or replaced while it is open. */
+  readonly identities?: VfsIdentities | undefined;
   /** The entries of a folder, in no particular order. */
   list(dir: string): Promise<VfsEntry[]>;
   /** `undefined` where there is nothing of that name. Never follows a symbolic link. */
@@ -87,6 +104,9 @@ export interface Vfs {
   syncDir(dir: string): Promise<void>;
   /** Bytes that this process may still write in the file system of `path`. */
   freeBytes(path: string): Promise<number>;
-  /** Takes the exclusive lock on `path`, making the file if need be, and writes `note` into it for others to read. */
+  /**
+   * Takes the exclusive lock on `path`, making the file if need be, and writes `note` into it for others to read. The folder is locked with it where
+   * the system can do that, so that nobody gets in who deletes the file.
+   */
   lock(path: string, note: string): Promise<VfsLockResult>;
 }

@@ -304,7 +304,7 @@ async function readAll(store: string): Promise<{ wal: Map<number, string>; dead:
 describe('P9: damage of every kind is named by verify, planned and mended by repair, and costs no intact record', () => {
   test.each(CASES)(
     '$what',
-    { timeout: 60_000 },
+    { timeout: 300_000 },
     async ({ damage, names, actions, lost = [], removalsLost = false }) => {
       const store = newStore();
       await damage(store);

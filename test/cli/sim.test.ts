@@ -40,7 +40,7 @@ function program(lastStep: string): string {
 }
 
 describe('evaq sim', () => {
-  test('P1-P10: finds nothing in a few calls on a store', { timeout: 60_000 }, async () => {
+  test('P1-P10: finds nothing in a few calls on a store', { timeout: 300_000 }, async () => {
     const { code, stdout } = await evaq(['sim', '--seed', '3', '--ops', '4', '--states', '200']);
     expect(stdout.toString()).toMatch(/^nothing found: \d+ distinct states at \d+ cuts/);
     expect(code).toBe(0);

@@ -78,7 +78,7 @@ for (const kind of ['ext4', 'tmpfs'] as const) {
 
   real(
     `P1, P2: on a full ${kind} nothing acknowledged is lost, records can be removed, and pushing works again${why}`,
-    { timeout: 60_000 },
+    { timeout: 300_000 },
     async () => {
       const mount = await mountNew(kind, 12);
       try {
@@ -123,7 +123,7 @@ for (const kind of ['ext4', 'tmpfs'] as const) {
     for (const mib of [3, 8]) {
       real(
         `P1: a store that was ${end} on a full ${kind} of ${mib} MiB can be opened, emptied and used again${why}`,
-        { timeout: 60_000 },
+        { timeout: 300_000 },
         async () => {
           const mount = await mountNew(kind, mib);
           const store = `${mount.dir}/store`;

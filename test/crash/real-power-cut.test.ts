@@ -97,7 +97,7 @@ async function cutPower(program: string, cuts: number): Promise<CutsReport> {
 test.skipIf(missing !== undefined)(
   `P1, P2, P3: what was acknowledged before the power was cut is there after the journal of ext4 was replayed${why}`,
   {
-    timeout: 60_000,
+    timeout: 300_000,
   },
   async () => {
     const program = await bundle(`${projectRoot}/test/crash/support/real-process.ts`);
@@ -110,7 +110,7 @@ test.skipIf(missing !== undefined)(
 test.skipIf(missing !== undefined)(
   `P1: a process that forgets to sync its segments is found out by a power cut${why}`,
   {
-    timeout: 60_000,
+    timeout: 300_000,
   },
   async () => {
     const program = await bundle(`${projectRoot}/test/crash/support/real-process.ts`, {

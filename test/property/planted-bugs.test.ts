@@ -12,7 +12,9 @@ import { FREQUENT_REWRITES, PLANTED_BUGS, type PlantedBug } from './support/plan
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '..', '..');
-const LIMIT_MS = Number(process.env['EVAQ_HUNT_MS'] ?? 120_000);
+const ROUNDS = Number(process.env['EVAQ_HUNT_ROUNDS'] ?? 60);
+/** Only to end a hunt that would hang. */
+const TIMEOUT_MS = 1_800_000;
 let out = '';
 
 beforeAll(() => {
@@ -60,22 +62,22 @@ async function bundle({ edits = [] }: PlantedBug, name: string): Promise<{ reado
 
 describe('a planted bug is found', () => {
   for (const [i, bug] of PLANTED_BUGS.entries()) {
-    test(bug.title, { timeout: LIMIT_MS + 60_000 }, async () => {
+    test(bug.title, { timeout: TIMEOUT_MS }, async () => {
       const { hunt } = await bundle(bug, `bug-${i}`);
-      const { found, tries, states, ms } = await hunt(bug, LIMIT_MS);
+      const { found, tries, states } = await hunt(bug, ROUNDS);
       if (process.env['EVAQ_TABLE'] !== undefined)
-        console.log(`| ${bug.title} | ${tries} | ${states} | ${ms} ms | ${found ?? 'NOT FOUND'} |`);
+        console.log(`| ${bug.title} | ${tries} | ${states} | ${found ?? 'NOT FOUND'} |`);
       expect(found, `not found in ${tries} tries, ${states} states`).toBeDefined();
     });
   }
 });
 
 test('no bug is found where none is planted, though the tombstone log is rewritten at every turn', {
-  timeout: LIMIT_MS + 60_000,
+  timeout: TIMEOUT_MS,
 }, async () => {
   const plant: PlantedBug = { title: 'none', hunts: ['beside', 'collecting', 'weak'], edits: [FREQUENT_REWRITES] };
   const { hunt } = await bundle(plant, 'none');
-  const { found, tries } = await hunt(plant, 8_000);
+  const { found, tries } = await hunt(plant, 1);
   expect(found).toBeUndefined();
   expect(tries).toBeGreaterThan(2);
 });

@@ -12,8 +12,8 @@ import { script } from './support/store-script.js';
 const { EVAQ_RUNS, EVAQ_SEED } = process.env;
 const RUNS = Number(EVAQ_RUNS ?? 150);
 const SEED = EVAQ_SEED === undefined ? {} : { seed: Number(EVAQ_SEED) };
-/** Of real time, for each kind of trouble; a slow machine does fewer runs. */
-const LIMIT_MS = EVAQ_RUNS === undefined ? 25_000 : 3_600_000;
+/** Only to end a test that would hang: a slow machine does as many runs. */
+const TIMEOUT_MS = 3_600_000;
 
 describe('a store on the simulated disk', () => {
   for (const trouble of ['crashes', 'collecting', 'space', 'errors'] as const) {
@@ -23,13 +23,13 @@ describe('a store on the simulated disk', () => {
       space: 'P1-P10: a disk that fills up and is freed, and crashes',
       errors: 'P1-P10: calls that fail, and crashes',
     }[trouble];
-    test(title, { timeout: LIMIT_MS + 60_000 }, async () => {
+    test(title, { timeout: TIMEOUT_MS }, async () => {
       const stats = newRunStats();
       await fc.assert(
         fc.asyncProperty(script(trouble), async (value) => {
           await runScript(value, {}, stats);
         }),
-        { numRuns: RUNS, ...SEED, interruptAfterTimeLimit: LIMIT_MS, markInterruptAsFailure: false },
+        { numRuns: RUNS, ...SEED },
       );
       if (EVAQ_RUNS !== undefined) {
         const { tally, hits, ...counts } = stats;
@@ -43,7 +43,7 @@ describe('a store on the simulated disk', () => {
 
 describe('scripts that once found something', () => {
   for (const { title, indexIntervalBytes = 4096, scripts } of REGRESSIONS) {
-    test(title, { timeout: 60_000 }, async () => {
+    test(title, { timeout: TIMEOUT_MS }, async () => {
       for (const ops of scripts) {
         for (let seed = 0; seed < (scripts.length > 2 ? 2 : 8); seed++) {
           const names = seed % 2 === 0 ? 'adversarial' : 'ordered';

@@ -29,7 +29,7 @@ describe('the bench at smoke size', () => {
     output = stdout;
     const [json] = readdirSync(join(folder, 'out')).filter((name) => name.endsWith('.json'));
     report = readReport(join(folder, 'out', json ?? ''));
-  }, 120_000);
+  });
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -45,7 +45,7 @@ function firstCells(heading: string): string[] {
 }
 
 describe('README.md', () => {
-  it('its examples type-check as strictly as the code itself', { timeout: 60_000 }, () => {
+  it('its examples type-check as strictly as the code itself', { timeout: 300_000 }, () => {
     // Not on disk, but where a file of the project would be.
     const name = join(root, 'test/unit/readme-examples.ts');
     const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) => readFileSync(path, 'utf8'));
@@ -72,7 +72,7 @@ describe('README.md', () => {
     expect(shown).toEqual([]);
   });
 
-  it('its examples run, and leave a store behind that opens cleanly recovered', { timeout: 60_000 }, async () => {
+  it('its examples run, and leave a store behind that opens cleanly recovered', { timeout: 300_000 }, async () => {
     const entry = join(folder, 'program.ts');
     writeFileSync(entry, program);
     await build({
@@ -91,7 +91,7 @@ describe('README.md', () => {
       outfile: bundle,
       logLevel: 'error',
     });
-    const output = execFileSync(process.execPath, [bundle], { cwd: folder, encoding: 'utf8', timeout: 30_000 });
+    const output = execFileSync(process.execPath, [bundle], { cwd: folder, encoding: 'utf8', timeout: 300_000 });
     expect(output).toContain('rejected by the broker');
     expect(output).toContain('news');
 

@@ -15,7 +15,8 @@ export async function whyNoStrace(): Promise<string | undefined> {
   } catch {
     return 'strace is not installed';
   }
-  const child = spawn('sleep', ['10'], { stdio: 'ignore' });
+  // Ended below; by itself only where nobody is left to do that.
+  const child = spawn('sleep', ['600'], { stdio: 'ignore' });
   const tracer = spawn(
     'strace',
     ['-f', '-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO:when=1', '-p', String(child.pid)],

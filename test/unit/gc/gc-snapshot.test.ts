@@ -29,6 +29,7 @@ class Holder {
     this.vfs = {
       list: (dir) => inner.list(dir),
       stat: (path) => inner.stat(path),
+      identities: inner.identities,
       makeDir: (dir) => inner.makeDir(dir),
       create: (path) => inner.create(path),
       open: (path, access) => inner.open(path, access),

@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import type { Evaq, EvaqOptions } from '../../../src/evaq.js';
 import type { SimDisk } from '../../../src/sim/sim-disk.js';
+import { nodeHost } from '../../../src/vfs/node-host.js';
+import { nodeVfs } from '../../../src/vfs/node-vfs.js';
 import { contentOf, idsOf, newDisk, openReal, openSim, passTime, rejection } from './store-fixture.js';
 
 describe('moving to the dead letters and back', () => {
   it('P10: keeps payload and headers, and remembers origin, reason, error, attempts and due time', async () => {
-    const evaq = await openReal();
-    const before = Date.now();
+    let nowMs = 1_000_000;
+    const evaq = await openReal({ ports: { vfs: nodeVfs, host: { ...nodeHost, now: () => nowMs } } });
     const id = await evaq.pushWal('job', { headers: { trace: 't1' } });
     const { timestamp } = (await evaq.wal.get(id)) ?? { timestamp: 0 };
     const error = Object.assign(new TypeError('it broke'), { code: 'E_BROKE' });
+    nowMs = 2_000_000;
     const deadId = await evaq.deadLetter(id, { reason: 'handler failed', error, delayMs: 5000 });
     expect(await evaq.wal.get(id)).toBeUndefined();
     const dead = await evaq.deadLetters.get(deadId);
@@ -22,7 +25,7 @@ describe('moving to the dead letters and back', () => {
       error: { name: 'TypeError', message: 'it broke', code: 'E_BROKE' },
       attempts: 1,
     });
-    expect(dead?.dueMs).toBeGreaterThanOrEqual(before + 5000);
+    expect(dead?.dueMs).toBe(2_005_000);
     expect(dead).not.toHaveProperty('redrives');
 
     const [again = 0] = await evaq.redrive([deadId]);

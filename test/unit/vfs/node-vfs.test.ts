@@ -29,6 +29,9 @@ describe('the real disk', () => {
       { source: bytes.subarray(2), length: 1, position: 20 },
     ]);
     expect(await file.size()).toBe(21);
+    file.truncateBlocking(11);
+    expect(await file.size()).toBe(11);
+    file.writeAndSyncBlocking([]);
     await file.sync();
     await nodeVfs.syncDir(dir);
     await file.close();
@@ -46,6 +49,27 @@ describe('the real disk', () => {
     const kinds = Object.fromEntries((await nodeVfs.list(dir)).map(({ name, kind }) => [name, kind]));
     expect(kinds).toEqual({ target: 'file', link: 'other' });
     await expect(nodeVfs.lock(join(dir, 'link'), '')).rejects.toMatchObject({ code: 'ELOOP' });
+  });
+
+  it('tells what a path leads to: the same through links and new names, another after a replacement', async () => {
+    const at = (name: string): string => join(dir, name);
+    const file = await nodeVfs.create(at('file'));
+    const identity = await nodeVfs.identities?.of(at('file'));
+    expect(identity).toMatch(/^\d+:\d+$/);
+    expect(file.identityBlocking?.()).toBe(identity);
+    expect(nodeVfs.identities?.ofBlocking(at('file'))).toBe(identity);
+    symlinkSync(at('file'), at('link'));
+    expect(await nodeVfs.identities?.of(at('link'))).toBe(identity);
+    await nodeVfs.rename(at('file'), at('moved'));
+    expect(await nodeVfs.identities?.of(at('moved'))).toBe(identity);
+    writeFileSync(at('file'), 'another');
+    expect(await nodeVfs.identities?.of(at('file'))).not.toBe(identity);
+    expect(file.identityBlocking?.()).toBe(identity);
+    for (const nothing of [at('nothing'), at('file/below')]) {
+      expect(await nodeVfs.identities?.of(nothing)).toBeUndefined();
+      expect(nodeVfs.identities?.ofBlocking(nothing)).toBeUndefined();
+    }
+    await file.close();
   });
 
   it('a folder that is there is not made again; a lock is held once, and free after its release', async () => {
@@ -72,9 +96,9 @@ describe('the real disk', () => {
     await Promise.resolve().then(() => order.push('promise'));
     await nodeHost.yield();
     order.push('yielded');
+    // Timers come in the order in which they are due: the one taken back would have come before.
     await new Promise<void>((resolve) => {
       nodeHost.after(3, resolve);
-      setTimeout(() => undefined, 50);
     });
     expect(order).toEqual(['promise', 'soon', 'yielded']);
   });

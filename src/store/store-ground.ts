@@ -1,0 +1,193 @@
+/**
+ * The ground that an open store stands on: its folder, the file LOCK, `queues/`, the folder of each queue, and the files that are open for
+ * writing. Somebody may remove, move or replace any of it. What is open is written to all the same, and synced, and is nowhere: so the ground is
+ * looked at, and the store stops where a path no longer leads to what it led to.
+ *
+ * - Before a file is made, named, removed or opened for writing by its path: nothing is ever changed in a folder that has come to be another's.
+ * - At `flush` and `close`, before they resolve: what they vouch for can be found again.
+ * - While a file is written to, ten times a second at most; never for each push.
+ *
+ * A look that cannot be made (an error of the disk) tells nothing, and stops nothing.
+ */
+import { EvaqError, ioError } from '../errors.js';
+import type { FailStop } from '../fail-stop.js';
+import { LOCK_FILE, QUEUES_DIR } from '../layout/store-file.js';
+import type { Host } from '../vfs/host.js';
+import type { VfsIdentities, VfsLock } from '../vfs/vfs.js';
+
+/** A file that is open for writing. */
+export interface HeldFile {
+  /** Its path leads to it under another name from now on. */
+  renamed(to: string): void;
+  identity(): string | undefined;
+}
+
+export interface GroundOptions {
+  readonly path: string;
+  /** Undefined: the file system cannot tell files apart, and nothing is noticed. */
+  readonly identities: VfsIdentities | undefined;
+  readonly host: Host;
+  readonly failStop: FailStop;
+}
+
+/** Files looked at in one turn of the event loop: two calls of the operating system each. */
+const FILES_A_TURN = 64;
+
+export class Ground {
+  readonly #options: GroundOptions;
+  readonly #queuesDir: string;
+  /** By path: what it has to lead to. */
+  readonly #store = new Map<string, string>();
+  readonly #queues = new Map<string, string>();
+  /** By the path that leads to them now. What is being renamed or removed has none. */
+  readonly #held = new Map<string, HeldFile>();
+  #changed: EvaqError | undefined;
+
+  constructor(options: GroundOptions) {
+    this.#options = options;
+    this.#queuesDir = `${options.path}/${QUEUES_DIR}`;
+  }
+
+  /** Why the store had to stop, if something was changed. */
+  get changed(): EvaqError | undefined {
+    return this.#changed;
+  }
+
+  /** Remembers the folders of the store, and the file that is locked. */
+  noteStore(lock: VfsLock): void {
+    const { path } = this.#options;
+    for (const dir of [path, this.#queuesDir]) this.#note(this.#store, dir);
+    if (lock.identity !== undefined) this.#store.set(`${path}/${LOCK_FILE}`, lock.identity);
+  }
+
+  /** Remembers the folder of a queue. */
+  noteQueue(dir: string): void {
+    this.#note(this.#queues, dir);
+  }
+
+  /** `path` leads to `file`, until that is renamed, removed or closed. */
+  hold(path: string, file: HeldFile): void {
+    this.#held.set(path, file);
+  }
+
+  letGo(path: string, file: HeldFile): void {
+    if (this.#held.get(path) === file) this.#held.delete(path);
+  }
+
+  /** The file that `path` leads to, if it is open for writing; from now on nothing is expected of the path. */
+  take(path: string): HeldFile | undefined {
+    const file = this.#held.get(path);
+    this.#held.delete(path);
+    return file;
+  }
+
+  /**
+   * Looks at all that `path`, in a queue's folder, depends on, and at the files of that folder that are open for writing.
+   * @throws EVAQ_FAILED where something was changed: the store has stopped then. EVAQ_IO where that cannot be told.
+   */
+  async check(path: string): Promise<void> {
+    const { identities, host } = this.#options;
+    if (identities === undefined) return;
+    try {
+      await this.#checkFolders(identities, path);
+      let looked = 0;
+      for (const [name, file] of this.#heldIn(this.#queueDirOf(path))) {
+        if (++looked % FILES_A_TURN === 0) await host.yield();
+        this.#checkFile(identities, name, file);
+      }
+    } catch (error) {
+      throw ioError(error, `looking at ${path}`, { path });
+    }
+  }
+
+  /** Looks at the folders and one file that is open, and stops the store where they changed. Never rejects. */
+  async look(path: string): Promise<void> {
+    const { identities } = this.#options;
+    if (identities === undefined) return;
+    try {
+      await this.#checkFolders(identities, path);
+      this.#checkFile(identities, path, this.#held.get(path));
+    } catch {
+      // The store has stopped, or there is nothing to be said.
+    }
+  }
+
+  /** The same of the folders alone, before it returns. @throws EVAQ_FAILED */
+  checkBlocking(path: string): void {
+    const { identities } = this.#options;
+    if (identities === undefined) return;
+    for (const [place, identity] of this.#placesOf(path)) {
+      const found = attempt(() => identities.ofBlocking(place));
+      if (found !== 'unknown') this.#expect(place, identity, found.value);
+    }
+  }
+
+  /** The folders that `path` is in, and one file that is open. @throws EVAQ_FAILED */
+  checkFileBlocking(path: string): void {
+    this.checkBlocking(path);
+    const { identities } = this.#options;
+    if (identities !== undefined) attempt(() => this.#checkFile(identities, path, this.#held.get(path)));
+  }
+
+  #note(places: Map<string, string>, dir: string): void {
+    const identity = this.#options.identities?.ofBlocking(dir);
+    if (identity !== undefined) places.set(dir, identity);
+    else if (this.#options.identities !== undefined) this.#stop(dir, undefined);
+  }
+
+  #placesOf(path: string): (readonly [string, string])[] {
+    const dir = this.#queueDirOf(path);
+    const identity = dir === undefined ? undefined : this.#queues.get(dir);
+    return dir === undefined || identity === undefined ? [...this.#store] : [...this.#store, [dir, identity]];
+  }
+
+  /** The folder of the queue that `path` is, or is in. */
+  #queueDirOf(path: string): string | undefined {
+    if (!path.startsWith(`${this.#queuesDir}/`)) return undefined;
+    const end = path.indexOf('/', this.#queuesDir.length + 1);
+    return end < 0 ? path : path.slice(0, end);
+  }
+
+  #heldIn(dir: string | undefined): (readonly [string, HeldFile])[] {
+    return dir === undefined ? [] : [...this.#held].filter(([path]) => path.startsWith(`${dir}/`));
+  }
+
+  async #checkFolders(identities: VfsIdentities, path: string): Promise<void> {
+    const places = this.#placesOf(path);
+    const found = await Promise.all(places.map(([place]) => identities.of(place)));
+    for (const [i, [place, identity]] of places.entries()) this.#expect(place, identity, found[i]);
+  }
+
+  /** Blocking, so that no renaming, removing or closing of our own comes in between. */
+  #checkFile(identities: VfsIdentities, path: string, file: HeldFile | undefined): void {
+    if (file === undefined || this.#held.get(path) !== file) return;
+    const identity = file.identity();
+    if (identity !== undefined) this.#expect(path, identity, identities.ofBlocking(path));
+  }
+
+  #expect(path: string, identity: string, found: string | undefined): void {
+    if (found !== identity) this.#stop(path, found);
+  }
+
+  #stop(path: string, found: string | undefined): never {
+    this.#changed ??= new EvaqError(
+      'EVAQ_FAILED',
+      `the store has stopped: ${path} was ${found === undefined ? 'removed or moved' : 'replaced'} while the store was open`,
+      {
+        details: { path },
+        hint: 'What was acknowledged since may not be there. See that nobody removes, moves or replaces a store that is open; close it and open it again.',
+      },
+    );
+    throw this.#options.failStop.stop(this.#changed);
+  }
+}
+
+/** What `look` finds, or 'unknown' where the disk does not say. */
+function attempt<T>(look: () => T): 'unknown' | { readonly value: T } {
+  try {
+    return { value: look() };
+  } catch (error) {
+    if (error instanceof EvaqError) throw error;
+    return 'unknown';
+  }
+}
