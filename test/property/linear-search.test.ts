@@ -1,8 +1,7 @@
 /** The search itself: small histories of which it is known whether they can be explained. */
 import { describe, expect, test } from 'vitest';
-import type { Call, Ending, Iteration, Question, Seen } from './support/history.js';
+import type { Call, Chapter, Ending, Iteration, Question, Seen, View } from './support/history.js';
 import { unexplained } from './support/linear-check.js';
-import type { Chapter, View } from './support/linear-events.js';
 
 const CALM = { faults: true, stops: true, failures: [] };
 

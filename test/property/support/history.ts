@@ -67,6 +67,20 @@ export interface Call {
   ending: Ending;
 }
 
+/** How the history ended: a clean close, the death of the process, or of the power. */
+export type End = 'close' | 'kill' | 'power';
+
+/** Everything that was live, by queue. */
+export type View = ReadonlyMap<QueueName, readonly Seen[]>;
+
+export interface Chapter {
+  readonly calls: readonly Call[];
+  readonly before: View;
+  readonly after: View;
+  readonly end: End;
+  readonly mode: 'sync' | 'interval' | 'os';
+}
+
 export class History {
   readonly calls: Call[] = [];
   #now = 0;

@@ -2,8 +2,9 @@
  * Whether a history can be explained: first record by record, which says where the trouble is, and then as a whole, which sees what only two
  * records together can show.
  */
-import { type Call, describeCall } from './history.js';
-import { type Chapter, Contradiction, eventsOf, type Told } from './linear-events.js';
+import { type Call, type Chapter, describeCall } from './history.js';
+import { eventsOf, type Told } from './linear-events.js';
+import { Contradiction } from './linear-places.js';
 import { type HistoryEvent, search } from './linear-search.js';
 
 const NODES_OF_RECORD = 20_000;

@@ -2,22 +2,9 @@
  * What the calls of a history mean: the contract of each call, as events of the sequential model. Between two looks at everything (the one after
  * an open, and the one after the next open) a history is explained on its own.
  */
-import type { Call, Iteration, QueueName, Seen } from './history.js';
+import type { Call, Chapter, Iteration, QueueName } from './history.js';
+import { Contradiction, checkOrder, known, type Places, placesOf, stays } from './linear-places.js';
 import type { Effect, HistoryEvent, Stay } from './linear-search.js';
-
-/** How the history ended: a clean close, the death of the process, or of the power. */
-export type End = 'close' | 'kill' | 'power';
-
-/** Everything that was live, by queue. */
-export type View = ReadonlyMap<QueueName, readonly Seen[]>;
-
-export interface Chapter {
-  readonly calls: readonly Call[];
-  readonly before: View;
-  readonly after: View;
-  readonly end: End;
-  readonly mode: 'sync' | 'interval' | 'os';
-}
 
 export interface Told {
   readonly events: readonly HistoryEvent[];
@@ -25,57 +12,12 @@ export interface Told {
   readonly after: ReadonlyMap<number, Stay>;
 }
 
-/** What no order of events can explain: an ID of two records, a record in two places, an ID out of order. */
-export class Contradiction extends Error {
-  override readonly name = 'Contradiction';
-}
-
 /** Errors that say that nothing happened, or for a removal that it is hidden and owed. */
 const PASSING: ReadonlySet<string> = new Set(['EVAQ_IO', 'EVAQ_NO_SPACE']);
 
-/** Names for stays, and who they belong to. */
-class Places {
-  readonly #known: Map<string, { readonly stay: Stay; readonly token: number }> = new Map();
-  readonly #byQueue: Map<QueueName, { readonly id: number; readonly token: number; readonly stay: Stay }[]> = new Map();
-  #stays = 0;
-
-  learn(queue: QueueName, id: number, token: number): Stay {
-    const key = `${queue}/${id}`;
-    const known = this.#known.get(key);
-    if (known !== undefined) {
-      if (known.token !== token) throw new Contradiction(`P8: ${key} is <${known.token}> and <${token}>`);
-      return known.stay;
-    }
-    const stay = this.nameless();
-    this.#known.set(key, { stay, token });
-    const all = this.#byQueue.get(queue) ?? [];
-    all.push({ id, token, stay });
-    this.#byQueue.set(queue, all);
-    return stay;
-  }
-
-  nameless(): Stay {
-    return ++this.#stays;
-  }
-
-  at(queue: QueueName, id: number): { readonly stay: Stay; readonly token: number } | undefined {
-    return this.#known.get(`${queue}/${id}`);
-  }
-
-  in(queue: QueueName): readonly { readonly id: number; readonly token: number; readonly stay: Stay }[] {
-    return this.#byQueue.get(queue) ?? [];
-  }
-
-  /** A stay of this token in this queue that was learnt and is not among `taken`. */
-  another(queue: QueueName, token: number, taken: ReadonlySet<Stay>): Stay | undefined {
-    return this.in(queue).find((one) => one.token === token && !taken.has(one.stay))?.stay;
-  }
-}
-
 export function eventsOf(chapter: Chapter): Told {
   const { calls, before, after, end, mode } = chapter;
-  const places = new Places();
-  learnAll(places, chapter);
+  const places = placesOf(chapter);
   checkOrder(calls, before, places);
   const starts = stays(places, before);
   const ends = stays(places, after);
@@ -289,7 +231,38 @@ export function eventsOf(chapter: Chapter): Told {
     }
   }
   passedOver(chapter, places, events);
-  return { events, before: starts, after: ends };
+  return without(untraceable(calls, places), { events, before: starts, after: ends });
+}
+
+/**
+ * Records that were redriven, nobody knows under which of the new IDs: some of those asked for were gone, and what came of the others was removed
+ * before anybody saw it.
+ */
+function untraceable(calls: readonly Call[], places: Places): ReadonlySet<number> {
+  const tokens = new Set<number>();
+  for (const { question, ending } of calls) {
+    if (question.call !== 'redrive' || ending !== 'ok') continue;
+    const found = (question.newIds ?? []).map((id) => places.at('wal', id)?.token);
+    if (!found.includes(undefined)) continue;
+    for (const { token } of known(places, 'dead-letters', question.ids)) if (!found.includes(token)) tokens.add(token);
+  }
+  return tokens;
+}
+
+/** Leaves these records out, but that they may have been counted. */
+function without(tokens: ReadonlySet<number>, { events, before, after }: Told): Told {
+  if (tokens.size === 0) return { events, before, after };
+  const kept = (view: ReadonlyMap<number, Stay>): Map<number, Stay> =>
+    new Map([...view].filter(([token]) => !tokens.has(token)));
+  const rest: HistoryEvent[] = [];
+  for (const event of events) {
+    const effects = event.effects.filter(({ token }) => !tokens.has(token));
+    if (effects.length === 0) continue;
+    const { count } = event;
+    const left = event.effects.length - effects.length;
+    rest.push(count === undefined ? { ...event, effects } : { ...event, effects, count: [count[0] - left, count[1]] });
+  }
+  return { events: rest, before: kept(before), after: kept(after) };
 }
 
 /** How many redriven records were never seen under their new IDs. */
@@ -300,96 +273,6 @@ function unseen(calls: readonly Call[], places: Places, queue: QueueName): numbe
     for (const id of question.newIds ?? []) if (places.at('wal', id) === undefined) count++;
   }
   return count;
-}
-
-function known(places: Places, queue: QueueName, ids: Iterable<number>): { token: number; stay: Stay }[] {
-  const found: { token: number; stay: Stay }[] = [];
-  for (const id of ids) {
-    const at = places.at(queue, id);
-    if (at !== undefined) found.push(at);
-  }
-  return found;
-}
-
-function stays(places: Places, view: View): Map<number, Stay> {
-  const result = new Map<number, Stay>();
-  for (const [queue, records] of view) {
-    for (const { id, token } of records) {
-      if (result.has(token)) throw new Contradiction(`P10: <${token}> is live twice, once as ${queue}/${id}`);
-      result.set(token, places.learn(queue, id, token));
-    }
-  }
-  return result;
-}
-
-/** All pairs of IDs and tokens that anybody heard of. */
-function learnAll(places: Places, { calls, before, after }: Chapter): void {
-  for (const view of [before, after]) {
-    for (const [queue, seen] of view) for (const { id, token } of seen) places.learn(queue, id, token);
-  }
-  for (const { question } of calls) {
-    if (question.call === 'push' && question.firstId !== undefined) {
-      for (const [i, token] of question.tokens.entries()) places.learn(question.queue, question.firstId + i, token);
-    } else if (question.call === 'read') {
-      let previous = -1;
-      for (const { id, token } of question.seen ?? []) {
-        if (id <= previous) throw new Contradiction(`P3: a read of ${question.queue} has ${id} after ${previous}`);
-        previous = id;
-        places.learn(question.queue, id, token);
-      }
-    } else if ((question.call === 'get' || question.call === 'pop') && question.seen !== undefined) {
-      if (question.seen.id !== question.id)
-        throw new Contradiction(`P3: asked for ${question.id}, got ${question.seen.id}`);
-      places.learn(question.queue, question.seen.id, question.seen.token);
-    } else if (question.call === 'next' && question.seen !== undefined) {
-      places.learn(question.iteration.queue, question.seen.id, question.seen.token);
-    } else if (question.call === 'redrive') {
-      for (const { id, token } of question.shown) places.learn('dead-letters', id, token);
-    }
-  }
-  for (const { question } of calls) {
-    if (question.call === 'deadLetter' && question.newId !== undefined) {
-      const at = places.at('wal', question.id);
-      if (at !== undefined) places.learn('dead-letters', question.newId, at.token);
-    } else if (question.call === 'redrive' && question.newIds?.length === question.ids.length) {
-      for (const [i, newId] of question.newIds.entries()) {
-        const at = places.at('dead-letters', question.ids[i] ?? -1);
-        if (at !== undefined) places.learn('wal', newId, at.token);
-      }
-    }
-  }
-}
-
-/** P8: who was told an ID before another asked has the lower one. */
-function checkOrder(calls: readonly Call[], before: View, places: Places): void {
-  const told: { queue: QueueName; first: number; last: number; from: number; to: number }[] = [];
-  for (const [queue, seen] of before) {
-    const last = seen.at(-1)?.id;
-    if (last !== undefined) told.push({ queue, first: last, last, from: 0, to: 0 });
-  }
-  for (const { question, from, to } of calls) {
-    if (question.call === 'push' && question.firstId !== undefined) {
-      const last = question.firstId + question.tokens.length - 1;
-      told.push({ queue: question.queue, first: question.firstId, last, from, to });
-    } else if (question.call === 'deadLetter' && question.newId !== undefined) {
-      told.push({ queue: 'dead-letters', first: question.newId, last: question.newId, from, to });
-    } else if (question.call === 'redrive') {
-      for (const id of question.newIds ?? []) told.push({ queue: 'wal', first: id, last: id, from, to });
-    }
-  }
-  const heirs = new Set<string>();
-  for (const { queue, first, last } of told) {
-    for (let id = first; id <= last; id++) {
-      const key = `${queue}/${id}`;
-      if (heirs.has(key) && places.at(queue, id) === undefined) throw new Contradiction(`P8: ${key} was told twice`);
-      heirs.add(key);
-    }
-  }
-  for (const one of told) {
-    const late = told.find(({ queue, first, from }) => queue === one.queue && one.to < from && first <= one.last);
-    if (late !== undefined)
-      throw new Contradiction(`P8: ${one.queue}/${late.first} was given out when ${one.last} was known already`);
-  }
 }
 
 /** No iterator passes over a record that is there all the time: of each that it did not show there was a moment when it was not live. */
@@ -418,7 +301,7 @@ function passedOver({ calls }: Chapter, places: Places, events: HistoryEvent[]):
       for (const { id, token, stay } of places.in(iteration.queue)) {
         if (previous < id && id < next) absent(index, iteration.startedAt, to, token, stay);
       }
-    } else if (done === true && iteration.drainedAt !== undefined) {
+    } else if (done === true && iteration.drainedAt !== undefined && iteration.drainedAt < to) {
       const shown = new Set(iteration.yielded.map(({ id }) => id));
       for (const { id, token, stay } of places.in(iteration.queue)) {
         if (!shown.has(id)) absent(index, iteration.drainedAt, to, token, stay);

@@ -2,8 +2,7 @@
 import * as fc from 'fast-check';
 import type { SimCallName } from '../../../src/sim/sim-call.js';
 import type { SimErrorName } from '../../../src/sim/sim-error.js';
-import type { QueueName } from './history.js';
-import type { End } from './linear-events.js';
+import type { End, QueueName } from './history.js';
 
 /** One call of a client. A pick is a record, by its place among those the run knows of: the lower, the older. */
 export type Act =
