@@ -38,6 +38,8 @@ export interface EvaqErrorDetails {
   readonly toMs?: number;
   /** The limit that was exceeded, in the unit of the option that sets it. */
   readonly limit?: number;
+  /** Of many records some of which were moved: which, and their IDs where they are now. */
+  readonly moved?: readonly { readonly id: number; readonly newId: number }[];
   /** The holder of a lock. */
   readonly pid?: number;
   readonly command?: string;
@@ -79,8 +81,16 @@ export function isSystemError(error: unknown): error is SystemError {
 
 // Linux numbers. Node 20 has no name for EDQUOT (its `code` is 'Unknown system error -122'), so numbers are compared.
 const ENOENT = 2;
+const EINTR = 4;
+const EAGAIN = 11;
+const ENOMEM = 12;
+const ENFILE = 23;
+const EMFILE = 24;
 const ENOSPC = 28;
 const EDQUOT = 122;
+
+const PASSING_NUMBERS: ReadonlySet<number> = new Set([EINTR, EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC, EDQUOT]);
+const PASSING_CODES: ReadonlySet<string> = new Set(['EINTR', 'EAGAIN', 'ENOMEM', 'ENFILE', 'EMFILE', 'ENOSPC']);
 
 /** True for "no such file or folder". */
 export function isNotFound(error: unknown): boolean {
@@ -92,6 +102,14 @@ export function isNoSpace(error: unknown): boolean {
   return (
     isSystemError(error) && (error.code === 'ENOSPC' || error.errno === -ENOSPC || Math.abs(error.errno) === EDQUOT)
   );
+}
+
+/**
+ * True where the machine was short of something for a moment (descriptors, memory, space, an uninterrupted call): the call did not do what
+ * it should, and the same call may succeed later.
+ */
+export function isPassing(error: unknown): boolean {
+  return isSystemError(error) && (PASSING_NUMBERS.has(Math.abs(error.errno)) || PASSING_CODES.has(error.code));
 }
 
 /** Wraps an error of the operating system; anything that is an `EvaqError` already goes through unchanged. */

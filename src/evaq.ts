@@ -6,6 +6,8 @@ export type { FailureDetail, RecordOrigin } from './frame/metadata.js';
 export type { Damage } from './log/log-load.js';
 export type { QueueRecord } from './log/queue-record.js';
 export type {
+  DeadLetterOptions,
+  DeadLetterSelection,
   GcReport,
   Payload,
   PushOptions,
@@ -24,7 +26,7 @@ export type {
   ReadOnlyRecordsOptions,
   ReadOnlyTailOptions,
 } from './raw/read-only-queue.js';
-export { type DeadLetterOptions, Evaq } from './store/evaq.js';
+export { Evaq } from './store/evaq.js';
 export type { EvaqOptions, Ports } from './store/evaq-options.js';
 export type { QueueRecovery, RecoveryProgress, RecoveryReport } from './store/open-store.js';
 export type { Host } from './vfs/host.js';

@@ -12,11 +12,19 @@ export interface RecordOrigin {
   readonly timestamp: number;
 }
 
+/** What was thrown, in texts. */
 export interface FailureDetail {
   readonly name?: string;
   readonly message: string;
+  /** A numeric code is kept as its digits. */
   readonly code?: string;
+  readonly cause?: FailureDetail;
+  /** Of an error that stands for several. */
+  readonly errors?: readonly FailureDetail[];
 }
+
+/** Failures within failures are read to this depth. */
+const FAILURE_DEPTH_MAX = 8;
 
 export interface RecordMeta {
   readonly headers?: Readonly<Record<string, string>>;
@@ -31,6 +39,8 @@ export interface RecordMeta {
   /** How often it went back from the dead letter queue. */
   readonly redrives?: number;
 }
+
+const utf8 = new TextDecoder();
 
 export function encodeMeta(meta: RecordMeta): Uint8Array {
   const map: Record<string, unknown> = {};
@@ -49,12 +59,13 @@ export function encodeMeta(meta: RecordMeta): Uint8Array {
  * counts as absent: metadata never keeps a payload from its reader.
  */
 export function decodeMeta(bytes: Uint8Array): RecordMeta {
-  let map: unknown;
+  let decoded: unknown;
   try {
-    map = decode(bytes);
+    decoded = decode(bytes, { keyDecoder: KEYS });
   } catch {
     return {};
   }
+  const map = plain(decoded);
   if (!isMap(map)) return {};
   const origin = originOf(map['o']);
   const error = failureOf(map['e']);
@@ -70,6 +81,34 @@ export function decodeMeta(bytes: Uint8Array): RecordMeta {
   };
 }
 
+/**
+ * The library refuses a key that names the prototype of an object, and with it the whole block. Here any key may be a user's: each gets a letter in
+ * front while it is decoded, which is taken off again where no key means anything.
+ */
+const KEYS = {
+  canBeCached: (): boolean => true,
+  decode: (bytes: Uint8Array, offset: number, length: number): string =>
+    `.${utf8.decode(bytes.subarray(offset, offset + length))}`,
+};
+
+/** The same value with its keys as they were. */
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (!isMap(value) || value instanceof Uint8Array) return value;
+  const result: Record<string, unknown> = {};
+  for (const [key, one] of Object.entries(value)) setOwn(result, key.startsWith('.') ? key.slice(1) : key, plain(one));
+  return result;
+}
+
+/** As an assignment, but for the one key that an assignment takes for something else. */
+function setOwn<T>(target: Record<string, T>, key: string, value: T): void {
+  if (key === '__proto__') {
+    Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    target[key] = value;
+  }
+}
+
 function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -81,18 +120,28 @@ function originOf(value: unknown): RecordOrigin | undefined {
   return { queue, id, timestamp };
 }
 
-function failureOf(value: unknown): FailureDetail | undefined {
-  if (!isMap(value) || typeof value['message'] !== 'string') return undefined;
+function failureOf(value: unknown, depth = 0): FailureDetail | undefined {
+  if (!isMap(value) || typeof value['message'] !== 'string' || depth > FAILURE_DEPTH_MAX) return undefined;
+  const cause = failureOf(value['cause'], depth + 1);
+  const errors: FailureDetail[] = [];
+  if (Array.isArray(value['errors'])) {
+    for (const one of value['errors']) {
+      const error = failureOf(one, depth + 1);
+      if (error !== undefined) errors.push(error);
+    }
+  }
   return {
     message: value['message'],
     ...(typeof value['name'] === 'string' ? { name: value['name'] } : {}),
     ...(typeof value['code'] === 'string' ? { code: value['code'] } : {}),
+    ...(cause === undefined ? {} : { cause }),
+    ...(errors.length === 0 ? {} : { errors }),
   };
 }
 
 function headersOf(value: unknown): Record<string, string> | undefined {
   if (!isMap(value)) return undefined;
   const headers: Record<string, string> = {};
-  for (const [name, text] of Object.entries(value)) if (typeof text === 'string') headers[name] = text;
+  for (const [name, text] of Object.entries(value)) if (typeof text === 'string') setOwn(headers, name, text);
   return headers;
 }

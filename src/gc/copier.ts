@@ -5,6 +5,7 @@ import { CommitBuilder } from '../frame/commit-builder.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES, type FrameView, SPARSE_FRAME_BYTES } from '../frame/record-frame.js';
 import type { IdRange } from '../ids.js';
+import type { LiveSet } from '../index/live-set.js';
 import type { LogSegment } from '../log/log-segment.js';
 import type { SegmentSummary } from '../segment/segment-footer.js';
 import { newSegmentIndex, type SegmentIndex } from '../segment/segment-index.js';
@@ -43,10 +44,10 @@ export class Copier {
     return this.#builder.length >= COPY_BYTES || this.#full.length > 0;
   }
 
-  /** Adds the record at `at` of a checked buffer, if it is live. */
-  add(source: LogSegment, buffer: Buffer, at: number, frame: FrameView): void {
+  /** Adds the record at `at` of a checked buffer, if it is one of those that are `live`. */
+  add(source: LogSegment, live: LiveSet, buffer: Buffer, at: number, frame: FrameView): void {
     const { id, timestamp } = frame;
-    if (!source.live.has(id)) return;
+    if (!live.has(id)) return;
     if (!this.#builder.accepts(id, timestamp)) this.#complete();
     const headBytes = source.rewritten ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
     this.#builder.addCopy(id, timestamp, buffer, at + headBytes, frame.frameBytes - headBytes, frame.metaAt > 0);

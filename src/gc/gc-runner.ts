@@ -2,20 +2,29 @@
  * Carries out the steps of GC, each safe at every instant of a crash (P6).
  *
  * drop:     out of the log -> (last reader has left) -> renamed into the pool, or unlinked -> folder synced -> tombstones may go
- * rewrite:  live records copied, every one checked on the way, to a file of a temporary name -> footer names what it replaces ->
+ * rewrite:  what is live now copied, every record checked on the way, to a file of a temporary name -> footer names what it replaces ->
  *           file synced -> renamed -> folder synced -> swapped in memory -> the old ones as in drop
  *
- * Everything is synced whatever the queue's durability, since it destroys the only other copy. A copy that could no longer be right (a
- * removal under way failed and came back) is thrown away.
+ * Everything is synced whatever the queue's durability, since it destroys the only other copy.
+ *
+ * A step that fails leaves nothing behind for good (P14). What is still to go is remembered, and `tidy` goes on with it:
+ * - the files of dead segments (`dying`): until they are gone their tombstones are kept
+ * - the files of segments that were rewritten: until they are gone the copy, which says that they no longer count, stays
+ * - a copy that was given up and may have got its name: it would speak for its originals, so those stay as they are until it is gone
+ * Only a sync that failed stops the store (P7).
+ *
+ * Concurrency: one step at a time; the scheduler sees to it.
  */
 import { assert } from '../assert.js';
-import { EvaqError, ioError } from '../errors.js';
-import type { FailStop } from '../fail-stop.js';
+import { EvaqError, ioError, isNotFound } from '../errors.js';
+import { type FailStop, SyncFailure, syncFolder } from '../fail-stop.js';
 import { COMMIT_FLAG_SPARSE, COMMIT_HEADER_BYTES, KIND_RECORDS } from '../frame/commit-header.js';
 import { salvageCommit } from '../frame/commit-salvage.js';
 import { CommitScanner } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import { type FrameView, newFrameView, viewFrame } from '../frame/record-frame.js';
+import type { SegmentId } from '../ids.js';
+import type { LiveSet } from '../index/live-set.js';
 import type { FileCache } from '../log/file-cache.js';
 import { LogSegment } from '../log/log-segment.js';
 import type { SegmentLog } from '../log/segment-log.js';
@@ -28,6 +37,8 @@ import { Copier } from './copier.js';
 
 /** How long it may hold the event loop at a time. */
 const SLICE_MS = 1.5;
+/** How long it waits at a time to keep to its rate: so soon it notices that it is to stop. */
+const NAP_MS = 100;
 
 export interface GcRunnerOptions {
   readonly queue: string;
@@ -42,8 +53,8 @@ export interface GcRunnerOptions {
   /** Upper bound of what it reads and writes; undefined = none. */
   readonly bytesPerSecond: number | undefined;
   readonly removalRound: () => number;
-  /** Waits until every removal asked for so far is durable, or was rejected. */
-  readonly removalsSettled: () => Promise<void>;
+  /** Resolves when the removals asked for up to the call are durable, whatever the mode, or were rejected. */
+  readonly removalsWritten: () => Promise<void>;
   /** Damage met on the way: the file is kept aside under quarantine/. */
   readonly onDamage: (segment: LogSegment, offset: number, bytes: number, firstId: number, lastId: number) => void;
 }
@@ -53,99 +64,146 @@ export interface GcCounters {
   rewrittenSegments: number;
   copiedRecords: number;
   copiedBytes: number;
+  /** Back to the file system: files that were removed, or cut. */
   reclaimedBytes: number;
+  /** In the pool, to be overwritten. */
+  recycledBytes: number;
 }
 
-export class GcRunner {
-  readonly #options: GcRunnerOptions;
-  /**
-   * Dead and out of the log, but their files are still there: their tombstones must not be forgotten. Those of rewritten segments may be: the
-   * copy names what it replaces.
-   */
-  readonly dying: Set<LogSegment> = new Set();
-  readonly counters: GcCounters = {
+export function newGcCounters(): GcCounters {
+  return {
     droppedSegments: 0,
     rewrittenSegments: 0,
     copiedRecords: 0,
     copiedBytes: 0,
     reclaimedBytes: 0,
+    recycledBytes: 0,
   };
+}
+
+export class GcRunner {
+  readonly #options: GcRunnerOptions;
+  /** Dead and out of the log, but their files are still there: their tombstones must not be forgotten. */
+  readonly dying: Set<LogSegment> = new Set();
+  /** Segments whose files are still there, and the copies that have replaced them. */
+  readonly #replaced = new Map<LogSegment, LogSegment>();
+  /** Segments of which a copy was given up that may be found under its name. */
+  readonly #bound = new Map<SegmentId, readonly LogSegment[]>();
+  readonly counters: GcCounters = newGcCounters();
   #sliceStart = 0;
   #budgetStart = 0;
   #budgetBytes = 0;
+  #pressed: 'no' | 'hastened' | 'stopped' = 'no';
 
   constructor(options: GcRunnerOptions) {
     this.#options = options;
   }
 
-  /** Removes segments in which nothing is live; how many there were. */
+  /** Nothing that failed is left to be done again. */
+  get isTidy(): boolean {
+    return this.dying.size === 0 && this.#replaced.size === 0 && !this.#options.supply.hasGivenUp;
+  }
+
+  /** It must stay as it is until a copy of it that was given up is gone for good. */
+  isBound(segment: LogSegment): boolean {
+    for (const sources of this.#bound.values()) if (sources.includes(segment)) return true;
+    return false;
+  }
+
+  /** No longer keeps to a rate: the queue is being closed. */
+  hasten(): void {
+    if (this.#pressed === 'no') this.#pressed = 'hastened';
+  }
+
+  /** Gives up a rewrite under way at its next step. */
+  stop(): void {
+    this.#pressed = 'stopped';
+  }
+
+  /** Does again what failed. Rejects if it fails again. */
+  async tidy(): Promise<void> {
+    const { supply } = this.#options;
+    await this.#synced('removing what was given up', () => supply.sweep());
+    for (const id of [...this.#bound.keys()]) if (!supply.isGivenUp(id)) this.#bound.delete(id);
+    await this.#retire([...this.#replaced.keys(), ...this.dying]);
+  }
+
+  /** Removes segments in which nothing is live; how many there were. Rejects if a file is still there: then it is for `tidy`. */
   async drop(segments: readonly LogSegment[]): Promise<number> {
     return this.#drop(segments.filter((segment) => segment.phase === 'sealed' && segment.isDead));
   }
 
-  async #drop(segments: readonly LogSegment[]): Promise<number> {
-    const { log } = this.#options;
+  async #drop(chosen: readonly LogSegment[]): Promise<number> {
+    const segments = chosen.filter((segment) => !this.isBound(segment));
     for (const segment of segments) {
       this.dying.add(segment);
-      log.drop(segment);
     }
-    await this.#retire(segments);
+    this.#options.log.drop(segments);
     this.counters.droppedSegments += segments.length;
+    await this.#retire(segments);
     return segments.length;
   }
 
-  /** Copies what is live in neighbouring segments into one. False if it was given up: nothing has changed then. */
+  /**
+   * Copies what is live in neighbouring segments into one. False if it was given up: nothing has changed then. Rejects if a step failed; what that
+   * leaves is for `tidy`.
+   */
   async rewrite(sources: readonly LogSegment[]): Promise<boolean> {
-    const { supply, log } = this.#options;
+    const { supply, removalsWritten } = this.#options;
     const [first] = sources;
     assert(first !== undefined, 'something is rewritten');
-    await this.#options.removalsSettled();
-    if (sources.some((one) => one.phase !== 'sealed' || one.pendingRemovals > 0)) return false;
+    if (sources.some((one) => one.pendingRemovals > 0)) await removalsWritten();
+    if (sources.some((one) => one.phase !== 'sealed' || one.pendingRemovals > 0 || this.isBound(one))) return false;
     // From here on removals leave word of themselves.
-    for (const source of sources) source.killedInRewrite = [];
+    const begun = sources.map((segment) => ({ segment, live: segment.beginRewrite() }));
     let draft: DraftSegment | undefined;
+    let copy: Copy;
     try {
-      draft = await supply.draft(first.baseId, HEADER_FLAG_REWRITTEN, 0, 0);
-      const copy = await this.#copy(draft, sources);
-      // A removal that is not durable yet may have kept its record out of the copy: from its name on, the copy speaks for the
-      // originals, so it must not get one before every such removal is past recall.
-      await this.#options.removalsSettled();
-      if (copy === undefined || sources.some((one) => one.killedInRewrite === undefined || one.pendingRemovals > 0)) {
-        await supply.discard(draft);
-        return false;
-      }
+      draft = await this.#synced('starting a copy', () => supply.draft(first.baseId, HEADER_FLAG_REWRITTEN, 0, 0));
+      copy = await this.#copy(draft, begun);
+      // What was dead when it began is not in the copy. From its name on the copy speaks for the originals, so all that has to be durable.
+      await removalsWritten();
       if (copy.summary.count === 0) {
-        // All of it died meanwhile, durably, or cannot be read: there is nothing to keep in the log.
-        await supply.discard(draft);
+        // All of it was dead, or cannot be read: there is nothing to keep in the log.
+        await this.#giveUp(draft, sources);
         draft = undefined;
         return (await this.#drop(sources.filter(isSpent))) > 0;
       }
-      draft = await this.#publish(draft);
-      if (sources.some((one) => one.killedInRewrite === undefined)) {
-        // A removal made since was taken back; the copy still holds its record, only this process has lost track.
-        await supply.retire([{ path: draft.path, id: draft.id }]);
-        return false;
-      }
+      await this.#publish(draft);
       this.#swap(draft, sources, copy);
     } catch (error) {
-      if (draft !== undefined) await supply.discard(draft);
+      if (this.#options.failStop.error !== undefined) await draft?.file.close().catch(() => undefined);
+      else if (draft !== undefined) await this.#giveUp(draft, sources);
       throw ioError(error, 'rewriting segments', { queue: this.#options.queue });
     } finally {
-      for (const source of sources) source.killedInRewrite = undefined;
+      for (const source of sources) source.endRewrite();
     }
-    await draft.file.close().catch(() => undefined);
-    await this.#retire(sources);
     this.counters.rewrittenSegments += sources.length;
-    assert(log.segments.length > 0, 'a log has a newest segment');
+    this.counters.copiedBytes += copy.fileBytes;
+    this.counters.copiedRecords += copy.summary.count;
+    this.counters.reclaimedBytes += Math.max(0, draft.formerBytes - copy.fileBytes);
+    await this.#retire(sources);
     return true;
   }
 
   /** Syncs and names the copy. A failed sync here acknowledges nothing, yet the handle stops: the disk is not to be trusted. */
-  async #publish(draft: DraftSegment): Promise<DraftSegment> {
+  async #publish(draft: DraftSegment): Promise<void> {
+    return await this.#synced('making a rewritten segment durable', () => this.#options.supply.publishComplete(draft));
+  }
+
+  async #giveUp(draft: DraftSegment, sources: readonly LogSegment[]): Promise<void> {
+    const { supply } = this.#options;
+    await this.#synced('removing a copy', () => supply.discard(draft));
+    if (supply.isGivenUp(draft.id)) this.#bound.set(draft.id, sources);
+  }
+
+  /** Runs a step that makes something durable: a sync that fails stops the store. */
+  async #synced<T>(doing: string, step: () => Promise<T>): Promise<T> {
     try {
-      return await this.#options.supply.publish(draft);
-    } catch (cause) {
-      throw this.#options.failStop.fail(cause, 'making a rewritten segment durable', draft.path);
+      return await step();
+    } catch (error) {
+      if (error instanceof SyncFailure) throw this.#options.failStop.fail(error, doing, error.path);
+      throw error;
     }
   }
 
@@ -166,72 +224,97 @@ export class GcRunner {
     segment.adopt(summary);
     segment.wide = copy.index.wide;
     for (const source of sources) {
-      for (const { first, last } of source.killedInRewrite ?? []) segment.live.removeRange(first, last);
-      segment.lastRemovalMs = Math.max(segment.lastRemovalMs, source.lastRemovalMs);
-      // Removals and claims that began while the copy was being made durable: it is the copy that they hold from now on.
-      segment.pendingRemovals += source.pendingRemovals;
-      source.pendingRemovals = 0;
-      source.replacedBy = segment;
+      // Removals and claims that began meanwhile: it is the copy that they hold from now on.
+      source.bequeath(segment);
+      this.#replaced.set(source, segment);
     }
     log.replace(sources, segment, copy.index);
   }
 
+  /** Takes away the files of segments that are out of the log. Rejects if one is still there. */
   async #retire(segments: readonly LogSegment[]): Promise<void> {
-    const { supply, files, failStop, queue } = this.#options;
+    const { supply, files, queue } = this.#options;
+    // A copy goes after those that it has replaced: without it they would count again.
+    const needed = new Set(this.#replaced.values());
+    const intact: LogSegment[] = [];
+    let failure: unknown;
     for (const segment of segments) {
+      if (needed.has(segment)) continue;
       await segment.whenUnpinned();
       await files.forget(segment.path);
+      if (!segment.damaged) {
+        intact.push(segment);
+        continue;
+      }
+      try {
+        await this.#synced('setting a damaged segment aside', () => this.#quarantine(segment));
+        this.#noteGone(segment);
+      } catch (error) {
+        if (this.#options.failStop.error !== undefined) throw error;
+        failure ??= error;
+      }
     }
-    const intact = segments.filter((segment) => !segment.damaged);
-    for (const segment of segments) if (segment.damaged) await this.#quarantine(segment);
-    try {
-      await supply.retire(intact);
-    } catch (cause) {
-      const error = ioError(cause, 'removing dead segments', { queue });
-      if (error.code === 'EVAQ_IO') failStop.fail(cause, 'removing dead segments', segments[0]?.path ?? '');
-      throw error;
+    if (intact.length > 0) {
+      const retired = await this.#synced('removing dead segments', () => supply.retire(intact));
+      for (const segment of intact) {
+        if (retired.removed.has(segment.id)) this.counters.reclaimedBytes += segment.fileBytes;
+        else if (retired.recycled.has(segment.id)) this.counters.recycledBytes += segment.fileBytes;
+        else continue;
+        this.#noteGone(segment);
+      }
+      failure ??= retired.failure;
     }
-    for (const segment of segments) {
-      this.dying.delete(segment);
-      this.counters.reclaimedBytes += segment.fileBytes;
-    }
+    if (failure !== undefined) throw ioError(failure, 'removing dead segments', { queue });
   }
 
-  /** A damaged file is evidence: it is moved aside whole, never deleted. */
+  #noteGone(segment: LogSegment): void {
+    segment.noteFileGone();
+    this.dying.delete(segment);
+    this.#replaced.delete(segment);
+  }
+
+  /** A damaged file is evidence: it is moved aside whole, never deleted. Each step can be done again. */
   async #quarantine(segment: LogSegment): Promise<void> {
     const { vfs, dir } = this.#options;
     const aside = `${dir}/quarantine`;
-    if (await vfs.makeDir(aside)) await vfs.syncDir(dir);
-    await vfs.rename(segment.path, `${aside}/${segment.path.slice(dir.length + 1)}`);
-    await vfs.syncDir(aside);
+    const path = `${aside}/${segment.path.slice(dir.length + 1)}`;
+    await vfs.makeDir(aside);
+    // Also if it was there: made by a call that failed, it would not be durable.
+    await syncFolder(vfs, dir);
+    try {
+      await vfs.rename(segment.path, path);
+    } catch (error) {
+      // Done before, and reported as failed; or somebody deleted it.
+      if (!isNotFound(error)) throw error;
+    }
+    await syncFolder(vfs, aside);
+    await syncFolder(vfs, dir);
   }
 
-  async #copy(draft: DraftSegment, sources: readonly LogSegment[]): Promise<Copy | undefined> {
+  async #copy(draft: DraftSegment, sources: readonly Begun[]): Promise<Copy> {
     const copier = new Copier(draft, this.#options.indexIntervalBytes, this.#options.removalRound());
     this.#sliceStart = this.#options.host.elapsed();
     for (const source of sources) {
-      source.pin();
+      const { segment } = source;
+      segment.pin();
       try {
-        await this.#options.files.using(source.path, (file) => this.#copySegment(copier, source, file));
+        await this.#options.files.using(segment.path, (file) => this.#copySegment(copier, source, file));
       } finally {
-        source.unpin();
+        segment.unpin();
       }
-      if (source.killedInRewrite === undefined) return undefined;
     }
     await copier.flush();
-    const summary = copier.summary(sources.map((source) => source.id));
+    const summary = copier.summary(sources.map(({ segment }) => segment.id));
     const footer = encodeFooter(summary, copier.index, draft.seed, 0, this.#options.host.now());
     await draft.file.writeAt(footer, 0, footer.length, summary.dataEnd);
     const fileBytes = summary.dataEnd + footer.length;
     if (draft.formerBytes > fileBytes) await draft.file.truncate(fileBytes);
-    this.counters.copiedBytes += fileBytes;
-    this.counters.copiedRecords += summary.count;
     return { summary, index: copier.index, fileBytes };
   }
 
   async #copySegment(
     copier: Copier,
-    source: LogSegment,
+    { segment: source, live }: Begun,
     file: ConstructorParameters<typeof CommitScanner>[0],
   ): Promise<void> {
     const scanner = new CommitScanner(file, source.seed, FILE_HEADER_BYTES, source.end, 'resync');
@@ -244,7 +327,7 @@ export class GcRunner {
       if (outcome === 'bad') {
         const before = copier.count;
         if (scanner.bad.headerIntact && header.kind === KIND_RECORDS) {
-          const take = (frame: FrameView, at: number): void => copier.add(source, buffer, at, frame);
+          const take = (frame: FrameView, at: number): void => copier.add(source, live, buffer, at, frame);
           salvageCommit(
             buffer,
             bodyAt,
@@ -265,7 +348,7 @@ export class GcRunner {
       let at = bodyAt;
       for (let i = 0; i < header.count; i++) {
         if (!viewFrame(buffer, at, end, sparse, header.firstId + i, header.firstId, header.timestamp, view)) break;
-        copier.add(source, buffer, at, view);
+        copier.add(source, live, buffer, at, view);
         at += view.frameBytes;
         expected = view.id + 1;
         if (copier.wantsFlush || (i & 1023) === 1023) {
@@ -284,10 +367,10 @@ export class GcRunner {
     this.#options.onDamage(source, bad.offset, bad.end - bad.offset, expected, last);
   }
 
-  /** Lets others have their turn, and keeps to the rate. */
+  /** Lets others have their turn, and keeps to the rate. Throws where the rewrite is to be given up. */
   async #pace(bytes: number): Promise<void> {
-    const { host, bytesPerSecond, failStop } = this.#options;
-    failStop.throwIfFailed();
+    const { host, bytesPerSecond } = this.#options;
+    this.#throwIfStopped();
     this.#budgetBytes += bytes;
     if (host.elapsed() - this.#sliceStart > SLICE_MS) {
       await host.yield();
@@ -295,28 +378,40 @@ export class GcRunner {
     }
     if (bytesPerSecond === undefined) return;
     const due = (this.#budgetBytes / bytesPerSecond) * 1000;
-    const spent = host.elapsed() - this.#budgetStart;
-    if (spent > due + 1000) {
+    if (host.elapsed() - this.#budgetStart > due + 1000) {
       this.#budgetStart = host.elapsed();
       this.#budgetBytes = 0;
-    } else if (due - spent > 5) {
-      await new Promise<void>((resolve) => host.after(due - spent, resolve));
+      return;
     }
+    for (;;) {
+      const early = due - (host.elapsed() - this.#budgetStart);
+      if (early <= 5 || this.#pressed !== 'no') return;
+      await new Promise<void>((resolve) => host.after(Math.min(early, NAP_MS), resolve));
+      this.#throwIfStopped();
+    }
+  }
+
+  #throwIfStopped(): void {
+    const { failStop, queue } = this.#options;
+    failStop.throwIfFailed();
+    if (this.#pressed !== 'stopped') return;
+    throw new EvaqError('EVAQ_CLOSED', `'${queue}' is being closed: a rewrite was given up`);
   }
 }
 
-/** Of a segment of which a copy came out empty: what is still live cannot be read, unless a removal was taken back or begun since. */
+/** Of a segment of which a copy came out empty: what is still live cannot be read. */
 function isSpent(source: LogSegment): boolean {
-  return source.isDead || (source.damaged && source.pendingRemovals === 0 && source.killedInRewrite !== undefined);
+  return source.isDead || (source.damaged && source.pendingRemovals === 0);
+}
+
+/** A segment that is being rewritten, and what was live in it when that began. */
+interface Begun {
+  readonly segment: LogSegment;
+  readonly live: LiveSet;
 }
 
 interface Copy {
   readonly summary: SegmentSummary;
   readonly index: SegmentIndex;
   readonly fileBytes: number;
-}
-
-/** Whether an error of a step leaves GC able to go on with other steps. */
-export function isPassing(error: unknown): boolean {
-  return error instanceof EvaqError && error.code !== 'EVAQ_FAILED';
 }

@@ -97,6 +97,17 @@ export class LiveSet {
     this.#liveCount += live;
   }
 
+  /** As it is now. Costs a copy of the pages that are mixed. */
+  clone(): LiveSet {
+    const copy = new LiveSet(this.#first, this.#last);
+    copy.#liveCount = this.#liveCount;
+    copy.#unlistedLive = this.#unlistedLive;
+    for (const number of this.#numbers) copy.#numbers.push(number);
+    for (const page of this.#pages) copy.#pages.push(page?.slice() ?? page);
+    for (const count of this.#counts) copy.#counts.push(count);
+    return copy;
+  }
+
   get first(): number {
     return this.#first;
   }

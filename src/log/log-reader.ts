@@ -6,6 +6,7 @@
  * one's place in the file and the bytes in hand, and while a chunk is being checked the next is on its way. Concurrent calls are independent;
  * a segment is pinned while it is read.
  */
+import { assert } from '../assert.js';
 import { EvaqError, ioError } from '../errors.js';
 import {
   COMMIT_FLAG_HEADS,
@@ -21,13 +22,25 @@ import { salvageCommit } from '../frame/commit-salvage.js';
 import { CommitScanner } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
+import type { IdRange } from '../ids.js';
 import { wideCommitAt } from '../segment/segment-index.js';
+import { mergeRanges } from '../tombstone/id-ranges.js';
 import { type ReadAt, ReadWindow } from '../vfs/read-window.js';
 import type { FileCache } from './file-cache.js';
 import type { LogSegment } from './log-segment.js';
 import type { QueueRecord } from './queue-record.js';
 import type { SegmentLog } from './segment-log.js';
-import { collectFrames, newTaking, type ReadLimits, recordOf, take, type Walk, type Wish } from './segment-walk.js';
+import {
+  collectFrames,
+  newTaking,
+  type ReadLimits,
+  recordOf,
+  type Taking,
+  take,
+  takeOne,
+  type Walk,
+  type Wish,
+} from './segment-walk.js';
 
 export type { ReadLimits } from './segment-walk.js';
 
@@ -44,6 +57,21 @@ const STREAM_BYTES_MAX = 256 * 1024;
 const AHEAD_BYTES_MAX = 1024 * 1024;
 /** Commits up to this size are read whole, to be checked in one call. */
 const WHOLE_COMMIT_BYTES_MAX = 4 * 1024 * 1024;
+
+/** So many times its limits a read takes at most in one pass, where what it took before was removed under it. */
+const PASS_FACTOR_MAX = 16;
+/** After so many passes the first record is read by itself, whatever is removed and comes back meanwhile. */
+const PASSES_MAX = 16;
+
+/** What a read found, as of the moment it resolves. */
+export interface ReadOutcome {
+  /** Empty only where nothing is live in the range. */
+  readonly records: readonly QueueRecord[];
+  /** Up to here no live record is missing among them, but for what is lost to damage and was passed over; the end of the range if there is no more. */
+  readonly coveredTo: number;
+  /** Whether the range holds live records behind that. */
+  readonly more: boolean;
+}
 
 /** What a reader met and could not read. */
 export interface ReadDamage {
@@ -90,32 +118,116 @@ export class LogReader {
     return taking.records[0];
   }
 
-  /** Live records from `from` to `to` in ID order, within the limits. Empty: there is none. */
-  async read(from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
-    const taking = newTaking(limits);
-    const changes = this.#log.changes;
+  /**
+   * Live records from `from` to `to` in ID order, within the limits: at the moment of resolution a prefix, without a gap, of those that are live
+   * there. What is removed while it is being read is not delivered, what comes back to life meanwhile is not passed over.
+   *
+   * Removals that are faster than the reading make it read on behind them, more at a time with each pass.
+   */
+  async read(from: number, to: number, limits: ReadLimits): Promise<ReadOutcome> {
+    assert(limits.maxRecords > 0, 'a read asks for something');
+    let lost: IdRange[] = [];
+    for (let pass = 0; ; pass++) {
+      const factor = Math.min(2 ** pass, PASS_FACTOR_MAX);
+      const taking = newTaking({ maxBytes: limits.maxBytes * factor, maxRecords: limits.maxRecords * factor });
+      const changes = this.#log.changes;
+      await this.#take(from, to, taking, lost);
+      if (taking.lost.length > 0) lost = mergeRanges([...lost, ...taking.lost]);
+      // From here to the return nothing is awaited: this is the moment that the outcome speaks of.
+      const changed = changes !== this.#log.changes;
+      const whole = !changed && pass === 0 && this.#isGapless(from, taking.records);
+      const records = whole ? taking.records : this.#prefix(from, taking, limits, lost);
+      const outcome = this.#outcome(from, to, records, lost);
+      if (!outcome.more || records.length > 0) return outcome;
+      if (changed && pass < PASSES_MAX) continue;
+      const [first] = taking.records;
+      const lostTo = changed || first === undefined ? outcome.coveredTo + 1 : first.id - 1;
+      const one = await this.#takeFirst(outcome.coveredTo + 1, lostTo, lost);
+      if (one !== undefined) return this.#outcome(from, to, [one], lost);
+      lost = mergeRanges(lost);
+    }
+  }
+
+  #outcome(from: number, to: number, records: readonly QueueRecord[], lost: readonly IdRange[]): ReadOutcome {
+    const next = this.#nextLive((records.at(-1)?.id ?? from - 1) + 1, lost);
+    const more = next !== undefined && next <= to;
+    return { records, coveredTo: more ? next - 1 : to, more };
+  }
+
+  /**
+   * The live record `id`, which a pass did not find: it came back to life behind the walk, or is not where the segment says. `undefined` if it is
+   * not live any more, or was lost and that is passed over.
+   */
+  async #takeFirst(id: number, lostTo: number, lost: IdRange[]): Promise<QueueRecord | undefined> {
+    const segment = this.#log.find(id);
+    const record = await this.get(id);
+    if (!this.#log.isLive(id)) return undefined;
+    if (record !== undefined || segment === undefined) return record;
+    const taking = newTaking({ maxBytes: 0, maxRecords: 1 });
+    this.#missing(segment, taking, FILE_HEADER_BYTES, segment.end - FILE_HEADER_BYTES, id, lostTo);
+    lost.push(...taking.lost);
+    return undefined;
+  }
+
+  /** One pass over what is live when the walk gets there. */
+  async #take(from: number, to: number, taking: Taking, lost: IdRange[]): Promise<void> {
     let walk = this.#stopped;
     this.#stopped = undefined;
     try {
-      for (let next = this.#log.firstLive(from); next !== undefined && next <= to && !taking.full; ) {
+      for (let next = this.#nextLive(from, lost); next !== undefined && next <= to && !taking.full; ) {
         const segment = this.#log.find(next);
-        if (segment === undefined) break;
+        assert(segment !== undefined, 'what is live is in a segment');
         const last = Math.min(to, segment.lastId);
         walk = await this.#readSegment(segment, { from: next, to: last, taking, mode: 'live' }, walk);
-        next = this.#log.firstLive(last + 1);
+        next = this.#nextLive(last + 1, lost);
       }
       if (walk !== undefined && this.#options.keepsPlace) {
         this.#stopped = walk;
         // The place is kept, and what is in hand of what follows; nothing of what was handed out.
-        walk.wish = { ...walk.wish, taking: newTaking(limits) };
+        walk.wish = { ...walk.wish, taking: newTaking(taking.limits) };
         if (walk.at >= walk.segment.end) walk.window.clear();
       }
     } catch (error) {
-      // What was read before the damage is handed out first; the next call meets the damage at once.
+      // What was read before the damage is handed out first; the next pass or call meets the damage at once.
       if (taking.records.length === 0 || !(error instanceof EvaqError) || error.code !== 'EVAQ_CORRUPT') throw error;
     }
-    // A record whose removal began while it was being read is not delivered any more.
-    return changes === this.#log.changes ? taking.records : taking.records.filter(({ id }) => this.#log.isLive(id));
+  }
+
+  /** Whether records, all of them live, are all the live ones from `from` to the last of them. Costs little where that is so. */
+  #isGapless(from: number, records: readonly QueueRecord[]): boolean {
+    const last = records.at(-1)?.id ?? -1;
+    let live = 0;
+    for (let next = from; next <= last; ) {
+      const segment = this.#log.findFrom(next);
+      if (segment === undefined) break;
+      live += segment.live.countLive(Math.max(next, segment.firstId), Math.min(last, segment.lastId));
+      next = segment.lastId + 1;
+    }
+    return live === records.length;
+  }
+
+  /** What of the records taken is still live, within the limits, up to the first live record that is not among them. Synchronous. */
+  #prefix(from: number, taken: Taking, limits: ReadLimits, lost: readonly IdRange[]): QueueRecord[] {
+    const kept = newTaking(limits);
+    let next = this.#nextLive(from, lost);
+    for (const record of taken.records) {
+      if (next === undefined || record.id > next) break;
+      if (record.id < next) continue;
+      if (!takeOne(kept, record)) break;
+      next = this.#nextLive(record.id + 1, lost);
+    }
+    return kept.records;
+  }
+
+  /** The lowest live ID from `id` on that this call did not find to be lost. */
+  #nextLive(id: number, lost: readonly IdRange[]): number | undefined {
+    let next = this.#log.firstLive(id);
+    // Ascending: the walk met them one after the other.
+    for (const { first, last } of lost) {
+      if (next === undefined || next < first) return next;
+      if (next <= last) next = this.#log.firstLive(last + 1);
+    }
+    return next;
   }
 
   /** Takes from one segment what is wanted of it. Resolves with the walk, as far as it came; `before` is the last one. */
@@ -331,14 +443,27 @@ export class LogReader {
     const { from, to } = walk.wish;
     const lostFirst = segment.live.firstLive(Math.max(first, segment.firstId));
     if (lostFirst === undefined || lostFirst > last) return;
+    if (last < from || lostFirst > to) this.#note(segment, offset, bytes, lostFirst, last);
+    else this.#missing(segment, walk.wish.taking, offset, bytes, lostFirst, last);
+  }
+
+  #note(segment: LogSegment, offset: number, bytes: number, firstId: number, lastId: number): void {
     segment.damaged = true;
-    this.#options.noteDamage({ segment, offset, bytes, firstId: lostFirst, lastId: last });
-    if (this.#options.onDamage === 'skip' || last < from || lostFirst > to) return;
+    this.#options.noteDamage({ segment, offset, bytes, firstId, lastId });
+  }
+
+  /** Live records that were asked for cannot be read: passes over them, or throws. */
+  #missing(segment: LogSegment, taking: Taking, offset: number, bytes: number, first: number, last: number): void {
+    this.#note(segment, offset, bytes, first, last);
+    if (this.#options.onDamage === 'skip') {
+      taking.lost.push({ first, last });
+      return;
+    }
     throw new EvaqError(
       'EVAQ_CORRUPT',
-      `queue '${this.#options.queue}': ${segment.path} is damaged at offset ${offset}: records ${lostFirst} to ${last} cannot be read`,
+      `queue '${this.#options.queue}': ${segment.path} is damaged at offset ${offset}: records ${first} to ${last} cannot be read`,
       {
-        details: { queue: this.#options.queue, path: segment.path, offset, bytes, id: lostFirst, lastId: last },
+        details: { queue: this.#options.queue, path: segment.path, offset, bytes, id: first, lastId: last },
         hint: `Read on from ID ${last + 1}; run 'evaq verify' on the store to see all damage.`,
       },
     );

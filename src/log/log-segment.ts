@@ -2,7 +2,8 @@
  * One segment as the engine holds it in memory: identity, extent, which of its records are live, and who is using the file.
  *
  * Invariants: `phase` only moves forward. `live` covers exactly the IDs from the first to the last record. The file is neither renamed
- * nor unlinked while `pins` > 0.
+ * nor unlinked while `pins` > 0. What is held is let go exactly once, by the segment that has the records then. Counters that several
+ * rooms write have methods, which assert: a forgotten one is loud.
  */
 import { assert } from '../assert.js';
 import { HEADER_FLAG_RELAXED, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
@@ -16,6 +17,8 @@ import type { SegmentIndex, WideCommit } from '../segment/segment-index.js';
  * file goes when the last reader has left.
  */
 export type SegmentPhase = 'active' | 'rolled' | 'sealed' | 'dropped';
+
+const PHASES: readonly SegmentPhase[] = ['active', 'rolled', 'sealed', 'dropped'];
 
 /** Where the positions of a segment are: in the tree already, or still in the footer, until somebody reads the segment. */
 export type IndexPlace =
@@ -35,6 +38,14 @@ export interface LogSegmentInit {
   readonly fileBytes: number;
 }
 
+/** What was live when a rewrite of the segment began, which is what goes into the copy, and what the copy has to be told. */
+interface Rewrite {
+  readonly live: LiveSet;
+  readonly killed: IdRange[];
+  /** Removals that were taken back. */
+  readonly revived: number[];
+}
+
 export class LogSegment {
   readonly id: SegmentId;
   readonly baseId: number;
@@ -43,7 +54,6 @@ export class LogSegment {
   readonly flags: number;
   /** Number of the segment in positions of the B-tree; given by the log that holds it. */
   slot = -1;
-  phase: SegmentPhase;
   /** Frames may be read up to here: durable ones, or written ones in the weaker durability modes. */
   end: number;
   fileBytes: number;
@@ -56,20 +66,16 @@ export class LogSegment {
   /** The sparse index as it grows, for the footer; only while active or rolled. */
   building: SegmentIndex | undefined;
   wide: readonly WideCommit[] = [];
-  /** Records whose removal is under way and not durable yet: they count as dead for readers and as live for GC. */
-  pendingRemovals = 0;
-  /** After a rewrite: the segment that holds its records now, and counts the removals that were under way. */
-  replacedBy: LogSegment | undefined;
-  /**
-   * While the segment is being rewritten: what was removed since, which the copy must be told. Cleared where the copy can no longer be used.
-   */
-  killedInRewrite: IdRange[] | undefined;
   /** When a record of it was removed last, on the host's monotonic clock. */
   lastRemovalMs: number = -Infinity;
-  /** Its footer is on disk and synced. */
-  footerDurable = false;
   /** A reader or GC met damage here. */
   damaged = false;
+  #phase: SegmentPhase;
+  #footerDurable: boolean;
+  #fileGone = false;
+  #held = 0;
+  #heir: LogSegment | undefined;
+  #rewrite: Rewrite | undefined;
   #pins = 0;
   #unpinned: (() => void)[] = [];
 
@@ -79,10 +85,10 @@ export class LogSegment {
     this.path = init.path;
     this.seed = init.seed;
     this.flags = init.flags;
-    this.phase = init.phase;
+    this.#phase = init.phase;
     this.end = init.end;
     this.fileBytes = init.fileBytes;
-    this.footerDurable = init.phase === 'sealed';
+    this.#footerDurable = init.phase === 'sealed';
     this.live = new LiveSet(init.baseId, init.baseId - 1);
   }
 
@@ -106,14 +112,108 @@ export class LogSegment {
     return this.count === 0;
   }
 
-  /** The segment that its records are in now. */
+  get phase(): SegmentPhase {
+    return this.#phase;
+  }
+
+  /** On to a later phase. */
+  advance(phase: SegmentPhase): void {
+    assert(PHASES.indexOf(phase) > PHASES.indexOf(this.#phase), `a segment that is ${this.#phase} becomes ${phase}`);
+    this.#phase = phase;
+  }
+
+  /** For a reader: another process appends to it, so it grows here too. */
+  follow(): void {
+    assert(this.#phase === 'active' || this.#phase === 'rolled', `a segment that is ${this.#phase} is followed`);
+    this.#phase = 'active';
+  }
+
+  /** Its footer is on disk and synced. */
+  get footerDurable(): boolean {
+    return this.#footerDurable;
+  }
+
+  noteFooterDurable(): void {
+    this.#footerDurable = true;
+  }
+
+  /** It was dropped, and durably there is no file of its name any more. */
+  get isFileGone(): boolean {
+    return this.#fileGone;
+  }
+
+  noteFileGone(): void {
+    assert(this.#phase === 'dropped', 'only a dropped segment loses its file');
+    this.#fileGone = true;
+  }
+
+  /** The segment that its records are in now: after a rewrite the copy, else itself. */
   get heir(): LogSegment {
-    return this.replacedBy?.heir ?? this;
+    return this.#heir === undefined ? this : this.#heir.heir;
+  }
+
+  /** Records whose removal is under way and not durable yet: they count as dead for readers and as live for GC. */
+  get pendingRemovals(): number {
+    return this.#held;
+  }
+
+  /** The removal of `count` records is under way, or they are claimed. */
+  hold(count: number): void {
+    assert(count >= 0, 'records are held, not let go');
+    this.heir.#held += count;
+  }
+
+  /** Those removals are durable, or were taken back. If the segment was rewritten meanwhile the copy has held them since. */
+  release(count: number): void {
+    const { heir } = this;
+    assert(count >= 0 && heir.#held >= count, 'what is let go was held');
+    heir.#held -= count;
   }
 
   /** Nothing in it will be read again, and every removal that says so is durable. */
   get isDead(): boolean {
-    return this.live.liveCount === 0 && this.pendingRemovals === 0;
+    return this.live.liveCount === 0 && this.#held === 0;
+  }
+
+  /**
+   * A copy is going to be made of what is live now: what is dead now is dead for good, since nothing is held. What is removed from here on is in the
+   * copy all the same, and `bequeath` tells it; so no removal has to be waited for, and none that is taken back does any harm.
+   */
+  beginRewrite(): LiveSet {
+    assert(this.#rewrite === undefined, 'a segment is rewritten once at a time');
+    assert(this.#phase === 'sealed' && this.#held === 0, 'what is rewritten is sealed, and nothing of it is held');
+    const live = this.live.clone();
+    this.#rewrite = { live, killed: [], revived: [] };
+    return live;
+  }
+
+  /** The copy has taken over, or was given up. */
+  endRewrite(): void {
+    this.#rewrite = undefined;
+  }
+
+  /** Records were removed: a copy that is being made must be told. */
+  noteKilled(first: number, last: number): void {
+    this.#rewrite?.killed.push({ first, last });
+  }
+
+  /** A removal was taken back. */
+  noteRevived(id: number): void {
+    this.#rewrite?.revived.push(id);
+  }
+
+  /** From now on the copy stands for it: what was removed since it was begun, and what is held, goes to the copy. */
+  bequeath(copy: LogSegment): void {
+    const rewrite = this.#rewrite;
+    assert(this.#heir === undefined && rewrite !== undefined, 'the copy of a rewrite takes over, once');
+    // Some of what was live could not be read: that is not in the copy.
+    const revived = rewrite.revived.filter((id) => this.live.has(id) && copy.live.has(id));
+    for (const { first, last } of rewrite.killed) copy.live.removeRange(first, last);
+    for (const id of revived) if (!copy.live.has(id)) copy.live.revive(id);
+    copy.lastRemovalMs = Math.max(copy.lastRemovalMs, this.lastRemovalMs);
+    copy.#held += this.#held;
+    this.#held = 0;
+    this.#heir = copy;
   }
 
   /** Takes over extent and live records from a summary, before any removal is applied. */
@@ -130,7 +230,7 @@ export class LogSegment {
 
   /** Appended records become visible. Their IDs follow those that are there. */
   grow(firstId: number, count: number, payloadBytes: number, timestamp: number, end: number): void {
-    assert(this.phase === 'active', 'only the active segment grows');
+    assert(this.#phase === 'active', 'only the active segment grows');
     if (this.count === 0) {
       this.live = new LiveSet(firstId, firstId - 1);
       this.minTimeMs = timestamp;
@@ -169,7 +269,7 @@ export class LogSegment {
     this.live.check();
     assert(this.count <= this.live.last - this.live.first + 1, 'a segment holds no more records than IDs');
     assert(this.live.liveCount <= this.count, 'no more live records than records');
-    assert(this.pendingRemovals >= 0, 'removals under way are never negative');
+    assert(this.#held + this.live.liveCount <= this.count, 'no more records are held or live than there are');
     assert(this.end <= this.fileBytes, 'frames lie within the file');
   }
 }

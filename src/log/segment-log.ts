@@ -19,13 +19,15 @@ export class SegmentLog {
   readonly #segments: LogSegment[] = [];
   readonly #slots: (LogSegment | undefined)[] = [];
   readonly #freeSlots: number[] = [];
+  /** By segment ID: those whose footer is not durable, and some that were and are still at the end. */
+  readonly #unsealed: LogSegment[] = [];
   readonly #indexing = new Map<LogSegment, Promise<void>>();
   readonly indexIntervalBytes: number;
   /** Live records in all segments. */
   liveCount = 0;
   /** Records in all segments, dead ones included. */
   count = 0;
-  /** Counts removals and replaced segments: a reader sees by it whether the world changed while it waited. */
+  /** Counts removals, those taken back, and replaced segments: a reader sees by it whether the world changed while it waited. */
   changes = 0;
 
   constructor(indexIntervalBytes: number) {
@@ -42,6 +44,15 @@ export class SegmentLog {
     return this.#segments.at(-1);
   }
 
+  /** The highest ID that is visible; 0 where none is. Empty segments stand at the end only, and there are few. */
+  get lastVisibleId(): number {
+    for (let i = this.#segments.length - 1; i >= 0; i--) {
+      const segment = this.#segments[i];
+      if (segment !== undefined && !segment.isEmpty) return segment.lastId;
+    }
+    return 0;
+  }
+
   /** Adds a segment behind all others. */
   append(segment: LogSegment): void {
     const newest = this.newest;
@@ -53,29 +64,54 @@ export class SegmentLog {
     this.#segments.push(segment);
   }
 
-  /** Puts `replacement`, if any, in the place of neighbouring segments, in one synchronous step. Positions of the replacement follow. */
-  replace(old: readonly LogSegment[], replacement: LogSegment | undefined, index: SegmentIndex | undefined): void {
+  /** Puts `replacement` in the place of neighbouring segments, with its positions, in one synchronous step. */
+  replace(old: readonly LogSegment[], replacement: LogSegment, index: SegmentIndex): void {
     const [first] = old;
     assert(first !== undefined, 'something is replaced');
-    const at = this.#segments.indexOf(first);
-    assert(at >= 0, 'a replaced segment is part of the log');
+    const at = this.positionOf(first);
     this.changes++;
     for (const [i, segment] of old.entries()) {
       assert(this.#segments[at + i] === segment, 'replaced segments are neighbours');
       this.#release(segment);
     }
-    if (replacement === undefined) {
-      this.#segments.splice(at, old.length);
-      return;
-    }
     this.#segments.splice(at, old.length, replacement);
     this.#adopt(replacement);
-    if (index !== undefined) this.index.load(replacement.slot, index.ids, index.offsets, index.mids);
+    this.index.load(replacement.slot, index.ids, index.offsets, index.mids);
   }
 
-  /** Takes a segment out of the log: its records can no longer be found. The file is untouched. */
-  drop(segment: LogSegment): void {
-    this.replace([segment], undefined, undefined);
+  /** Where a segment with records stands among `segments`. */
+  positionOf(segment: LogSegment): number {
+    const at = this.#lowerBound(segment.firstId);
+    assert(this.#segments[at] === segment, 'a segment is part of the log');
+    return at;
+  }
+
+  /** Takes segments out of the log: their records can no longer be found. The files are untouched. */
+  drop(dead: readonly LogSegment[]): void {
+    if (dead.length === 0) return;
+    this.changes++;
+    for (const segment of dead) {
+      assert(this.#slots[segment.slot] === segment, 'a dropped segment is part of the log');
+      this.#release(segment);
+    }
+    let kept = 0;
+    for (const segment of this.#segments) if (segment.phase !== 'dropped') this.#segments[kept++] = segment;
+    this.#segments.length = kept;
+  }
+
+  /**
+   * The lowest ID of a segment whose footer is not durable and whose file may still be there: in the log, or dropped and on its way out. Every lower
+   * one that is missed was lost.
+   */
+  get lowestUnsealedId(): number {
+    const unsealed = this.#unsealed;
+    let settled = 0;
+    for (const { footerDurable, isFileGone } of unsealed) {
+      if (!footerDurable && !isFileGone) break;
+      settled++;
+    }
+    if (settled > 0) unsealed.splice(0, settled);
+    return unsealed[0]?.id ?? Infinity;
   }
 
   /** The segment whose ID range holds `id`. */
@@ -117,7 +153,7 @@ export class SegmentLog {
   /** The same where the caller knows the segment. */
   killIn(segment: LogSegment, id: number): boolean {
     if (!segment.live.remove(id)) return false;
-    segment.killedInRewrite?.push({ first: id, last: id });
+    segment.noteKilled(id, id);
     this.liveCount--;
     this.changes++;
     return true;
@@ -133,7 +169,7 @@ export class SegmentLog {
       const from = Math.max(first, segment.firstId);
       const to = Math.min(last, segment.lastId);
       const killed = segment.live.removeRange(from, to);
-      segment.killedInRewrite?.push({ first: from, last: to });
+      segment.noteKilled(from, to);
       if (killed > 0) each?.(segment, killed);
       total += killed;
     }
@@ -142,13 +178,14 @@ export class SegmentLog {
     return total;
   }
 
-  /** Takes a removal back that did not become durable. A rewrite that may have left the record out is spoilt by it. */
+  /** Takes a removal back that did not become durable. */
   revive(id: number): void {
     const segment = this.find(id);
     assert(segment !== undefined, 'only a record that is still there comes back to life');
-    segment.killedInRewrite = undefined;
+    segment.noteRevived(id);
     segment.live.revive(id);
     this.liveCount++;
+    this.changes++;
   }
 
   /** Appended records of the newest segment become visible and live. */
@@ -230,6 +267,7 @@ export class SegmentLog {
     this.#slots[segment.slot] = segment;
     this.liveCount += segment.live.liveCount;
     this.count += segment.count;
+    if (!segment.footerDurable) insertById(this.#unsealed, segment);
     // Until the finer positions are loaded, the walk starts at the front of the file.
     if (!segment.isEmpty) this.index.set(segment.firstId, segment.slot, FILE_HEADER_BYTES, 0);
   }
@@ -240,6 +278,13 @@ export class SegmentLog {
     this.count -= segment.count;
     this.#slots[segment.slot] = undefined;
     this.#freeSlots.push(segment.slot);
-    segment.phase = 'dropped';
+    segment.advance('dropped');
   }
+}
+
+/** Nearly always at the end. */
+function insertById(segments: LogSegment[], segment: LogSegment): void {
+  let at = segments.length;
+  while (at > 0 && (segments[at - 1]?.id ?? -1) > segment.id) at--;
+  segments.splice(at, 0, segment);
 }

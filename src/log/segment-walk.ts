@@ -13,6 +13,7 @@ import {
   SPARSE_FRAME_BYTES,
   viewFrame,
 } from '../frame/record-frame.js';
+import type { IdRange } from '../ids.js';
 import type { ReadWindow } from '../vfs/read-window.js';
 import type { VfsFile } from '../vfs/vfs.js';
 import type { LogSegment } from './log-segment.js';
@@ -31,10 +32,12 @@ export interface Taking {
   bytes: number;
   /** The limits are reached: the next record is for another call. */
   full: boolean;
+  /** Where live records are lost to damage and were passed over. */
+  readonly lost: IdRange[];
 }
 
 export function newTaking(limits: ReadLimits): Taking {
-  return { limits, records: [], bytes: 0, full: limits.maxRecords <= 0 };
+  return { limits, records: [], bytes: 0, full: limits.maxRecords <= 0, lost: [] };
 }
 
 /** What a call wants of a segment. */
@@ -134,9 +137,15 @@ export function take(walk: Walk, record: QueueRecord): void {
   const { taking, from, to, mode } = walk.wish;
   if (taking.full || record.id < from || record.id > to) return;
   if (mode === 'live' && !walk.segment.live.has(record.id)) return;
-  if (!fits(taking, record.payload.length)) return;
+  takeOne(taking, record);
+}
+
+/** False if it goes beyond the limits. */
+export function takeOne(taking: Taking, record: QueueRecord): boolean {
+  if (!fits(taking, record.payload.length)) return false;
   taking.records.push(record);
   taking.bytes += record.payload.length;
+  return true;
 }
 
 export function recordOf(buffer: Buffer, view: FrameView): QueueRecord {

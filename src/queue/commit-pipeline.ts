@@ -3,40 +3,54 @@
  *
  * One commit is in flight; what is pushed meanwhile forms the next. There is no timer: a batch is whatever came during the last sync.
  * A commit is one positioned write and, in mode 'sync', one fdatasync; then its records become visible and its waiters are settled,
- * in order.
+ * in order. What it is doing is one value (`commit-state.ts`), and one loop does it.
  *
  * Invariants
  * - IDs are given when a batch is placed, in order, and belong to it alone: a failed batch that was cut away gives its IDs back,
  *   since nobody was told them and the cut is durable.
  * - A segment is left only when the next one's name is durable, and before a commit that would make it too large.
  * - After every await the batch in flight is looked at again: `pushSync` may have committed it meanwhile.
+ * - Whatever is thrown here by mistake throws the fail-stop switch, and nobody is left waiting.
+ * - Nobody waits for the pipeline to be idle, but `close`: under a steady load it never is (P14).
  *
  * Concurrency: `push`, `pushMany` and `pushSync` at any time; one `#run` at a time.
  */
 import { assert } from '../assert.js';
-import { EvaqError, ioError, isNoSpace } from '../errors.js';
-import type { FailStop } from '../fail-stop.js';
+import { EvaqError, ioError, isNoSpace, isPassing, isSystemError } from '../errors.js';
+import { type FailStop, syncFileBlocking } from '../fail-stop.js';
 import { isSummedByHeads } from '../frame/commit-check.js';
 import { COMMIT_BODY_BYTES_MAX, COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
-import { FILE_HEADER_BYTES } from '../frame/file-header.js';
-import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
+import { DENSE_FRAME_BYTES, SPARSE_FRAME_BYTES } from '../frame/record-frame.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import type { SegmentSupply } from '../segment/segment-supply.js';
 import type { Host } from '../vfs/host.js';
-import type { VfsChunk } from '../vfs/vfs.js';
 import { type ActiveSegment, newActiveSegment } from './active-segment.js';
 import { fillAhead, writeAgain, writeLink, writePlaced } from './active-writer.js';
 import { beginPlace, endPlace, indexBatch } from './batch-place.js';
-import { allDone, BatchStream, chunksOf, STREAM_BYTES_MIN } from './batch-writer.js';
+import { allDone, BatchStream, STREAM_BYTES_MIN } from './batch-writer.js';
 import type { BlockingBudget } from './blocking-budget.js';
+import { batchInHand, type CommitState, checkFollows, cutUnderWay, isLooping } from './commit-state.js';
 import { NextSegment, type SegmentSize } from './next-segment.js';
 import { PushBatch } from './push-batch.js';
 import { PushRoom } from './push-room.js';
+import { CUT_TRIES, pushBlocking } from './push-sync.js';
 import { newSegment } from './segment-start.js';
 import { UnsyncedSegments } from './unsynced-segments.js';
 
 /** Offsets have 32 bits, and the footer needs some too. */
 const SEGMENT_BYTES_LIMIT = 0xe000_0000;
+
+/**
+ * The largest body of a record, metadata included: a rewrite gives it the longer frame, in a commit of its own. What the options allow is below;
+ * a move adds its own metadata.
+ */
+const BODY_BYTES_MAX = COMMIT_BODY_BYTES_MAX - SPARSE_FRAME_BYTES;
+
+/** Below it nobody has to count which IDs are spoken for. */
+const IDS_AMPLE = Number.MAX_SAFE_INTEGER - 2 ** 40;
+
+/** A blocking push writes what is in hand, what is full, what is open, and its own. */
+const BLOCKING_COMMITS = 3;
 
 /** From so many segments on, one file of the pool is kept for rewrites on a full disk. */
 export const SPARE_SEGMENTS_MIN = 4;
@@ -63,6 +77,11 @@ export interface CommitPipelineOptions {
   readonly nextId: number;
   /** The number of the last durable round of removals. */
   readonly removalRound: () => number;
+  /**
+   * Makes the removals that have resolved durable, blocking; does nothing if they are. Throws a system error where the file could not be opened for
+   * it, a `SyncFailure` where the sync failed.
+   */
+  readonly syncRemovalsBlocking: () => void;
   /** Records became visible. */
   readonly onVisible: () => void;
   /** A segment was left: its footer is to be written when it may. */
@@ -80,21 +99,16 @@ export class CommitPipeline {
   /** Batches that are full, in front of the open one. */
   readonly #full: PushBatch[] = [];
   #spare: PushBatch | undefined = new PushBatch();
-  #inFlight: PushBatch | undefined;
+  #state: CommitState = { kind: 'idle' };
   readonly #room: PushRoom;
-  #running = false;
-  /** While it runs: it does nothing but let the waiters of a commit go on. */
-  #between = false;
-  #scheduled = false;
-  /** A batch that has its place and is being written, to be gone on with. */
-  #begun: { readonly batch: PushBatch; readonly written: Promise<void> } | undefined;
   readonly #next: NextSegment;
-  #rollWanted = false;
+  /** The active segment is to be left. Who asked for it is told when that was tried. */
+  #rollAsked: (() => void)[] = [];
+  /** A roll that was asked for failed: it is tried again behind the next commit. */
+  #rollOwed = false;
   /** Where the active segment ended when a commit found no space. */
   #noSpaceAt = -1;
-  #idle: (() => void)[] = [];
-  /** A failed write is being cut away: nothing may be written behind it. */
-  #cutting: EvaqError | undefined;
+  #whenIdle: (() => void)[] = [];
   readonly #unsynced: UnsyncedSegments;
 
   constructor(options: CommitPipelineOptions, active: ActiveSegment) {
@@ -129,7 +143,7 @@ export class CommitPipeline {
   /** Resolves when the record is committed in the durability mode in force. */
   push(payload: Uint8Array, meta: Uint8Array | undefined): Promise<number> {
     const bytes = payload.length + DENSE_FRAME_BYTES + (meta === undefined ? 0 : meta.length + 4);
-    const failure = this.#options.failStop.error;
+    const failure = this.#refusal(bytes);
     if (failure !== undefined) return Promise.reject(failure);
     if (this.#room.mustWait(bytes)) {
       const copy = Uint8Array.prototype.slice.call(payload);
@@ -143,7 +157,9 @@ export class CommitPipeline {
     let bytes = 0;
     for (const payload of payloads) bytes += payload.length + DENSE_FRAME_BYTES;
     if (bytes > COMMIT_BODY_BYTES_MAX) return Promise.reject(tooLarge(bytes, COMMIT_BODY_BYTES_MAX, 'the batch'));
-    const failure = this.#options.failStop.error;
+    let bytesMax = 0;
+    for (const { length } of payloads) bytesMax = Math.max(bytesMax, length);
+    const failure = this.#refusal(bytesMax + DENSE_FRAME_BYTES);
     if (failure !== undefined) return Promise.reject(failure);
     if (this.#room.mustWait(bytes)) {
       const copies = payloads.map((payload) => Uint8Array.prototype.slice.call(payload));
@@ -153,91 +169,97 @@ export class CommitPipeline {
   }
 
   /**
-   * Durable on return, with all that was pushed before it; blocks the thread. Throws what would have rejected. What is in
-   * flight is written again, to the same place, by the same blocking call, so that order and atomicity stay as they are.
+   * Durable on return, with all that was pushed before it and all removals that resolved before it; blocks the thread (`push-sync.ts`). Throws what
+   * would have rejected. Where it throws for want of a descriptor, nothing was done at all; where the write failed, what was pushed before and was not
+   * in flight yet is rejected with it.
    */
   pushSync(payload: Uint8Array): number {
-    const { failStop } = this.#options;
-    failStop.throwIfFailed();
-    if (this.#cutting !== undefined) throw this.#cutting;
     const bytes = payload.length + DENSE_FRAME_BYTES;
-    const inFlight = this.#inFlight;
-    const before: PushBatch[] = [];
-    if (inFlight !== undefined && inFlight.state !== 'settled') {
-      if (inFlight.state === 'taken') this.#place(inFlight);
-      before.push(inFlight);
-    }
-    this.#requireOffsets(bytes);
+    // Who waits for room was here before; one of them may begin a commit.
     this.#room.grantAll();
-    this.#makeRoom(bytes);
-    for (const full of this.#full.splice(0)) {
-      this.#place(full);
-      before.push(full);
-    }
-    const batch = this.#open;
-    const index = batch.count;
-    batch.add(payload);
-    this.#expect(batch, bytes);
-    this.#place(batch);
-    this.#open = this.#freshBatch();
-    const active = this.#active;
-    const chunks: VfsChunk[] = [...before, batch].flatMap((one) => chunksOf(one));
-    if (active.link !== undefined)
-      chunks.unshift({ source: active.link, length: active.link.length, position: FILE_HEADER_BYTES });
+    const refusal =
+      this.#refusal(bytes) ?? cutUnderWay(this.#state) ?? this.#idsRefusal(1) ?? this.#offsetsRefusal(bytes);
+    if (refusal !== undefined) throw refusal;
+    const own = this.#freshBatch();
+    own.add(payload);
+    this.#expect(own, bytes);
+    const inHand = batchInHand(this.#state);
+    const inFlight = inHand?.state === 'placed' ? inHand : undefined;
+    const { markedOffset } = this.#active;
+    const placed: PushBatch[] = [];
     const started = this.#options.host.elapsed();
     try {
-      active.file.writeAndSyncBlocking(chunks);
+      pushBlocking({
+        queue: this.#options.queue,
+        failStop: this.#options.failStop,
+        active: this.#active,
+        inFlight,
+        syncLeft: () => this.#syncLeftBlocking(),
+        placeAll: () => {
+          placed.push(...this.#unplaced(), own);
+          for (const batch of placed) this.#place(batch);
+          return placed;
+        },
+        takeBack: (end, error) => {
+          this.#takeBack(placed[0] ?? own, end, markedOffset, error);
+          for (const batch of placed) this.#fail(batch, error);
+        },
+      });
+      this.#options.onSync(this.#options.host.elapsed() - started);
+      this.#fillAhead(this.#active, own);
+      this.#active.durableEnd = this.#active.writtenEnd;
+      const id = own.firstId;
+      if (inFlight !== undefined) this.#settle(inFlight);
+      for (const batch of placed) this.#settle(batch);
+      return id;
     } catch (cause) {
-      // Whether some of it reached the disk is unknown, and there is no cutting back under a write in flight.
-      const error = failStop.fail(cause, 'a blocking push', active.file.path);
-      for (const one of [...before, batch]) if (!isSettled(one)) this.#fail(one, error);
-      this.#rejectAll(error);
-      throw error;
+      if (placed.length === 0) this.#fail(own, cause);
+      if (cause instanceof EvaqError && cause.code !== 'EVAQ_FAILED') throw cause;
+      throw this.#stop(cause, placed);
+    } finally {
+      own.reset();
+      this.#spare ??= own;
     }
-    this.#options.onSync(this.#options.host.elapsed() - started);
-    this.#fillAhead(active, batch);
-    const id = batch.firstId + index;
-    active.durableEnd = active.writtenEnd;
-    for (const one of before) this.#settle(one);
-    this.#settle(batch);
-    batch.reset();
-    this.#spare ??= batch;
-    return id;
   }
 
-  /** A segment is left asynchronously, so a loop of blocking pushes makes it grow: up to what its 32-bit offsets can say. */
-  #requireOffsets(bytes: number): void {
-    if (this.#active.writtenEnd + this.#room.pendingBytes + bytes <= SEGMENT_BYTES_LIMIT) return;
-    throw new EvaqError(
-      'EVAQ_QUEUE_FULL',
-      `queue '${this.#options.queue}': the segment has no room for more blocking pushes`,
-      {
-        details: { queue: this.#options.queue, limit: SEGMENT_BYTES_LIMIT },
-        hint: 'Let the event loop run, so that the next segment can be started.',
-      },
-    );
+  /** Resolves when all that was pushed up to the call is settled, whatever became of it. Never rejects. */
+  committed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#room.afterWaiting(() => {
+        const newest = this.#open.count > 0 ? this.#open : (this.#full.at(-1) ?? batchInHand(this.#state));
+        // Behind the continuations of those who pushed.
+        const tell = (): void => this.#options.host.soon(resolve);
+        if (newest === undefined) tell();
+        else newest.whenSettled(tell);
+      });
+    });
   }
 
-  /** Resolves when all that was pushed before is settled, and, in the weaker modes, durable. */
+  /**
+   * Resolves when all that was pushed up to the call is settled and, but for what was rejected, durable; what is pushed meanwhile is not waited for
+   * (P14). Rejects with EVAQ_FAILED.
+   */
   async flush(): Promise<void> {
-    await this.settled();
+    await this.committed();
     this.#options.failStop.throwIfFailed();
     if (this.#options.durability !== 'sync') await this.syncNow();
   }
 
-  /** Resolves when nothing pushed is left unsettled, and a segment that was to be left is left. */
+  /** For `close`, when nothing new is pushed any more: resolves when nothing is left to do. */
   settled(): Promise<void> {
     if (!this.#busy()) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.push(resolve));
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
-  /** Syncs what was written so far (weaker modes); fail-stop if that fails. */
+  /** Makes durable what was written up to the call (weaker modes). Rejects with EVAQ_FAILED; then the store has stopped. */
   async syncNow(): Promise<void> {
-    await this.#unsynced.sync();
     const active = this.#active;
     // What is placed and still being written is not covered by a sync that starts now.
-    const { end } = active.segment;
-    if (active.durableEnd >= end) return;
+    const { segment } = active;
+    const { end } = segment;
+    await this.#unsynced.sync();
+    // It may have been left meanwhile: one that is sealed is durable, or nothing in it is live, and its file is closed.
+    if (active.durableEnd >= end || segment.phase === 'sealed' || segment.phase === 'dropped') return;
     try {
       await this.#timedSync(active);
     } catch (cause) {
@@ -251,10 +273,15 @@ export class CommitPipeline {
     return this.#active.writtenEnd === this.#noSpaceAt;
   }
 
-  /** Leaves the active segment, as soon as no commit is in flight, for one that takes next to no space; if it holds any record. */
-  roll(): void {
-    this.#rollWanted = true;
-    this.#schedule();
+  /**
+   * Leaves the active segment for one that takes next to no space, in front of the next commit; if it holds any record. Resolves when that is done or
+   * has failed, for whatever reason: then it is tried again behind the next commit.
+   */
+  roll(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#rollAsked.push(resolve);
+      this.#schedule();
+    });
   }
 
   /** A statement about the data for tombstones: of this segment, all below the offset is durable. */
@@ -283,11 +310,13 @@ export class CommitPipeline {
   }
 
   #accept(payload: Uint8Array, meta: Uint8Array | undefined, bytes: number): Promise<number> {
+    const refusal = this.#idsRefusal(1);
+    if (refusal !== undefined) return Promise.reject(refusal);
     this.#makeRoom(bytes);
     const promise = this.#open.push(payload, meta);
     this.#expect(this.#open, bytes);
     if (this.#open.length >= EAGER_BYTES && this.#isAtRest() && this.#fits(this.#open.length)) this.#commitNow();
-    if (!this.#scheduled) this.#schedule();
+    this.#schedule();
     return promise;
   }
 
@@ -295,18 +324,69 @@ export class CommitPipeline {
   #commitNow(): void {
     const batch = this.#open;
     this.#open = this.#freshBatch();
-    this.#inFlight = batch;
-    this.#place(batch);
+    try {
+      this.#place(batch);
+    } catch (cause) {
+      this.#stop(cause, [batch]);
+      return;
+    }
     this.#goOnWith(batch, this.#write(batch, this.#active));
   }
 
+  /** Hands over all batches that have no place, in order. */
+  #unplaced(): PushBatch[] {
+    const inHand = batchInHand(this.#state);
+    const batches = inHand?.state === 'taken' ? [inHand] : [];
+    batches.push(...this.#full.splice(0));
+    if (this.#open.count === 0) return batches;
+    batches.push(this.#open);
+    this.#open = this.#freshBatch();
+    return batches;
+  }
+
   #acceptMany(payloads: readonly Uint8Array[], bytes: number): Promise<{ firstId: number; lastId: number }> {
+    const refusal = this.#idsRefusal(payloads.length);
+    if (refusal !== undefined) return Promise.reject(refusal);
     if (this.#canStream(bytes)) return this.#stream(payloads, bytes);
     this.#makeRoom(bytes);
     const promise = this.#open.pushMany(payloads, undefined);
     this.#expect(this.#open, bytes);
-    if (!this.#scheduled) this.#schedule();
+    this.#schedule();
     return promise;
+  }
+
+  /** Why a record with a frame of `bytes` cannot be taken; not looking at IDs. */
+  #refusal(bytes: number): EvaqError | undefined {
+    const bodyBytes = bytes - DENSE_FRAME_BYTES;
+    if (bodyBytes > BODY_BYTES_MAX) return tooLarge(bodyBytes, BODY_BYTES_MAX, 'the record');
+    return this.#options.failStop.error;
+  }
+
+  /** Why there are no IDs for `count` more records, behind those that have been accepted. */
+  #idsRefusal(count: number): EvaqError | undefined {
+    let next = this.#nextId + count;
+    if (next <= IDS_AMPLE) return undefined;
+    next += this.#open.count;
+    for (const batch of this.#full) next += batch.count;
+    const inHand = batchInHand(this.#state);
+    if (inHand?.state === 'taken') next += inHand.count;
+    if (next <= Number.MAX_SAFE_INTEGER) return undefined;
+    const { queue } = this.#options;
+    return new EvaqError('EVAQ_QUEUE_FULL', `queue '${queue}' has given out all its IDs`, {
+      details: { queue, limit: Number.MAX_SAFE_INTEGER },
+      hint: 'Records can be read and removed. Push to a queue of another name.',
+    });
+  }
+
+  /** A segment is left asynchronously, so a loop of blocking pushes makes it grow: up to what its 32-bit offsets can say. */
+  #offsetsRefusal(bytes: number): EvaqError | undefined {
+    const headers = (this.#full.length + BLOCKING_COMMITS) * COMMIT_HEADER_BYTES;
+    if (this.#active.writtenEnd + this.#room.pendingBytes + bytes + headers <= SEGMENT_BYTES_LIMIT) return undefined;
+    const { queue } = this.#options;
+    return new EvaqError('EVAQ_QUEUE_FULL', `queue '${queue}': the segment has no room for more blocking pushes`, {
+      details: { queue, limit: SEGMENT_BYTES_LIMIT },
+      hint: 'Let the event loop run, so that the next segment can be started.',
+    });
   }
 
   #expect(batch: PushBatch, bytes: number): void {
@@ -321,8 +401,9 @@ export class CommitPipeline {
 
   /** No commit is in flight, none is due before the open batch, and the segment is not being left: a commit can begin at once. */
   #isAtRest(): boolean {
-    if (this.#running && !this.#between) return false;
-    return this.#begun === undefined && this.#full.length === 0 && !this.#rollWanted;
+    const { kind } = this.#state;
+    if (kind !== 'idle' && kind !== 'scheduled' && kind !== 'between') return false;
+    return this.#full.length === 0 && this.#rollAsked.length === 0;
   }
 
   #fits(bytes: number): boolean {
@@ -330,11 +411,11 @@ export class CommitPipeline {
     return segment.isEmpty || writtenEnd + COMMIT_HEADER_BYTES + bytes <= this.#options.segmentBytes;
   }
 
-  /** Hands a batch that is being written to the run of commits. */
-  #goOnWith(batch: PushBatch, written: Promise<void>): void {
-    this.#begun = { batch, written };
-    this.#scheduled = true;
-    if (!this.#running) void this.#run();
+  /** Hands a batch that is being written to the loop. */
+  #goOnWith(batch: PushBatch, written: Promise<void>, broken?: EvaqError): void {
+    const looping = isLooping(this.#state);
+    this.#become({ kind: 'begun', batch, written, broken });
+    if (!looping) void this.#run();
   }
 
   /** A `pushMany` that is written while it is framed: on another core both go on at the same time. */
@@ -344,7 +425,6 @@ export class CommitPipeline {
     this.#open = this.#freshBatch();
     this.#beginPlace(batch, payloads.length, isSummedByHeads(payloads.length, bytes));
     this.#expect(batch, bytes);
-    this.#inFlight = batch;
     const stream = new BatchStream(active.file, batch, bytes);
     try {
       const promise = batch.pushMany(payloads, () => stream.added());
@@ -353,66 +433,65 @@ export class CommitPipeline {
       return promise;
     } catch (cause) {
       // No memory, say. What was written already is cut away, as after a failed write; until then no blocking push may come in between.
-      this.#cutting = ioError(cause, `appending to queue '${this.#options.queue}'`, { queue: this.#options.queue });
+      const { queue } = this.#options;
       this.#goOnWith(
         batch,
         stream.abandon().then(() => Promise.reject(cause)),
+        ioError(cause, `appending to queue '${queue}'`, { queue }),
       );
       return Promise.reject(cause);
     }
   }
 
+  /** The one place where the state changes. */
+  #become(state: CommitState): void {
+    checkFollows(this.#state, state);
+    this.#state = state;
+  }
+
   #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
+    if (this.#state.kind !== 'idle') return;
+    this.#become({ kind: 'scheduled' });
     this.#options.host.soon(() => {
-      if (!this.#running) void this.#run();
+      if (this.#state.kind === 'scheduled') void this.#run();
     });
   }
 
   #busy(): boolean {
-    return this.#running || this.#isQueued() || this.#inFlight !== undefined || this.#room.isWaitedFor;
+    return this.#state.kind !== 'idle' || this.#room.isWaitedFor;
   }
 
-  /** Whether there is something to go on with. */
-  #isQueued(): boolean {
-    return this.#begun !== undefined || this.#open.count > 0 || this.#full.length > 0 || this.#rollWanted;
-  }
-
-  /** Commits batch after batch until there is none. Never rejects. */
+  /** Commits batch after batch until there is none. Never rejects: what is thrown in it stops the store, and everybody is told. */
   async #run(): Promise<void> {
-    this.#running = true;
-    while (this.#isQueued()) {
-      const begun = this.#begun;
-      if (begun !== undefined) {
-        this.#begun = undefined;
-        await this.#commitPlaced(begun.batch, begun.written);
-        await this.#committed(begun.batch);
-        continue;
+    const { failStop, host } = this.#options;
+    let batch: PushBatch | undefined;
+    try {
+      for (;;) {
+        if (this.#state.kind === 'begun') {
+          const { written, broken } = this.#state;
+          batch = this.#state.batch;
+          this.#become(broken === undefined ? { kind: 'writing', batch } : { kind: 'cutting', batch, error: broken });
+          await this.#commitPlaced(batch, written);
+        } else {
+          failStop.throwIfFailed();
+          if (this.#rollAsked.length > 0) {
+            await this.#roll();
+            continue;
+          }
+          batch = this.#takeBatch();
+          if (batch === undefined) break;
+          await this.#commit(batch);
+        }
+        this.#finish(batch);
+        batch = undefined;
+        // The waiters' continuations run before the next batch is taken: their pushes belong into it.
+        await new Promise<void>((resolve) => host.soon(resolve));
       }
-      if (this.#options.failStop.error !== undefined) {
-        this.#rejectAll(this.#options.failStop.error);
-        break;
-      }
-      const batch = this.#takeBatch();
-      if (batch === undefined) {
-        await this.#rollIfWanted();
-        continue;
-      }
-      batch.state = 'taken';
-      this.#inFlight = batch;
-      await this.#commit(batch);
-      await this.#committed(batch);
+    } catch (cause) {
+      this.#stop(cause, batch === undefined ? [] : [batch]);
     }
-    this.#running = false;
-    this.#scheduled = false;
-    if (!this.#busy()) {
-      const idle = this.#idle;
-      this.#idle = [];
-      for (const resolve of idle) resolve();
-    } else {
-      this.#schedule();
-    }
+    this.#become({ kind: 'idle' });
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   /** The next batch to commit, in the order of the pushes. */
@@ -425,31 +504,35 @@ export class CommitPipeline {
     return batch;
   }
 
-  async #committed(batch: PushBatch): Promise<void> {
-    // The next one may have been begun by a waiter of this one.
-    if (this.#inFlight === batch) this.#inFlight = undefined;
+  /** A batch is settled, and no write of it is under way. The next one may have been begun by a waiter of it. */
+  #finish(batch: PushBatch): void {
+    assert(isSettled(batch), 'a batch that is done with is settled');
+    if (this.#state.kind !== 'begun' && this.#state.kind !== 'between') this.#become({ kind: 'between' });
     batch.reset();
     this.#spare ??= batch;
+    if (this.#rollOwed) {
+      this.#rollOwed = false;
+      this.#rollAsked.push(() => undefined);
+    }
     this.#room.grant();
-    // The waiters' continuations run before the next batch is taken: their pushes belong into it.
-    this.#between = true;
-    await new Promise<void>((resolve) => this.#options.host.soon(resolve));
-    this.#between = false;
   }
 
   async #commit(batch: PushBatch): Promise<void> {
-    const { segmentBytes, failStop } = this.#options;
+    const { segmentBytes, failStop, queue } = this.#options;
     const { segment } = this.#active;
+    batch.state = 'taken';
     if (!segment.isEmpty && this.#active.writtenEnd + batch.length > segmentBytes) {
+      this.#become({ kind: 'switching', batch });
       try {
         await this.#switchSegment();
       } catch (cause) {
-        if (!isSettled(batch))
-          this.#fail(batch, failStop.error ?? ioError(cause, 'starting a segment', { queue: this.#options.queue }));
+        requireWorldly(cause);
+        if (!isSettled(batch)) this.#fail(batch, failStop.error ?? ioError(cause, 'starting a segment', { queue }));
         return;
       }
       if (isSettled(batch)) return;
     }
+    this.#become({ kind: 'writing', batch });
     this.#place(batch);
     const active = this.#active;
     const written = this.#write(batch, active);
@@ -492,8 +575,9 @@ export class CommitPipeline {
     // Nothing is acknowledged after a failure elsewhere in the store either.
     if (failStop.error !== undefined) return this.#fail(batch, failStop.error);
     if (durability === 'sync') active.durableEnd = Math.max(active.durableEnd, batch.offset + batch.length);
+    // Before anybody is told: a waiter may begin the next commit.
+    this.#become({ kind: 'between' });
     this.#settle(batch);
-    this.#between = true;
   }
 
   /** Gives a batch its IDs and its place, and ties its checksums to them. Synchronous. */
@@ -554,55 +638,87 @@ export class CommitPipeline {
   /** After a failed write: makes the file end where it ended, durably, so that what was half written can never come back. */
   async #cutBack(batch: PushBatch, active: ActiveSegment, cause: unknown): Promise<void> {
     const { failStop, queue } = this.#options;
-    const error = ioError(cause, `appending to queue '${queue}'`, {
-      queue,
-      path: active.file.path,
-      offset: batch.offset,
-    });
-    this.#cutting = error;
+    const { path } = active.file;
+    const error = ioError(cause, `appending to queue '${queue}'`, { queue, path, offset: batch.offset });
+    if (this.#state.kind !== 'cutting') this.#become({ kind: 'cutting', batch, error });
+    let failure = error;
     try {
-      await active.file.truncate(batch.offset);
-      await active.file.sync();
+      await this.#cut(active, batch.offset);
+      this.#takeBack(batch, batch.offset, active.segment.building?.offsets.at(-1) ?? -Infinity, error);
     } catch (cutCause) {
-      this.#fail(batch, failStop.fail(cutCause, 'cutting a failed write back', active.file.path));
-      return;
-    } finally {
-      this.#cutting = undefined;
+      failure = failStop.fail(cutCause, 'cutting a failed write back', path);
     }
-    if (error.code === 'EVAQ_NO_SPACE') this.#noSpaceAt = batch.offset;
-    active.writtenEnd = batch.offset;
-    active.filledEnd = batch.offset;
-    active.markedOffset = active.segment.building?.offsets.at(-1) ?? -Infinity;
-    this.#nextId = batch.firstId;
-    this.#fail(batch, error);
+    this.#become({ kind: 'between' });
+    if (!isSettled(batch)) this.#fail(batch, failure);
   }
 
-  #fail(batch: PushBatch, error: EvaqError): void {
+  /** A fault that passes is waited out, for some turns. */
+  async #cut({ file }: ActiveSegment, end: number): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await file.truncate(end);
+        break;
+      } catch (cause) {
+        if (tries === CUT_TRIES || !isPassing(cause)) throw cause;
+        await this.#options.host.yield();
+      }
+    }
+    await file.sync();
+  }
+
+  /** What was placed from `first` on is not in the file any more, which ends at `end`. Its IDs were told to nobody. */
+  #takeBack(first: PushBatch, end: number, markedOffset: number, error: EvaqError): void {
+    const active = this.#active;
+    if (error.code === 'EVAQ_NO_SPACE') this.#noSpaceAt = end;
+    active.writtenEnd = end;
+    active.filledEnd = Math.min(active.filledEnd, end);
+    active.markedOffset = markedOffset;
+    this.#nextId = first.firstId;
+  }
+
+  #fail(batch: PushBatch, error: unknown): void {
     this.#room.give(batch.pendingBytes);
     batch.reject(error);
   }
 
-  /** After a fail-stop: nobody is left waiting. */
-  #rejectAll(error: EvaqError): void {
-    this.#rollWanted = false;
-    const inFlight = this.#inFlight;
-    if (inFlight !== undefined && inFlight.state !== 'settled') this.#fail(inFlight, error);
-    for (const batch of this.#full.splice(0)) this.#fail(batch, error);
-    if (this.#open.count > 0) {
-      this.#fail(this.#open, error);
-      this.#open.reset();
-    }
+  /** Throws the fail-stop switch, if nobody did; nobody is left waiting, for these batches or any other. The error for a caller. */
+  #stop(cause: unknown, batches: readonly PushBatch[] = []): EvaqError {
+    const error = this.#options.failStop.fail(cause, 'committing', this.#active.file.path);
+    const inHand = batchInHand(this.#state);
+    const open = this.#open;
+    const all = [...batches, ...(inHand === undefined ? [] : [inHand]), ...this.#full.splice(0), open];
+    for (const batch of all) if (!isSettled(batch)) this.#fail(batch, error);
+    open.reset();
+    for (const resolve of this.#rollAsked.splice(0)) resolve();
     this.#room.rejectAll(error);
+    return error;
   }
 
-  async #rollIfWanted(): Promise<void> {
-    this.#rollWanted = false;
-    if (this.#active.segment.isEmpty) return;
+  /** Tries what was asked for. Wanted for tidiness only: a push that needs a segment will say what is wrong. */
+  async #roll(): Promise<void> {
+    this.#become({ kind: 'switching', batch: undefined });
+    const asked = this.#rollAsked.splice(0);
     try {
-      await this.#switchSegment('small');
-    } catch {
-      // Wanted for tidiness only; a push that needs a segment will say what is wrong.
+      if (!this.#active.segment.isEmpty) await this.#switchSegment('small');
+    } catch (cause) {
+      requireWorldly(cause);
+      this.#rollOwed = true;
+    } finally {
+      for (const resolve of asked) resolve();
     }
+  }
+
+  /** In the weaker modes: data before removals. Throws as `syncFileBlocking`. */
+  #syncLeftBlocking(): void {
+    if (this.#options.durability === 'sync') return;
+    const active = this.#active;
+    const { end } = active.segment;
+    this.#unsynced.syncBlocking();
+    if (active.durableEnd < end) {
+      syncFileBlocking(active.file);
+      active.durableEnd = Math.max(active.durableEnd, end);
+    }
+    this.#options.syncRemovalsBlocking();
   }
 
   /** Files of the pool that are the reserve of GC. */
@@ -615,7 +731,7 @@ export class CommitPipeline {
     const draft = await this.#next.take(size);
     if (this.#options.durability !== 'sync') await this.#unsynced.makeRoom();
     const left = this.#active;
-    left.segment.phase = 'rolled';
+    left.segment.advance('rolled');
     const link = { segmentId: left.segment.id, durableOffset: left.durableEnd };
     const segment = newSegment(draft);
     this.#options.log.append(segment);
@@ -632,6 +748,11 @@ export class CommitPipeline {
     await syncing;
     onSync(host.elapsed() - started);
   }
+}
+
+/** What is thrown by mistake is not taken for a failure of the disk. */
+function requireWorldly(cause: unknown): void {
+  if (!(cause instanceof EvaqError) && !isSystemError(cause)) throw cause;
 }
 
 function isSettled(batch: PushBatch): boolean {

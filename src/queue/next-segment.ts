@@ -28,7 +28,7 @@ export class NextSegment {
     this.#options = options;
   }
 
-  /** Begins to make it, if nobody did; a failure shows when it is needed. */
+  /** Begins to make it, if nobody did. Where that fails it is not tried again ahead of time, but when it is needed. */
   prepare(size: SegmentSize = 'any'): void {
     if (this.#prepared !== undefined) return;
     const prepared = this.#make(size);
@@ -38,9 +38,14 @@ export class NextSegment {
 
   /** Hands it over. The next one is made anew. */
   async take(size: SegmentSize): Promise<DraftSegment> {
-    this.prepare(size);
     try {
-      const draft = (await this.#prepared) ?? (await this.#make(size));
+      // What failed ahead of time may have passed since.
+      let draft = this.#prepared === undefined ? undefined : await this.#prepared.catch(() => undefined);
+      if (draft === undefined) {
+        const making = this.#make(size);
+        this.#prepared = making;
+        draft = await making;
+      }
       return size === 'small' ? await cutToHeader(draft) : draft;
     } finally {
       this.#prepared = undefined;

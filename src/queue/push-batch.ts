@@ -4,6 +4,7 @@
  * A push costs its promise and nothing else: the two functions of the promise are kept in parallel columns, and ID and
  * outcome are worked out from the position in the batch.
  */
+import { assert } from '../assert.js';
 import { CommitBuilder } from '../frame/commit-builder.js';
 
 export type BatchState =
@@ -53,6 +54,7 @@ export class PushBatch {
   readonly #resolves: ResolveId[] = [];
   readonly #rejects: Reject[] = [];
   readonly #groups: Group[] = [];
+  readonly #witnesses: (() => void)[] = [];
 
   get count(): number {
     return this.builder.count;
@@ -104,6 +106,12 @@ export class PushBatch {
     this.payloadBytes += payload.length;
   }
 
+  /** Calls `witness` when all its waiters were told what became of them, whatever that is. */
+  whenSettled(witness: () => void): void {
+    if (this.state === 'settled') witness();
+    else this.#witnesses.push(witness);
+  }
+
   /** Tells every waiter its IDs, in the order of the pushes. */
   resolve(): void {
     this.state = 'settled';
@@ -112,16 +120,23 @@ export class PushBatch {
     for (const { index, count, resolve } of this.#groups) {
       resolve({ firstId: firstId + index, lastId: firstId + index + count - 1 });
     }
+    this.#tellWitnesses();
   }
 
   reject(error: unknown): void {
     this.state = 'settled';
     for (const reject of this.#rejects) reject(error);
     for (const { reject } of this.#groups) reject(error);
+    this.#tellWitnesses();
+  }
+
+  #tellWitnesses(): void {
+    for (const witness of this.#witnesses.splice(0)) witness();
   }
 
   /** Makes it ready for the next commit. No write of its bytes may be under way. */
   reset(): void {
+    assert(this.#witnesses.length === 0, 'a batch is settled before it is used again');
     this.builder.reset();
     this.state = 'open';
     this.payloadBytes = 0;

@@ -1,15 +1,22 @@
 /**
  * Room for pushes: bounds the bytes that are accepted and not yet settled. Who finds none waits, and is let in in the order of the calls.
+ *
+ * Invariants: while anybody waits nobody is let in past him, whatever fits. A call costs the same however many wait.
  */
 interface Waiting {
   readonly bytes: number;
   readonly go: () => void;
-  readonly reject: (error: unknown) => void;
+  readonly giveUp: (error: unknown) => void;
 }
+
+/** So many that were let in are kept in front of those who wait before the list is made anew. */
+const LET_IN_MAX = 1024;
 
 export class PushRoom {
   readonly #limit: number;
-  readonly #waiting: Waiting[] = [];
+  /** Those in front of `#first` were let in. */
+  #waiting: (Waiting | undefined)[] = [];
+  #first = 0;
   #pendingBytes = 0;
 
   constructor(limit: number) {
@@ -22,7 +29,7 @@ export class PushRoom {
   }
 
   get isWaitedFor(): boolean {
-    return this.#waiting.length > 0;
+    return this.#first < this.#waiting.length;
   }
 
   /** Whether a push of so many bytes finds no room, or others that came before it are waiting. One alone always finds room. */
@@ -30,11 +37,24 @@ export class PushRoom {
     return this.isWaitedFor || !this.#fits(bytes, this.#limit);
   }
 
-  /** Resolves as `go` does, which is called when there is room. */
+  /** Settles as `go` does, which is called when there is room; rejects as well where it throws. */
   wait<T>(bytes: number, go: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ bytes, go: () => resolve(go()), reject });
+      const enter = (): void => {
+        try {
+          resolve(go());
+        } catch (error) {
+          reject(error);
+        }
+      };
+      this.#waiting.push({ bytes, go: enter, giveUp: reject });
     });
+  }
+
+  /** Calls `reached` when all who wait now were let in, or told that they will not be. */
+  afterWaiting(reached: () => void): void {
+    if (this.isWaitedFor) this.#waiting.push({ bytes: 0, go: reached, giveUp: reached });
+    else reached();
   }
 
   take(bytes: number): void {
@@ -47,9 +67,9 @@ export class PushRoom {
 
   /** Lets in who waits, as far as there is room. */
   grant(limit: number = this.#limit): void {
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+    for (let next = this.#waiting[this.#first]; next !== undefined; next = this.#waiting[this.#first]) {
       if (!this.#fits(next.bytes, limit)) return;
-      this.#waiting.shift();
+      this.#shift();
       next.go();
     }
   }
@@ -61,7 +81,19 @@ export class PushRoom {
 
   /** Nobody is left waiting. */
   rejectAll(error: unknown): void {
-    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    const waiting = this.#waiting.slice(this.#first);
+    this.#waiting = [];
+    this.#first = 0;
+    for (const one of waiting) one?.giveUp(error);
+  }
+
+  /** What was let in is dropped by the half: moving those behind it costs each of them no more than a step in all. */
+  #shift(): void {
+    this.#waiting[this.#first] = undefined;
+    this.#first++;
+    if (this.#first < LET_IN_MAX || 2 * this.#first < this.#waiting.length) return;
+    this.#waiting = this.#waiting.slice(this.#first);
+    this.#first = 0;
   }
 
   #fits(bytes: number, limit: number): boolean {

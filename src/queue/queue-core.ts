@@ -2,20 +2,19 @@
  * One queue, open for writing: puts the pipelines, the log, the reader and GC together, and seals what the commit pipeline leaves.
  * Arguments are checked by `Queue`, moves between queues are made by the store.
  *
- * States of a record in memory: live -> claimed (a pop or move is under way; may turn back) -> removed. A claim counts as dead for readers, as
- * live for GC, and is never in a snapshot.
+ * States of a record in memory: live -> claimed (`claims.ts`) -> removed.
  */
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-import { assert } from '../assert.js';
 import { EvaqError, ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
-import { GcRunner } from '../gc/gc-runner.js';
+import { backgroundLimits, compactLimits, reserveBytes } from '../gc/gc-limits.js';
+import { type GcCounters, GcRunner } from '../gc/gc-runner.js';
 import { GcScheduler } from '../gc/gc-scheduler.js';
 import type { IdRange, SegmentId } from '../ids.js';
 import { FileCache } from '../log/file-cache.js';
-import { estimateLiveBytes } from '../log/live-bytes.js';
+import { LiveBytes } from '../log/live-bytes.js';
 import type { Damage, LoadedQueue } from '../log/log-load.js';
-import { LogReader, type ReadLimits } from '../log/log-reader.js';
+import { LogReader, type ReadLimits, type ReadOutcome } from '../log/log-reader.js';
 import type { LogSegment } from '../log/log-segment.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { SegmentLog } from '../log/segment-log.js';
@@ -25,23 +24,20 @@ import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { ActiveSegment } from './active-segment.js';
 import { BlockingBudget } from './blocking-budget.js';
+import { type Claim, Claims } from './claims.js';
 import { CommitPipeline, SPARE_SEGMENTS_MIN } from './commit-pipeline.js';
+import { type Following, LiveRecords } from './live-records.js';
 import type { ResolvedQueueOptions } from './queue-options.js';
 import { deadRangesOf } from './queue-recovery.js';
 import { RemovalPipeline, type RoundContext } from './removal-pipeline.js';
+import { Removing } from './removing.js';
 import { SegmentSealer } from './segment-sealer.js';
+import { Waiters } from './waiters.js';
 
-/** How long a segment is to be left alone before it is rewritten. */
-const QUIET_MS = 2_000;
-const GAIN_BYTES_MIN = 64 * 1024;
-/**
- * In reserve for rewrites on a full disk: up to this part of a queue's size while there is space for many segments, since it has to be written; a
- * whole segment where there is not.
- */
-const SPARE_SHARE = 1 / 20;
-const AMPLE_SEGMENTS = 16;
-
-const NOT_REMOVED: Promise<boolean> = Promise.resolve(false);
+/** What an iteration reads at a time. */
+const BATCH: ReadLimits = { maxBytes: 1024 * 1024, maxRecords: 8192 };
+/** So often a read waits for records that are claimed; then it hands those out whose claims are still under way. */
+const CLAIM_WAITS_MAX = 3;
 
 export interface QueueEnvironment {
   readonly vfs: Vfs;
@@ -78,9 +74,11 @@ export class QueueCore {
   readonly #env: QueueEnvironment;
   readonly #reader: LogReader;
   readonly #files: FileCache;
-  readonly #claims = new Set<number>();
   readonly #sealer: SegmentSealer;
-  #tailWaiters: (() => void)[] = [];
+  readonly claims: Claims;
+  readonly removing: Removing;
+  /** Records became visible, a claim was given back, or the queue closes. */
+  readonly news: Waiters = new Waiters();
   #calls = 0;
   #callsDone: (() => void)[] = [];
   #state: 'open' | 'closing' | 'closed' = 'open';
@@ -119,7 +117,8 @@ export class QueueCore {
         indexIntervalBytes,
         nextId: loaded.nextId,
         removalRound: () => this.removals.durableRound,
-        onVisible: () => this.#wakeTails(),
+        syncRemovalsBlocking: () => this.removals.syncBlocking(),
+        onVisible: () => this.news.wakeAll(),
         onRolled: (rolled) => this.#sealer.seal(rolled),
         onSync: (ms) => this.syncTimes.record(Math.max(1, Math.round(ms * 1000))),
       },
@@ -148,7 +147,7 @@ export class QueueCore {
       indexIntervalBytes,
       bytesPerSecond: options.gcBytesPerSecond,
       removalRound: () => this.removals.durableRound,
-      removalsSettled: () => this.#removalsDurable(),
+      removalsWritten: () => this.removalsDurable(),
       onDamage: (segment, offset, bytes, firstId, lastId) => this.#noteDamage(segment, offset, bytes, firstId, lastId),
     });
     this.removals = new RemovalPipeline(
@@ -164,22 +163,32 @@ export class QueueCore {
         context: () => this.#roundContext(),
         deadRanges: () => this.#deadRanges(),
         freeSpace: () => supply.drain(),
-        onSettled: (touched) => this.#removed(touched),
+        onSettled: (touched) => this.#removed(touched.keys()),
       },
       tombstones,
       loaded.tombstones.round + 1,
     );
+    this.claims = new Claims({
+      log: this.log,
+      onEnded: (segment, outcome) => {
+        // Sealing and GC left it alone while it was claimed.
+        this.#removed([segment]);
+        if (outcome === 'given back') this.news.wakeAll();
+      },
+    });
+    this.removing = new Removing({
+      host,
+      log: this.log,
+      failStop,
+      claims: this.claims,
+      rounds: this.removals,
+    });
     this.scheduler = new GcScheduler({
       host,
       log: this.log,
       runner: this.gc,
-      limits: {
-        liveShareMax: options.gcAutomatic ? options.gcLiveShareMax : 0,
-        segmentBytes,
-        gainBytesMin: GAIN_BYTES_MIN,
-        quietMsMin: QUIET_MS,
-      },
-      liveBytes: (segment) => estimateLiveBytes(this.log, segment),
+      limits: backgroundLimits(options.gcAutomatic ? options.gcLiveShareMax : 0, segmentBytes),
+      liveBytes: new LiveBytes({ log: this.log, files: this.#files, host }),
       rollActive: () => this.commits.roll(),
       atRest: () => this.removals.shrink(),
       isDiskFull: () => this.commits.foundNoSpace,
@@ -209,41 +218,49 @@ export class QueueCore {
     }
   }
 
-  read(from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
-    return this.#reader.read(from, to, limits);
-  }
-
-  async get(id: number): Promise<QueueRecord | undefined> {
-    if (!this.log.isLive(id)) return undefined;
-    const record = await this.#reader.get(id);
-    return this.log.isLive(id) ? record : undefined;
-  }
-
-  /** Marks a record as about to go: it is not delivered any more. False if it is not live. */
-  claim(id: number): boolean {
-    this.#env.failStop.throwIfFailed();
-    const segment = this.log.find(id);
-    if (segment === undefined || !this.log.kill(id)) return false;
-    segment.pendingRemovals++;
-    this.#claims.add(id);
-    return true;
-  }
-
-  /** Takes a claim back. */
-  unclaim(id: number): void {
-    assert(this.#claims.delete(id), 'only what is claimed can be given back');
-    this.log.revive(id);
-    const segment = this.log.find(id);
-    if (segment !== undefined) {
-      segment.pendingRemovals--;
-      // GC left it alone while it was claimed.
-      this.scheduler.poke([segment]);
+  /**
+   * A gapless prefix of the live records from `from` to `to`, at one moment between call and resolution. A record that is claimed is waited for; if
+   * others claim what is in the range time after time, it is handed out while the claim is under way.
+   */
+  async read(from: number, to: number, limits: ReadLimits): Promise<ReadOutcome> {
+    for (let waits = 0; ; waits++) {
+      const outcome = await this.#reader.read(from, to, limits);
+      const claims = this.claims.within(from, outcome.coveredTo);
+      if (claims.length === 0) return outcome;
+      if (waits >= CLAIM_WAITS_MAX) return this.#withClaimed(outcome, claims);
+      for (const claim of claims) await claim.outcome;
     }
-    this.#wakeTails();
+  }
+
+  /** As of the call: what is claimed is live as long as its claim has not ended. */
+  async #withClaimed(outcome: ReadOutcome, claims: readonly Claim[]): Promise<ReadOutcome> {
+    const records = [...outcome.records];
+    for (const { id } of claims) {
+      const record = await this.#reader.get(id);
+      // Its segment went: then the claim had ended by removing it.
+      if (record !== undefined) records.push(record);
+    }
+    return { ...outcome, records: records.sort((a, b) => a.id - b.id) };
+  }
+
+  /** The record `id` if it is live; if it is not, no removal of it is under way any more. */
+  async get(id: number): Promise<QueueRecord | undefined> {
+    for (;;) {
+      const claim = this.claims.at(id);
+      if (claim !== undefined) {
+        await claim.outcome;
+        continue;
+      }
+      if (!this.log.isLive(id)) break;
+      const record = await this.#reader.get(id);
+      if (this.log.isLive(id)) return record;
+    }
+    await this.removing.settled(this.log.find(id));
+    return undefined;
   }
 
   /** The claimed record. Rejects with EVAQ_CORRUPT or EVAQ_IO if it cannot be read; the claim stands. */
-  async readClaimed(id: number): Promise<QueueRecord> {
+  async readClaimed({ id }: Claim): Promise<QueueRecord> {
     const record = await this.#reader.get(id);
     if (record === undefined) {
       throw new EvaqError('EVAQ_CORRUPT', `queue '${this.name}': record ${id} cannot be read`, {
@@ -254,78 +271,12 @@ export class QueueCore {
     return record;
   }
 
-  /** Makes a claim final: resolves when the removal is durable in the mode in force. */
-  async removeClaimed(id: number): Promise<void> {
-    assert(this.#claims.delete(id), 'only what is claimed can be removed for good');
-    const segment = this.log.find(id);
-    assert(segment !== undefined, 'a claimed record is still there');
-    await this.removals.submitOne(id, segment);
-  }
-
-  remove(id: number): Promise<boolean> {
-    const failure = this.#env.failStop.error;
-    if (failure !== undefined) return Promise.reject(failure);
-    const segment = this.log.find(id);
-    if (segment !== undefined && this.log.killIn(segment, id)) {
-      segment.pendingRemovals++;
-      return this.removals.submitOne(id, segment);
-    }
-    // Asked for before, and not written for want of space: the next try is this one.
-    return this.removals.owes(id) ? this.removals.submit([], new Map()) : NOT_REMOVED;
-  }
-
-  /** Removes all of `ids` that are live, in one atomic round; how many there were. */
-  async removeMany(ids: readonly number[]): Promise<number> {
-    this.#env.failStop.throwIfFailed();
-    const ranges: IdRange[] = [];
-    const touched = new Map<LogSegment, number>();
-    let removed = 0;
-    let owed = false;
-    let first = -1;
-    let last = -2;
-    let segment: LogSegment | undefined;
-    // In ascending order each bitmap is walked once, and the ranges come out merged.
-    for (const id of Float64Array.from(ids).sort()) {
-      if (segment === undefined || id > segment.lastId || id < segment.firstId) segment = this.log.find(id);
-      if (segment === undefined || !this.log.killIn(segment, id)) {
-        owed ||= this.removals.owes(id);
-        continue;
-      }
-      removed++;
-      segment.pendingRemovals++;
-      touched.set(segment, (touched.get(segment) ?? 0) + 1);
-      if (id !== last + 1) {
-        if (first >= 0) ranges.push({ first, last });
-        first = id;
-      }
-      last = id;
-    }
-    if (first >= 0) ranges.push({ first, last });
-    // What was asked for before and not written for want of space is not removed until it is written.
-    if (removed > 0 || owed) await this.removals.submit(ranges, touched);
-    return removed;
-  }
-
-  /** Removes all live records up to `id`; how many there were. */
-  async removeThrough(id: number): Promise<number> {
-    this.#env.failStop.throwIfFailed();
-    const first = this.log.firstLive(0);
-    const last = Math.min(id, this.#lastVisibleId());
-    if (first === undefined || first > last) {
-      if (this.removals.owesUpTo(id)) await this.removals.submit([], new Map());
-      return 0;
-    }
-    const touched = new Map<LogSegment, number>();
-    const removed = this.log.killRange(first, last, (segment, killed) => {
-      segment.pendingRemovals += killed;
-      touched.set(segment, killed);
-    });
-    // One range says it all; that it spans claims under way is why those are told apart.
-    await this.removals.submit(
-      this.#claims.size === 0 ? [{ first, last }] : [...this.#unclaimed({ first, last })],
-      touched,
-    );
-    return removed;
+  /** The live records one after the other; `follows`: and those that come. */
+  records(from: number, to: number, follows: boolean): LiveRecords {
+    const { log, claims } = this;
+    const read = (first: number, last: number): Promise<ReadOutcome> => this.call(() => this.read(first, last, BATCH));
+    const following: Following = { news: this.news, isOpen: () => this.isOpen, hold: () => this.#hold() };
+    return new LiveRecords({ log, claims, read }, from, to, follows ? following : undefined);
   }
 
   /** Registers a move into this queue before its record is appended; to be called back when the source is durably removed. */
@@ -333,9 +284,10 @@ export class QueueCore {
     return this.#sealer.beginMove();
   }
 
+  /** Resolves when what was pushed and removed up to the call is durable, whatever comes meanwhile. */
   async flush(): Promise<void> {
     await this.commits.flush();
-    await this.removals.settled();
+    await this.removals.join();
     this.#env.failStop.throwIfFailed();
     // Data before tombstones.
     if (this.options.durability !== 'sync') await this.removals.syncNow();
@@ -343,19 +295,20 @@ export class QueueCore {
   }
 
   /** Rewrites and drops all that is worth it, now. */
-  async compact(): Promise<void> {
-    const limits = { liveShareMax: 1, segmentBytes: this.options.segmentBytes, gainBytesMin: 1, quietMsMin: 0 };
-    if (this.log.liveCount === 0) this.commits.roll();
-    else this.scheduler.rollIfWorth(limits);
-    await this.commits.settled();
+  async compact(): Promise<GcCounters> {
+    const limits = compactLimits(this.options.segmentBytes);
+    if (this.log.liveCount === 0) await this.commits.roll();
+    else await this.scheduler.rollIfWorth(limits);
+    await this.commits.committed();
     await this.#sealer.hurry();
-    await this.scheduler.runOnce(limits);
+    const done = await this.scheduler.runOnce(limits);
     await this.removals.shrink();
+    return done;
   }
 
   /** Rewrites each of these segments, however many of its records are live, and sets it aside if it is damaged: for repairs. */
   async rewrite(paths: ReadonlySet<string>): Promise<void> {
-    await this.commits.settled();
+    await this.commits.committed();
     await this.#sealer.hurry();
     await this.scheduler.exclusively(async () => {
       for (const segment of this.log.segments.filter(({ path, phase }) => phase === 'sealed' && paths.has(path))) {
@@ -364,22 +317,13 @@ export class QueueCore {
     });
   }
 
-  /** Resolves when a record became visible, or a claim was given back, or the queue closes. */
-  changed(): Promise<void> {
-    return new Promise((resolve) => this.#tailWaiters.push(resolve));
-  }
-
-  /** Drops a waiter of `changed` early: wakes all, who look again. */
-  wake(): void {
-    this.#wakeTails();
-  }
-
   /** Calls under way finish; then footers, the last word of the tombstone log, and the files are closed. */
   async close(): Promise<void> {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    this.#wakeTails();
+    this.news.wakeAll();
     this.#cancelInterval?.();
+    this.scheduler.hasten();
     if (this.#calls > 0) await new Promise<void>((resolve) => this.#callsDone.push(resolve));
     await this.commits.settled();
     await this.removals.settled();
@@ -415,29 +359,28 @@ export class QueueCore {
     }
   }
 
-  #removed(touched: ReadonlyMap<LogSegment, number>): void {
+  #removed(touched: Iterable<LogSegment>): void {
     this.#sealer.retry();
-    this.scheduler.poke(touched.keys());
+    this.scheduler.poke(touched);
   }
 
   async #sealed({ segment }: ActiveSegment): Promise<void> {
     this.scheduler.noteSealed(segment);
     const { segments } = this.log;
     if (segments.length < SPARE_SEGMENTS_MIN || this.#state !== 'open') return;
-    const { segmentBytes } = this.options;
     const free = await this.#env.vfs.freeBytes(this.dir).catch(() => Infinity);
-    let bytes = segmentBytes;
-    if (free > AMPLE_SEGMENTS * segmentBytes) {
-      const bytesMax = SPARE_SHARE * segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
-      // In steps: each is a sync beside those of the pushes.
-      while (bytes > bytesMax) bytes = Math.floor(bytes / 2);
-    }
-    await this.supply.ensureSpare(bytes);
+    const queueBytes = segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
+    const bytes = reserveBytes(this.options.segmentBytes, queueBytes, free);
+    await this.supply.ensureSpare(bytes).catch((cause: unknown) => {
+      this.#env.failStop.fail(cause, 'making a reserve', this.dir);
+    });
   }
 
-  /** GC destroys copies: what it relies on has to be durable whatever the mode. */
-  async #removalsDurable(): Promise<void> {
-    await this.removals.settled();
+  /**
+   * Resolves when the removals asked for up to now are durable or were rejected, whatever the mode: for GC, which destroys copies, and for moves.
+   */
+  async removalsDurable(): Promise<void> {
+    await this.removals.written();
     if (this.options.durability !== 'sync') {
       await this.commits.syncNow();
       await this.removals.syncNow();
@@ -447,11 +390,7 @@ export class QueueCore {
   #roundContext(): RoundContext {
     const { segmentId, offset } = this.commits.durablePosition();
     // Higher IDs belong to segments that are made ahead of time, or were sealed when they got their names.
-    let sealedBelow = segmentId + 1;
-    for (const segment of this.log.segments)
-      if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
-    // A dead one may be on its way out without a footer: until its file is gone nobody may miss it.
-    for (const segment of this.gc.dying) if (!segment.footerDurable) sealedBelow = Math.min(sealedBelow, segment.id);
+    const sealedBelow = Math.min(segmentId + 1, this.log.lowestUnsealedId, this.supply.lowestGivenUpId);
     return {
       nextId: this.commits.nextId,
       dataSegmentId: segmentId,
@@ -465,28 +404,7 @@ export class QueueCore {
   /** In ID order, of the segments as they are now: GC goes on while the ranges are pulled. */
   #deadRanges(): Generator<IdRange> {
     const segments = [...this.log.segments, ...this.gc.dying].sort((a, b) => a.firstId - b.firstId);
-    return deadRangesOf(segments, this.#claims);
-  }
-
-  #unclaimed({ first, last }: IdRange): IdRange[] {
-    const ranges: IdRange[] = [];
-    let from = first;
-    for (const id of [...this.#claims].sort((a, b) => a - b)) {
-      if (id < from || id > last) continue;
-      if (id > from) ranges.push({ first: from, last: id - 1 });
-      from = id + 1;
-    }
-    if (from <= last) ranges.push({ first: from, last });
-    return ranges;
-  }
-
-  #lastVisibleId(): number {
-    const { segments } = this.log;
-    for (let i = segments.length - 1; i >= 0; i--) {
-      const segment = segments[i];
-      if (segment !== undefined && !segment.isEmpty) return segment.lastId;
-    }
-    return 0;
+    return deadRangesOf(segments, this.claims);
   }
 
   #noteDamage(segment: LogSegment, offset: number, bytes: number, firstId: number, lastId: number): void {
@@ -508,10 +426,8 @@ export class QueueCore {
     });
   }
 
-  #wakeTails(): void {
-    const waiters = this.#tailWaiters;
-    this.#tailWaiters = [];
-    for (const wake of waiters) wake();
+  #hold(): () => void {
+    return this.#env.host.hold?.() ?? ((): void => undefined);
   }
 
   #startInterval(intervalMs: number): void {

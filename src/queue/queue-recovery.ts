@@ -227,25 +227,34 @@ async function rewriteRange(env: RecoveryEnvironment, file: VfsFile, from: numbe
   }
 }
 
-/** What is dead in the segments that exist, as a snapshot holds it. `except` names what is only claimed. */
-export function* deadRangesOf(segments: readonly LogSegment[], except: ReadonlySet<number>): Generator<IdRange> {
-  for (const segment of segments) {
-    if (segment.isEmpty || segment.live.liveCount === segment.count) continue;
-    for (const range of segment.live.deadRuns()) {
-      if (except.size === 0) yield range;
-      else yield* without(range, except);
-    }
-  }
+/** Records that are dead for readers and may come back. */
+export interface Revocable {
+  /** The lowest such ID from `from` on. */
+  nextClaimed(from: number): number | undefined;
 }
 
-function* without(range: IdRange, except: ReadonlySet<number>): Generator<IdRange> {
-  let first = range.first;
-  const inside = [...except].filter((id) => id >= range.first && id <= range.last).sort((a, b) => a - b);
-  for (const id of inside) {
-    if (id > first) yield { first, last: id - 1 };
-    first = id + 1;
+const NONE: Revocable = { nextClaimed: () => undefined };
+
+/**
+ * What is dead in the segments that exist, as a snapshot holds it, but for what may come back. Both are looked at as they are when a range is
+ * pulled; the cost is that of the ranges and of the claims in them.
+ */
+export function* deadRangesOf(segments: readonly LogSegment[], except: Revocable): Generator<IdRange> {
+  for (const segment of segments) {
+    if (segment.isEmpty || segment.live.liveCount === segment.count) continue;
+    for (const { first, last } of segment.live.deadRuns()) {
+      // All of the run at once: one that comes back while a range is being written must not be taken for dead by then.
+      const spared: number[] = [];
+      for (let id = except.nextClaimed(first); id !== undefined && id <= last; id = except.nextClaimed(id + 1))
+        spared.push(id);
+      let from = first;
+      for (const id of spared) {
+        if (id > from) yield { first: from, last: id - 1 };
+        from = id + 1;
+      }
+      if (from <= last) yield { first: from, last };
+    }
   }
-  if (first <= range.last) yield { first, last: range.last };
 }
 
 /** Step 4. */
@@ -269,7 +278,7 @@ export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQu
         ...newGeneration(vfs, host, loaded.dir, storeUuid, loaded.generation + 1),
         fillAhead: !env.reserve.isSpent,
       };
-      return TombstoneLog.create(source, statement, deadRangesOf(loaded.log.segments, new Set()), () => host.yield());
+      return TombstoneLog.create(source, statement, deadRangesOf(loaded.log.segments, NONE), () => host.yield());
     });
   } catch (error) {
     throw ioError(error, `starting a tombstone log for queue '${loaded.queue}'`, {
@@ -330,8 +339,8 @@ export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, r
     } finally {
       await file.close().catch(() => undefined);
     }
-    segment.phase = 'sealed';
-    segment.footerDurable = true;
+    segment.advance('sealed');
+    segment.noteFooterDurable();
     segment.fileBytes = contentEnd + footer.length;
     sealed++;
   }

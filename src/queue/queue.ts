@@ -5,8 +5,8 @@ import { EvaqError } from '../errors.js';
 import { encodeMeta } from '../frame/metadata.js';
 import { describe, requireCount, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
-import type { ReadLimits } from '../log/log-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
+import { RecordIterator } from '../log/record-iterator.js';
 import { tooLarge } from './commit-pipeline.js';
 import { closedError, type QueueCore } from './queue-core.js';
 
@@ -37,15 +37,29 @@ export interface RecordsOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What `compact` did. */
+export interface DeadLetterOptions {
+  /** Why it could not be delivered, as a short code or sentence. */
+  readonly reason: string;
+  /** What was thrown, whatever it is; name, message, code, cause and errors are kept, each text cut to 4 KiB. */
+  readonly error?: unknown;
+  /** Not to be retried before so many ms have passed. Default 0. */
+  readonly delayMs?: number;
+}
+
+/** Which dead letters: by ID, or those that a function says yes to. What it resolves with is awaited. */
+export type DeadLetterSelection = readonly number[] | ((record: QueueRecord) => boolean | Promise<boolean>);
+
+/** What `compact` did, by itself: what GC did in the background meanwhile is not in it. */
 export interface GcReport {
   readonly droppedSegments: number;
   readonly rewrittenSegments: number;
   readonly copiedRecords: number;
   /** Bytes written for copies. */
   readonly copiedBytes: number;
-  /** Bytes of the files that went. */
+  /** Bytes that went back to the file system: of files that were removed, or cut. */
   readonly reclaimedBytes: number;
+  /** Bytes of dead files that went to the recycle pool: they are still on disk, to be overwritten. */
+  readonly recycledBytes: number;
 }
 
 /** A queue in numbers, as of the call. */
@@ -78,13 +92,13 @@ export interface QueueStats {
 }
 
 const READ_BYTES_DEFAULT = 1024 * 1024;
-/** What an iteration reads at a time. */
-const BATCH: ReadLimits = { maxBytes: 1024 * 1024, maxRecords: 8192 };
 
-/** The store's part in a queue, which its statistics mention. */
+/** The store's part in a queue: what concerns other queues, and what its statistics mention. */
 export interface QueueHost {
   readonly now: () => number;
   readonly failure: () => EvaqError | undefined;
+  readonly deadLetter: (source: QueueCore, id: number, options: DeadLetterOptions) => Promise<number>;
+  readonly redrive: (source: QueueCore, which: DeadLetterSelection) => Promise<number[]>;
 }
 
 /**
@@ -149,8 +163,10 @@ export class Queue {
   }
 
   /**
-   * Appends a record, durable on return whatever the durability mode; blocks the thread for a sync. For exit and crash handlers.
-   * Throws as `push` rejects.
+   * Appends a record, durable on return whatever the durability mode, with all that was pushed before it and all removals that have resolved;
+   * blocks the thread for a sync. For exit and crash handlers.
+   * Throws as `push` rejects. With EVAQ_IO for want of a descriptor it has done nothing. Where the write failed (EVAQ_NO_SPACE, EVAQ_IO), what was
+   * pushed before and was not being written yet is rejected with the same error.
    */
   pushSync(payload: Payload): number {
     this.#core.requireOpen();
@@ -166,26 +182,33 @@ export class Queue {
   }
 
   /**
-   * Takes a record out: resolves with it when its removal is durable. Of two concurrent pops of one ID one gets the record.
-   * @throws EVAQ_RECORD_NOT_FOUND; EVAQ_CORRUPT, EVAQ_IO (the record stays)
+   * Takes a record out: resolves with it when its removal is durable. Of two concurrent pops of one ID one gets the record; the other waits for
+   * that one's outcome.
+   * @throws EVAQ_RECORD_NOT_FOUND (it is gone for good, durably); EVAQ_CORRUPT, EVAQ_IO, EVAQ_NO_SPACE (it is there as before); EVAQ_FAILED (unknown)
    */
   async pop(id: number): Promise<QueueRecord> {
     requireRecordId(id, 'id');
     return this.#core.call(async () => {
-      if (!this.#core.claim(id)) throw notFound(this.name, id);
+      const { removing } = this.#core;
+      const claim = await removing.claim(id);
+      if (claim === undefined) throw notFound(this.name, id);
       let record: QueueRecord;
       try {
-        record = await this.#core.readClaimed(id);
+        record = await this.#core.readClaimed(claim);
       } catch (error) {
-        this.#core.unclaim(id);
+        claim.end('given back');
         throw error;
       }
-      await this.#core.removeClaimed(id);
+      await removing.removeClaimed(claim);
       return record;
     });
   }
 
-  /** Live records in ID order, within the limits; empty if there is none. */
+  /**
+   * Live records in ID order, within the limits: what was live at one moment of the call, without a gap. Fewer than the limits allow where others
+   * remove at the same time, but empty only if there is none.
+   * @throws EVAQ_CORRUPT, EVAQ_IO, EVAQ_CLOSED
+   */
   async read(options: ReadOptions = {}): Promise<QueueRecord[]> {
     const { from = 0, maxRecords } = options;
     requireRecordId(from, 'from');
@@ -193,64 +216,29 @@ export class Queue {
     const maxBytes = options.maxBytes ?? (maxRecords === undefined ? READ_BYTES_DEFAULT : Number.MAX_SAFE_INTEGER);
     requireCount(maxBytes, 'maxBytes', 0);
     const limits = { maxBytes, maxRecords: maxRecords ?? Number.MAX_SAFE_INTEGER };
-    return this.#core.call(() => this.#core.read(from, Number.MAX_SAFE_INTEGER, limits));
+    return this.#core.call(async () => [...(await this.#core.read(from, Number.MAX_SAFE_INTEGER, limits)).records]);
   }
 
   /**
-   * Live records in ID order, up to those there are when the iteration gets there. Reads ahead by one batch; records that are removed meanwhile
-   * may be left out.
+   * Live records in ID order, up to those there are when the iteration gets there. Each is live at the moment it is handed out; one that stays live is
+   * not passed over. Reads ahead by one batch.
    */
-  async *records(options: RecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
-    const { from, to, signal } = rangeOf(options);
-    let next = from;
-    let batch = this.#readBatch(next, to);
-    try {
-      for (;;) {
-        const records = await batch;
-        signal?.throwIfAborted();
-        const last = records.at(-1);
-        if (last === undefined) return;
-        next = last.id + 1;
-        batch = this.#readBatch(next, to);
-        // Its failure shows when it is awaited, or not at all if nobody comes that far.
-        batch.catch(() => undefined);
-        for (const record of records) {
-          signal?.throwIfAborted();
-          yield record;
-        }
-      }
-    } finally {
-      await batch.catch(() => undefined);
-    }
-  }
-
-  /** As `records`, and then waits for more. Ends when the queue closes; `signal` makes it throw. */
-  async *tail(options: RecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
-    const { from, to, signal } = rangeOf(options);
-    const wake = (): void => this.#core.wake();
-    signal?.addEventListener('abort', wake);
-    try {
-      for (let next = from; next <= to; ) {
-        signal?.throwIfAborted();
-        if (!this.#core.isOpen) return;
-        const changed = this.#core.changed();
-        const records = await this.#readBatch(next, to);
-        for (const record of records) {
-          signal?.throwIfAborted();
-          next = record.id + 1;
-          yield record;
-        }
-        if (records.length === 0) await changed;
-      }
-    } finally {
-      signal?.removeEventListener('abort', wake);
-    }
+  records(options: RecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+    return this.#iterate(options, false);
   }
 
   /**
-   * Removes a record. Resolves with true when that is durable (P2), or with false if it was not live. From the call on it is not delivered any
-   * more, also if the removal is rejected.
-   * @throws EVAQ_NO_SPACE, EVAQ_IO (to be tried again), EVAQ_FAILED
+   * As `records`, and then waits for more, and holds the process meanwhile. Ends when the queue closes, and at once by `return()`; `signal` makes it
+   * throw.
+   */
+  tail(options: RecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+    return this.#iterate(options, true);
+  }
+
+  /**
+   * Removes a record. Resolves with true when that is durable (P2), or with false if it was not live; then that is durable, too. From the call on it is
+   * not delivered any more, also if the removal is rejected.
+   * @throws EVAQ_NO_SPACE, EVAQ_IO (it stays asked for, and goes with the next removal that can be written), EVAQ_FAILED
    */
   remove(id: number): Promise<boolean> {
     if (!this.#core.isOpen) return Promise.reject(closedError(this.name));
@@ -259,7 +247,7 @@ export class Queue {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#core.remove(id);
+    return this.#core.removing.remove(id);
   }
 
   /** Removes those of `ids` that are live, in one atomic step; resolves with how many there were. */
@@ -269,34 +257,47 @@ export class Queue {
     }
     const all = Array.isArray(ids) ? ids : [...ids];
     for (const id of all) requireRecordId(id, 'ids');
-    return this.#core.call(() => this.#core.removeMany(all));
+    return this.#core.call(() => this.#core.removing.removeMany(all));
   }
 
   /** Removes all live records up to and including `id`, in one atomic step; resolves with how many there were. */
   async removeThrough(id: number): Promise<number> {
     requireRecordId(id, 'id');
-    return this.#core.call(() => this.#core.removeThrough(id));
+    return this.#core.call(() => this.#core.removing.removeThrough(id));
   }
 
-  /** Resolves when everything pushed and removed before is durable, whatever the durability mode. */
+  /**
+   * Moves a record to this queue's dead letters, once (P10): after any crash it is live in exactly one of the two. Those of the WAL queue are
+   * `evaq.deadLetters`; those of a named queue are the queue `<name>.dead`, made when it is needed. Resolves with its new ID. Whatever `error` is, it
+   * does not keep the record from moving.
+   * @throws EVAQ_RECORD_NOT_FOUND (it is gone for good, durably), and as `push` (the record stays); TypeError for a queue of dead letters
+   */
+  deadLetter(id: number, options: DeadLetterOptions): Promise<number> {
+    return this.#host.deadLetter(this.#core, id, options);
+  }
+
+  /**
+   * Moves this queue's dead letters back to it: those of the given IDs, or all that a function accepts. Unknown IDs are ignored. Each move is atomic
+   * (P10), the whole is not. Resolves with the new IDs, in the order given, which the records keep. What moves keeps its headers and counts the
+   * redrive. Where one cannot be moved no further one is begun; the error's `details.moved` says which have moved, and under which IDs. A function
+   * that throws or rejects makes it reject before anything is moved.
+   * @throws as `push`, and as reading dead letters
+   */
+  redrive(which: DeadLetterSelection): Promise<number[]> {
+    return this.#host.redrive(this.#core, which);
+  }
+
+  /**
+   * Resolves when everything pushed and removed before is durable, whatever the durability mode; it does not wait for what comes later.
+   * @throws EVAQ_NO_SPACE, EVAQ_IO: removals that were asked for could not be written; EVAQ_FAILED
+   */
   async flush(): Promise<void> {
     return this.#core.call(() => this.#core.flush());
   }
 
   /** Gives back all space that dead records take, now, and tells what that came to. */
   async compact(): Promise<GcReport> {
-    return this.#core.call(async () => {
-      const before = { ...this.#core.gc.counters };
-      await this.#core.compact();
-      const after = this.#core.gc.counters;
-      return {
-        droppedSegments: after.droppedSegments - before.droppedSegments,
-        rewrittenSegments: after.rewrittenSegments - before.rewrittenSegments,
-        copiedRecords: after.copiedRecords - before.copiedRecords,
-        copiedBytes: after.copiedBytes - before.copiedBytes,
-        reclaimedBytes: after.reclaimedBytes - before.reclaimedBytes,
-      };
-    });
+    return this.#core.call(() => this.#core.compact());
   }
 
   stats(): QueueStats {
@@ -333,8 +334,11 @@ export class Queue {
     };
   }
 
-  #readBatch(from: number, to: number): Promise<QueueRecord[]> {
-    return this.#core.call(() => this.#core.read(from, to, BATCH));
+  #iterate(options: RecordsOptions, follows: boolean): RecordIterator {
+    return new RecordIterator(() => {
+      const { from, to, signal } = rangeOf(options);
+      return { source: this.#core.records(from, to, follows), signal };
+    });
   }
 
   #requireFit(bytes: number): void {

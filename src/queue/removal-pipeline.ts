@@ -11,22 +11,26 @@
  * When the log is mostly garbage it is rewritten as a new generation: the snapshot of what is dead in the segments that still exist.
  * A tombstone is thus forgotten only after the unlink of its segment is durable, since until then the segment is in the snapshot.
  */
-import { ioError } from '../errors.js';
+import { type EvaqError, ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
 import type { IdRange } from '../ids.js';
 import type { LogSegment } from '../log/log-segment.js';
-import { mergeRanges } from '../tombstone/id-ranges.js';
+import { joinRanges, mergeRanges } from '../tombstone/id-ranges.js';
 import { KIND_CLOSE, KIND_REMOVALS, type RoundStatement } from '../tombstone/tombstone-frame.js';
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { BlockingBudget } from './blocking-budget.js';
+import type { Claim } from './claims.js';
 
 /** A log smaller than this is never rewritten. */
 const REWRITE_BYTES_MIN = 64 * 1024;
 /** At rest it is rewritten from here on; past the other bound it is not worth the search for what that would come to. */
 const SHRINK_BYTES_MIN = 8 * 1024;
 const SHRINK_BYTES_MAX = 256 * 1024;
+/** What is owed is tried again by itself after so long, each time twice as long after another failure. */
+const RETRY_MS_MIN = 250;
+const RETRY_MS_MAX = 5_000;
 /** Of one range in a snapshot, about. */
 const RANGE_BYTES = 6;
 
@@ -67,34 +71,59 @@ interface Round {
   /** Single IDs, as they came. */
   readonly ids: number[];
   readonly ranges: IdRange[];
-  /** By segment: how many records of it the round removes. */
+  /** Records that go back if the round is not written. They hold their segments by themselves. */
+  readonly claims: Claim[];
+  /** By segment: how many records of it the round removes, but for those that are claimed. */
   readonly touched: Map<LogSegment, number>;
   readonly resolves: Resolve[];
   readonly rejects: Reject[];
+  /** Who wants to know when it is over, however it ends. */
+  readonly tickets: (() => void)[];
 }
 
 function newRound(): Round {
-  return { ids: [], ranges: [], touched: new Map(), resolves: [], rejects: [] };
+  return { ids: [], ranges: [], claims: [], touched: new Map(), resolves: [], rejects: [], tickets: [] };
 }
 
-/** All that a round removes, sorted and merged. */
-function rangesOf(round: Round): IdRange[] {
-  const { ids, ranges } = round;
-  if (ids.length === 0) return mergeRanges(ranges);
+function isEmpty({ resolves, claims }: Round): boolean {
+  return resolves.length === 0 && claims.length === 0;
+}
+
+/** What a round removes for good, sorted and merged: what is owed if it cannot be written. */
+function ownRanges({ ids, ranges }: Round, owed: readonly IdRange[]): readonly IdRange[] {
+  // Each part ascends: joining them costs their length, however much is owed.
+  return joinRanges(owed, joinRanges(mergeRanges(ranges), rangesOfIds(ids)));
+}
+
+function rangesOfIds(ids: readonly number[]): IdRange[] {
+  if (ids.length === 0) return [];
+  const ranges: IdRange[] = [];
   const sorted = Float64Array.from(ids).sort();
-  const all: IdRange[] = [...ranges];
   let first = sorted[0] ?? 0;
   let last = first;
   for (let i = 1; i < sorted.length; i++) {
     const id = sorted[i] ?? 0;
     if (id > last + 1) {
-      all.push({ first, last });
+      ranges.push({ first, last });
       first = id;
     }
     last = id;
   }
-  all.push({ first, last });
-  return mergeRanges(all);
+  ranges.push({ first, last });
+  return ranges;
+}
+
+const NOTHING_OWED = { ranges: [], touched: new Map<LogSegment, number>() } as const;
+const RESTING = { kind: 'resting' } as const;
+
+function joinCounts(
+  some: ReadonlyMap<LogSegment, number>,
+  others: ReadonlyMap<LogSegment, number>,
+): ReadonlyMap<LogSegment, number> {
+  if (some.size === 0) return others;
+  const all = new Map(some);
+  for (const [segment, count] of others) all.set(segment, (all.get(segment) ?? 0) + count);
+  return all;
 }
 
 let capturedResolve: Resolve = () => undefined;
@@ -110,11 +139,22 @@ export class RemovalPipeline {
   #round: number;
   #durableRound: number;
   #open: Round = newRound();
-  #owed: Round = newRound();
-  #running = false;
-  #inFlight = false;
-  #shrinkWanted = false;
+  /** Asked for and not written, for want of space: merged ranges, and the segments that they hold. */
+  #owed: { readonly ranges: readonly IdRange[]; readonly touched: ReadonlyMap<LogSegment, number> } = NOTHING_OWED;
+  /**
+   * resting: nothing to do. due: it begins when the code now running is done. writing: `round` is on its way. rewriting: the log is being replaced.
+   * between: it lets the waiters of a round go on.
+   */
+  #state:
+    | { readonly kind: 'resting' | 'due' | 'rewriting' | 'between' }
+    | { readonly kind: 'writing'; readonly round: Round } = RESTING;
+  /** Those who want the log replaced by its snapshot. */
+  #shrinking: (() => void)[] = [];
   #rewriteAtBytes: number;
+  /** Called when nothing is owed any more. */
+  #settling: (() => void)[] = [];
+  #retryMs = RETRY_MS_MIN;
+  #cancelRetry: (() => void) | undefined;
   /** A log is not closed under a sync, and not synced while it is being replaced. */
   #rewriting: Promise<void> = Promise.resolve();
   #syncing: Promise<void> = Promise.resolve();
@@ -144,15 +184,23 @@ export class RemovalPipeline {
 
   /** True if the removal of `id` was asked for and could not be written yet. */
   owes(id: number): boolean {
-    return this.#owed.ranges.some((range) => range.first <= id && id <= range.last);
+    const { ranges } = this.#owed;
+    let low = 0;
+    let high = ranges.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((ranges[middle]?.last ?? Infinity) < id) low = middle + 1;
+      else high = middle;
+    }
+    return (ranges[low]?.first ?? Infinity) <= id;
   }
 
   /** The same of any record up to `id`. */
   owesUpTo(id: number): boolean {
-    return this.#owed.ranges.some(({ first }) => first <= id);
+    return (this.#owed.ranges[0]?.first ?? Infinity) <= id;
   }
 
-  /** Removes what the caller has marked dead: resolves when that is durable in the mode in force. No range: waits for what is owed. */
+  /** Removes what the caller has marked dead: resolves when that is durable in the mode in force. */
   submit(ranges: readonly IdRange[], touched: ReadonlyMap<LogSegment, number>): Promise<boolean> {
     const open = this.#open;
     for (const range of ranges) open.ranges.push(range);
@@ -168,31 +216,63 @@ export class RemovalPipeline {
     return this.#wait();
   }
 
+  /**
+   * The same for a claimed record, whose claim ends with the round: 'removed' when that is durable; 'given back' if it could not be written, and
+   * then this rejects.
+   */
+  submitClaim(claim: Claim): Promise<boolean> {
+    this.#open.claims.push(claim);
+    return this.#wait();
+  }
+
+  /**
+   * Resolves when all that was asked for up to now is durable in the mode in force, with what is owed, which is tried once more. Rejects as a removal
+   * does if it is not.
+   */
+  join(): Promise<unknown> {
+    const isPending = !isEmpty(this.#open) || this.#state.kind === 'writing' || this.#owed.ranges.length > 0;
+    return isPending ? this.#wait() : Promise.resolve();
+  }
+
+  /** Resolves when the removals asked for up to now are settled: durable, or rejected. */
+  written(): Promise<void> {
+    const underWay = this.#state.kind === 'writing' ? this.#state.round : undefined;
+    const newest = isEmpty(this.#open) ? underWay : this.#open;
+    return newest === undefined ? Promise.resolve() : new Promise((resolve) => newest.tickets.push(resolve));
+  }
+
   #wait(): Promise<boolean> {
     const promise = new Promise<boolean>(capture);
     this.#open.resolves.push(capturedResolve);
     this.#open.rejects.push(capturedReject);
-    if (!this.#running) this.#schedule();
+    this.#schedule();
     return promise;
   }
 
-  /** Replaces the log by a snapshot if that halves it: for a queue that has come to rest. Never rejects. */
+  /** Calls `action` when nothing is owed any more: at once, or after the round that brings it to disk. */
+  whenNothingOwed(action: () => void): void {
+    if (this.#owed.ranges.length === 0) action();
+    else this.#settling.push(action);
+  }
+
+  /** Replaces the log by a snapshot if that halves it: for a queue that has come to rest. Never rejects; does nothing beside removals. */
   async shrink(): Promise<void> {
     const { bytes } = this.#log;
-    if (bytes < SHRINK_BYTES_MIN || bytes > SHRINK_BYTES_MAX || this.#busy()) return;
+    if (bytes < SHRINK_BYTES_MIN || bytes > SHRINK_BYTES_MAX || this.#state.kind !== 'resting') return;
     let snapshotBytes = 0;
     for (const _ of this.#options.deadRanges()) {
       snapshotBytes += RANGE_BYTES;
       if (snapshotBytes > bytes / 2) return;
     }
-    this.#shrinkWanted = true;
-    this.#schedule();
-    await this.settled();
+    await new Promise<void>((resolve) => {
+      this.#shrinking.push(resolve);
+      this.#schedule();
+    });
   }
 
-  /** Resolves when every removal asked for so far is written or has been rejected. */
+  /** Resolves when there is nothing left to do. For `close` alone: under a load that never pauses that is never. */
   settled(): Promise<void> {
-    if (!this.#busy()) return Promise.resolve();
+    if (this.#state.kind === 'resting') return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
@@ -211,67 +291,86 @@ export class RemovalPipeline {
     this.#durableRound = Math.max(this.#durableRound, round);
   }
 
+  /** The same, blocking, for what `pushSync` vouches for. Throws. */
+  syncBlocking(): void {
+    const round = this.#round;
+    if (this.#durableRound >= round) return;
+    try {
+      this.#log.syncBlocking();
+    } catch (cause) {
+      throw this.#options.failStop.fail(cause, 'a sync', this.#log.path);
+    }
+    this.#durableRound = Math.max(this.#durableRound, round);
+  }
+
   /** Writes the last word of a clean close, with everything that is owed: the data is durable up to the given place. Rejects if it cannot. */
   async writeClose(dataSegmentId: number, dataOffset: number): Promise<void> {
     const statement = { ...this.#statement(KIND_CLOSE, this.#round + 1), dataSegmentId, dataOffset };
-    await this.#log.append(statement, mergeRanges(this.#owed.ranges));
+    await this.#log.append(statement, this.#owed.ranges);
     await this.#log.sync();
   }
 
   close(): Promise<void> {
+    this.#cancelRetry?.();
     return this.#log.close();
   }
 
-  #busy(): boolean {
-    return this.#open.resolves.length > 0 || this.#inFlight || this.#shrinkWanted;
-  }
-
   #schedule(): void {
-    if (this.#running) return;
-    this.#running = true;
+    if (this.#state.kind !== 'resting') return;
+    this.#state = { kind: 'due' };
     this.#options.host.soon(() => void this.#run());
   }
 
+  /** Writes round after round until there is none. Never rejects: what is thrown in here is a bug, and stops the store instead of hanging it. */
   async #run(): Promise<void> {
-    while (this.#open.resolves.length > 0 || this.#shrinkWanted) {
-      const round = this.#take();
-      this.#inFlight = true;
-      await this.#write(round);
-      if (this.#log.bytes >= this.#rewriteAtBytes || this.#shrinkWanted) {
-        this.#shrinkWanted = false;
-        this.#rewriting = this.#rewrite();
-        await this.#rewriting;
+    try {
+      while (!isEmpty(this.#open) || this.#shrinking.length > 0) {
+        const round = this.#open;
+        this.#open = newRound();
+        this.#state = { kind: 'writing', round };
+        await this.#write(round);
+        const shrinking = this.#shrinking.splice(0);
+        if (this.#log.bytes >= this.#rewriteAtBytes || shrinking.length > 0) {
+          this.#state = { kind: 'rewriting' };
+          this.#rewriting = this.#rewrite();
+          await this.#rewriting;
+        }
+        for (const tell of shrinking) tell();
+        this.#state = { kind: 'between' };
+        await new Promise<void>((resolve) => this.#options.host.soon(resolve));
       }
-      this.#inFlight = false;
-      await new Promise<void>((resolve) => this.#options.host.soon(resolve));
+    } catch (cause) {
+      this.#fail(this.#options.failStop.fail(cause, 'removing', this.#log.path));
     }
-    this.#running = false;
-    const idle = this.#idle;
-    this.#idle = [];
-    for (const resolve of idle) resolve();
+    this.#state = RESTING;
+    for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** The open round, with what is owed. */
-  #take(): Round {
-    const round = this.#open;
+  /** Nobody is left waiting. */
+  #fail(error: EvaqError): void {
+    const rounds = [this.#open];
+    if (this.#state.kind === 'writing') rounds.push(this.#state.round);
     this.#open = newRound();
-    for (const range of this.#owed.ranges) round.ranges.push(range);
-    for (const [segment, count] of this.#owed.touched)
-      round.touched.set(segment, (round.touched.get(segment) ?? 0) + count);
-    this.#owed = newRound();
-    return round;
+    for (const round of rounds) this.#reject(round, error);
+    for (const tell of this.#shrinking.splice(0)) tell();
   }
 
   async #write(round: Round): Promise<void> {
     const { failStop, queue, synced } = this.#options;
     if (failStop.error !== undefined) return this.#reject(round, failStop.error);
-    const ranges = rangesOf(round);
+    const own = ownRanges(round, this.#owed.ranges);
+    const claimed = rangesOfIds(round.claims.map(({ id }) => id));
+    const ranges = joinRanges(own, claimed);
+    // With what is owed, which goes along.
+    const touched = joinCounts(this.#owed.touched, round.touched);
+    this.#owed = NOTHING_OWED;
     if (ranges.length > 0) {
       const number = this.#round + 1;
       try {
         await this.#append(this.#statement(KIND_REMOVALS, number), ranges);
       } catch (cause) {
-        this.#owed = { ...newRound(), ranges, touched: round.touched };
+        this.#owed = { ranges: own, touched };
+        this.#retryLater();
         if (failStop.error !== undefined) return this.#reject(round, failStop.error);
         return this.#reject(round, ioError(cause, `removing from queue '${queue}'`, { queue, path: this.#log.path }));
       }
@@ -286,10 +385,25 @@ export class RemovalPipeline {
       }
       if (failStop.error !== undefined) return this.#reject(round, failStop.error);
     }
-    // A rewrite may have replaced a segment meanwhile.
-    for (const [segment, count] of round.touched) segment.heir.pendingRemovals -= count;
+    // A segment may have been replaced meanwhile: it is its heir that is let go.
+    for (const [segment, count] of touched) segment.release(count);
+    // In this very stretch: a snapshot that is taken later must not miss what the log it replaces has said.
+    for (const claim of round.claims) claim.end('removed');
     for (const resolve of round.resolves) resolve(true);
-    this.#options.onSettled(round.touched);
+    for (const tell of round.tickets) tell();
+    for (const settle of this.#settling.splice(0)) settle();
+    this.#retryMs = RETRY_MS_MIN;
+    this.#options.onSettled(touched);
+  }
+
+  /** Tries again what is owed, if no other removal does so before. */
+  #retryLater(): void {
+    if (this.#owed.ranges.length === 0 || this.#options.failStop.error !== undefined) return;
+    this.#cancelRetry ??= this.#options.host.after(this.#retryMs, () => {
+      this.#cancelRetry = undefined;
+      this.#retryMs = Math.min(RETRY_MS_MAX, 2 * this.#retryMs);
+      if (this.#owed.ranges.length > 0) this.#wait().catch(() => undefined);
+    });
   }
 
   /** Appends; on a full disk frees what can be freed and tries again. */
@@ -316,8 +430,12 @@ export class RemovalPipeline {
     }
   }
 
-  #reject(round: Round, error: unknown): void {
-    for (const reject of round.rejects) reject(error);
+  #reject(round: Round, error: EvaqError): void {
+    const outcome = this.#options.failStop.error === undefined ? 'given back' : 'unknown';
+    for (const claim of round.claims.splice(0)) claim.end(outcome);
+    for (const reject of round.rejects.splice(0)) reject(error);
+    round.resolves.length = 0;
+    for (const tell of round.tickets.splice(0)) tell();
   }
 
   #statement(kind: number, round: number): RoundStatement {

@@ -4,6 +4,8 @@
  * A footer is not part of the commit that fills a segment, for two reasons: no push should wait for it, and a segment that holds moved records
  * may only be sealed when their removal from the source is durable (P10), since recovery looks for unfinished moves in unsealed segments
  * alone. A footer is trusted without a look at the bodies, so they are synced before it is written.
+ *
+ * A footer that could not be written for now stays due, and is tried again with every removal, roll and move, and by and by.
  */
 import { ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
@@ -18,6 +20,9 @@ import type { ActiveSegment } from './active-segment.js';
  */
 const PATIENCE_BYTES = 256 * 1024 * 1024;
 const PATIENCE_MS = 2_000;
+/** After a failure: so long until the next try, twice as long after each further one, up to the bound. */
+const RETRY_MS = 5_000;
+const RETRY_MS_MAX = 60_000;
 
 export interface SegmentSealerOptions {
   readonly queue: string;
@@ -27,7 +32,8 @@ export interface SegmentSealerOptions {
   readonly patient: boolean;
   readonly removalRound: () => number;
   readonly onSealed: (left: ActiveSegment) => Promise<void>;
-  readonly onError: (error: ReturnType<typeof ioError>) => void;
+  /** A footer could not be written; `undefined`: now it was. */
+  readonly onError: (error: ReturnType<typeof ioError> | undefined) => void;
 }
 
 interface Due {
@@ -43,6 +49,9 @@ export class SegmentSealer {
   #due: Due[] = [];
   #sealing: Promise<void> = Promise.resolve();
   #stopped = false;
+  /** In a row. */
+  #failures = 0;
+  #cancelRetry: (() => void) | undefined;
   #cancelTimer: (() => void) | undefined;
 
   constructor(options: SegmentSealerOptions) {
@@ -80,7 +89,7 @@ export class SegmentSealer {
     if (this.#due.length > 0) this.#sealing = this.#sealing.then(() => this.#sealDue(false));
   }
 
-  /** Seals all that may be sealed, without patience; resolves when that is done. */
+  /** Seals all that was left before and may be sealed, without patience; resolves when that is done. */
   hurry(): Promise<void> {
     this.#sealing = this.#sealing.then(() => this.#sealDue(true));
     return this.#sealing;
@@ -90,6 +99,7 @@ export class SegmentSealer {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelTimer?.();
+    this.#cancelRetry?.();
     await this.#sealing;
   }
 
@@ -103,9 +113,11 @@ export class SegmentSealer {
     for (const { left } of this.#due) await left.file.close().catch(() => undefined);
   }
 
-  /** Writes the footers that are due, in order. On a full disk they stay due. */
+  /** Writes the footers that are due now, in order. On a full disk they stay due. */
   async #sealDue(hurried: boolean): Promise<void> {
-    for (let next = this.#due[0]; next !== undefined && !this.#stopped; next = this.#due[0]) {
+    // Not those that become due meanwhile, or it might never end.
+    for (const next of this.#due) {
+      if (this.#stopped) return;
       const { left, moves } = next;
       const { segment } = left;
       if (this.#options.failStop.error !== undefined || moves.some((move) => this.#moves.has(move))) return;
@@ -118,16 +130,27 @@ export class SegmentSealer {
           const { queue } = this.#options;
           const { path } = left.file;
           this.#options.onError(ioError(cause, `sealing a segment of queue '${queue}'`, { queue, path }));
+          this.#retryLater();
           return;
         }
+        if (this.#failures > 0) this.#options.onError(undefined);
+        this.#failures = 0;
       }
       this.#due = this.#due.slice(1);
-      segment.phase = 'sealed';
+      segment.advance('sealed');
       segment.building = undefined;
       await left.syncing;
       await left.file.close().catch(() => undefined);
       await this.#options.onSealed(left);
     }
+  }
+
+  #retryLater(): void {
+    const ms = Math.min(RETRY_MS * 2 ** this.#failures, RETRY_MS_MAX);
+    this.#failures++;
+    this.#cancelRetry?.();
+    if (this.#stopped) return;
+    this.#cancelRetry = this.#options.host.after(ms, () => this.retry());
   }
 
   #isPatient(): boolean {
@@ -158,7 +181,7 @@ export class SegmentSealer {
     await this.#sync(left);
     segment.fileBytes = left.writtenEnd + footer.length;
     segment.wide = index.wide;
-    segment.footerDurable = true;
+    segment.noteFooterDurable();
   }
 
   async #sync({ file }: ActiveSegment): Promise<void> {

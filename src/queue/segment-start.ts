@@ -1,7 +1,7 @@
 /**
  * Making the segment that a queue appends to next: durable under its name before anything is acknowledged in it.
  */
-import type { FailStop } from '../fail-stop.js';
+import { type FailStop, SyncFailure } from '../fail-stop.js';
 import { COMMIT_BODY_BYTES_MAX } from '../frame/commit-header.js';
 import { FILE_HEADER_BYTES, HEADER_FLAG_RELAXED } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
@@ -22,17 +22,34 @@ export interface SegmentStart {
   readonly keep: number;
 }
 
-/** Rejects with a system error where no file could be made, and stops the store where one could not be made durable. */
+/**
+ * Rejects with a system error where it could not be made, leaving nothing behind that is not swept by and by: it may be tried again. Where a sync
+ * failed the store has stopped.
+ */
 export async function startSegment(start: SegmentStart): Promise<DraftSegment> {
   const { supply, failStop, nextId, relaxed, keep } = start;
   const flags = relaxed ? HEADER_FLAG_RELAXED : 0;
-  const draft = await supply.draft(nextId, flags, nextId + IDS_PER_SEGMENT, keep);
+  failStop.throwIfFailed();
+  let draft: DraftSegment | undefined;
   try {
+    draft = await supply.draft(nextId, flags, Math.min(nextId + IDS_PER_SEGMENT, Number.MAX_SAFE_INTEGER), keep);
     return await supply.publish(draft);
   } catch (cause) {
     // Under which name it will be found after a crash is unknown, but nothing was acknowledged in it.
-    await draft.file.close().catch(() => undefined);
-    throw failStop.fail(cause, 'making a segment durable', draft.path);
+    if (cause instanceof SyncFailure) {
+      await draft?.file.close().catch(() => undefined);
+      throw failStop.fail(cause, 'making a segment durable', cause.path);
+    }
+    if (draft !== undefined) await discardOrStop(start, draft);
+    throw cause;
+  }
+}
+
+async function discardOrStop({ supply, failStop }: SegmentStart, draft: DraftSegment): Promise<void> {
+  try {
+    await supply.discard(draft);
+  } catch (cause) {
+    throw failStop.fail(cause, 'giving up a segment', draft.path);
   }
 }
 

@@ -6,7 +6,7 @@
  *
  * The sealer syncs them too, in the same order, since a footer vouches for the data in front of it.
  */
-import type { FailStop } from '../fail-stop.js';
+import { type FailStop, syncFileBlocking } from '../fail-stop.js';
 import type { ActiveSegment } from './active-segment.js';
 
 /** The most that is left to the kernel. Past it a roll waits for the disk, so that what a power cut takes stays bounded. */
@@ -37,13 +37,25 @@ export class UnsyncedSegments {
       await this.sync();
   }
 
-  /** Makes durable all that was left so far. Rejects with EVAQ_FAILED; then the store has stopped. */
+  /**
+   * Makes durable all that was left up to the call; what is left meanwhile is not waited for. Rejects with EVAQ_FAILED; then the store has
+   * stopped.
+   */
   sync(): Promise<void> {
+    const due = [...this.#pending()];
     const syncing = this.#syncing.then(async () => {
-      for (let left = this.#pending()[0]; left !== undefined; left = this.#pending()[0]) await this.#syncOne(left);
+      for (const left of due) if (isUnsynced(left)) await this.#syncOne(left);
     });
     this.#syncing = syncing.catch(() => undefined);
     return syncing;
+  }
+
+  /** The same in one blocking stretch. Throws a system error where a file could not be opened for it, a `SyncFailure` where a sync failed. */
+  syncBlocking(): void {
+    for (const left of this.#pending()) {
+      syncFileBlocking(left.file);
+      left.durableEnd = left.writtenEnd;
+    }
   }
 
   /** Resolves when nothing is being synced. */
@@ -61,11 +73,14 @@ export class UnsyncedSegments {
     left.durableEnd = Math.max(left.durableEnd, end);
   }
 
-  /** Those that nobody made durable yet. One that is sealed is durable, or nothing in it is live. */
+  /** Those that nobody made durable yet. */
   #pending(): readonly ActiveSegment[] {
-    this.#left = this.#left.filter(({ segment, durableEnd, writtenEnd }) => {
-      return segment.phase === 'rolled' && durableEnd < writtenEnd;
-    });
+    this.#left = this.#left.filter(isUnsynced);
     return this.#left;
   }
+}
+
+/** One that is sealed is durable, or nothing in it is live. */
+function isUnsynced({ segment, durableEnd, writtenEnd }: ActiveSegment): boolean {
+  return segment.phase === 'rolled' && durableEnd < writtenEnd;
 }

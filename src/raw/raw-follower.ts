@@ -151,7 +151,7 @@ export class RawFollower {
     if (segment.isEmpty && newest !== undefined && newest.lastId >= scanner.header.firstId) return false;
     const scan = newScan(scanner.header.firstId);
     noteCommit(scan, scanner, index);
-    segment.phase = 'active';
+    segment.follow();
     if (segment.isEmpty && newest !== segment) log.append(segment);
     log.grow(segment, scan.firstId, scan.count, scan.payloadBytes, scan.maxTimeMs, scan.dataEnd);
     const { ids, offsets, mids, wide } = scan.index;

@@ -12,7 +12,7 @@ import { assert } from '../assert.js';
 import { EvaqError, ioError, isNotFound } from '../errors.js';
 import { FileCache } from '../log/file-cache.js';
 import { type Damage, type LoadedQueue, loadQueue } from '../log/log-load.js';
-import { LogReader, type ReadLimits } from '../log/log-reader.js';
+import { LogReader, type ReadLimits, type ReadOutcome } from '../log/log-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import { scanTombstones } from '../tombstone/tombstone-scan.js';
@@ -179,7 +179,7 @@ export class RawPicture {
   }
 
   /** See `LogReader.read`. Rejects with EVAQ_CORRUPT at a live record that cannot be read. */
-  read(from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
+  read(from: number, to: number, limits: ReadLimits): Promise<ReadOutcome> {
     return this.#reader.read(from, to, limits);
   }
 

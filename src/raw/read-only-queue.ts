@@ -11,6 +11,8 @@ import { requireCount, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
+import { RecordIterator } from '../log/record-iterator.js';
+import { PolledRecords } from './polled-records.js';
 import { haveSameNames, isListed, listQueueFiles } from './queue-files.js';
 import type { LostRange } from './raw-lost.js';
 import { isGone, type QueuePlace, RawPicture } from './raw-picture.js';
@@ -135,42 +137,29 @@ export class ReadOnlyQueue {
    * Live records in ID order, each once, up to those there are when the iteration gets there. Records that are removed meanwhile may be left out.
    * @throws as `read`
    */
-  async *records(options: ReadOnlyRecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
-    const { from, to, signal } = rangeOf(options);
-    for (let next = from; next <= to; ) {
-      signal?.throwIfAborted();
-      const records = await this.#read(next, to, BATCH);
-      const last = records.at(-1);
-      if (last === undefined) return;
-      next = last.id + 1;
-      for (const record of records) {
-        signal?.throwIfAborted();
-        yield record;
-      }
-    }
+  records(options: ReadOnlyRecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+    return new RecordIterator(() => {
+      const { from, to, signal } = rangeOf(options);
+      const read = (first: number, last: number): Promise<readonly QueueRecord[]> => this.#read(first, last, BATCH);
+      return { source: new PolledRecords({ read, wait: undefined }, from, to), signal };
+    });
   }
 
   /**
    * As `records`, and then looks for more every `pollMs`, across rolled segments, GC and restarts of the writer. Ends when the store is closed;
-   * `signal` makes it throw.
+   * `return()` ends it at once; `signal` makes it throw.
    * @throws as `read`
    */
-  async *tail(options: ReadOnlyTailOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
-    const { from, to, signal } = rangeOf(options);
-    const { pollMs = POLL_MS_DEFAULT } = options;
-    requireCount(pollMs, 'pollMs', 1);
-    for (let next = from; next <= to; ) {
-      signal?.throwIfAborted();
-      if (this.#closed) return;
-      const records = await this.#readUnlessClosed(next, to);
-      if (records === undefined) return;
-      for (const record of records) {
-        signal?.throwIfAborted();
-        next = record.id + 1;
-        yield record;
-      }
-      if (records.length === 0) await this.#sleep(pollMs, signal);
-    }
+  tail(options: ReadOnlyTailOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+    return new RecordIterator(() => {
+      const { from, to, signal } = rangeOf(options);
+      const { pollMs = POLL_MS_DEFAULT } = options;
+      requireCount(pollMs, 'pollMs', 1);
+      const read = (first: number, last: number): Promise<readonly QueueRecord[] | undefined> =>
+        this.#readUnlessClosed(first, last);
+      const wait = (wake: () => void): (() => void) => this.#sleep(pollMs, wake);
+      return { source: new PolledRecords({ read, wait }, from, to), signal };
+    });
   }
 
   /** @throws EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION, EVAQ_CORRUPT where files contradict each other */
@@ -214,7 +203,8 @@ export class ReadOnlyQueue {
     await picture?.supersede();
   }
 
-  async #readUnlessClosed(from: number, to: number): Promise<QueueRecord[] | undefined> {
+  async #readUnlessClosed(from: number, to: number): Promise<readonly QueueRecord[] | undefined> {
+    if (this.#closed) return undefined;
     try {
       return await this.#read(from, to, BATCH);
     } catch (error) {
@@ -228,7 +218,7 @@ export class ReadOnlyQueue {
       if (this.#skipDamage) return this.#readAround(picture, from, to, limits);
       const lost = lostIn(picture, from, to);
       const end = lost === undefined ? to : lost.first - 1;
-      const records = end < from ? [] : await picture.read(from, end, limits);
+      const records = end < from ? [] : [...(await picture.read(from, end, limits)).records];
       if (records.length === 0 && lost !== undefined) throw this.#lostError(lost);
       return records;
     });
@@ -238,7 +228,7 @@ export class ReadOnlyQueue {
   async #readAround(picture: RawPicture, from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
     for (let next = from; ; ) {
       try {
-        return await picture.read(next, to, limits);
+        return [...(await picture.read(next, to, limits)).records];
       } catch (error) {
         if (!isCorrupt(error) || (await this.#wasReplaced(picture, error))) throw error;
         this.#meet(error);
@@ -347,19 +337,15 @@ export class ReadOnlyQueue {
     });
   }
 
-  #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#closed || signal?.aborted === true) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        cancel();
-        this.#sleepers.delete(wake);
-        signal?.removeEventListener('abort', wake);
-        resolve();
-      };
-      const cancel = this.#timer(ms, wake);
-      this.#sleepers.add(wake);
-      signal?.addEventListener('abort', wake);
-    });
+  /** Calls `wake` after `ms`, or when the reader is closed. The result cancels. */
+  #sleep(ms: number, wake: () => void): () => void {
+    const cancel = this.#timer(ms, wake);
+    this.#sleepers.add(wake);
+    if (this.#closed) wake();
+    return () => {
+      cancel();
+      this.#sleepers.delete(wake);
+    };
   }
 }
 

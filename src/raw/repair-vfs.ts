@@ -77,6 +77,10 @@ class PatchedFile implements VfsFile {
     throw new TypeError(`${this.path} is open for reading only`);
   }
 
+  truncateBlocking(): void {
+    throw new TypeError(`${this.path} is open for reading only`);
+  }
+
   writeBlocking(): void {
     throw new TypeError(`${this.path} is open for reading only`);
   }

@@ -4,8 +4,13 @@
  *
  * A file is complete before it is named: header written and synced under its temporary (or pool) name, renamed, the folder synced. A dead
  * file joins the pool only after its leaving the log is durable.
+ *
+ * Every step may fail for a moment, and may have been done though it was reported as failed. So each can be done again: what is to go and is
+ * still there, or may be, is remembered (`retire` says what is gone, `sweep` goes on with what was given up). Only a sync that failed
+ * (`SyncFailure`) is for good.
  */
 import { isNotFound } from '../errors.js';
+import { SyncFailure, syncFile, syncFolder } from '../fail-stop.js';
 import { encodeFileHeader, type FileHeader, fileSeed, HEADER_FLAG_RECYCLED } from '../frame/file-header.js';
 import type { SegmentId } from '../ids.js';
 import type { Host } from '../vfs/host.js';
@@ -36,11 +41,41 @@ export interface DraftSegment {
   readonly formerBytes: number;
 }
 
+/** A dead segment's file. */
+export interface DeadFile {
+  readonly path: string;
+  readonly id: SegmentId;
+}
+
+/** What became of dead files. Those that are in neither set are still there, as far as is known: they are to be retired again. */
+export interface Retired {
+  /** Off the disk, durably. */
+  readonly removed: ReadonlySet<SegmentId>;
+  /** In the pool, durably. */
+  readonly recycled: ReadonlySet<SegmentId>;
+  /** The first thing that went wrong. */
+  readonly failure: unknown;
+}
+
+/** Names that are to go: of a draft that was given up, or a file that could not be made. */
+interface GivenUp {
+  readonly id: SegmentId;
+  readonly paths: readonly string[];
+  /** It may be there under the name of a segment: its going has to be durable. */
+  readonly isNamed: boolean;
+}
+
 const SPARE_STEP_BYTES = 1024 * 1024;
 
 export class SegmentSupply {
   readonly #options: SegmentSupplyOptions;
   readonly #pool: string[] = [];
+  /** Dead files that have the name of a pool file, or may have it, and may not be used yet: that is not durable. */
+  readonly #joining = new Map<SegmentId, string>();
+  readonly #givenUp: GivenUp[] = [];
+  #sweeping: Promise<void> = Promise.resolve();
+  /** Drafts that are getting their name: by now they may have it. */
+  readonly #naming = new Set<SegmentId>();
   #sparing: Promise<void> | undefined;
 
   constructor(options: SegmentSupplyOptions) {
@@ -62,79 +97,200 @@ export class SegmentSupply {
    * does not sweep.
    */
   async draft(baseId: number, flags: number, idHighWater: number, keep: number): Promise<DraftSegment> {
-    const { vfs, dir, allocateId } = this.#options;
+    const { dir, allocateId } = this.#options;
     const id = allocateId();
     const path = `${dir}/${segmentFileName(baseId, id)}`;
     const pooled = this.#pool.length > keep ? this.#pool.pop() : undefined;
-    if (pooled !== undefined) {
-      try {
-        const file = await vfs.open(pooled, 'write');
-        const formerBytes = await file.size();
-        return await this.#begin(
-          file,
-          pooled,
-          path,
-          id,
-          baseId,
-          flags | HEADER_FLAG_RECYCLED,
-          idHighWater,
-          formerBytes,
-        );
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
+    const reused = pooled === undefined ? undefined : await this.#reopen(pooled);
+    if (reused !== undefined) {
+      const { file, formerBytes } = reused;
+      return this.#begin(file, file.path, path, id, baseId, flags | HEADER_FLAG_RECYCLED, idHighWater, formerBytes);
     }
     const draftPath = `${dir}/${unfinishedFileName(baseId, id)}`;
-    const file = await vfs.create(draftPath);
+    const file = await this.#create(draftPath, id);
     return this.#begin(file, draftPath, path, id, baseId, flags, idHighWater, 0);
   }
 
-  /** Makes a draft durable under its name, and opens it by that name. */
-  async publish(draft: DraftSegment): Promise<DraftSegment> {
-    const { vfs, dir } = this.#options;
-    await draft.file.sync();
-    await vfs.rename(draft.draftPath, draft.path);
-    await vfs.syncDir(dir);
-    await draft.file.close().catch(() => undefined);
-    return { ...draft, file: await vfs.open(draft.path, 'write') };
+  /** A file of the pool; `undefined` if somebody deleted it. If it cannot be opened for now it stays in the pool. */
+  async #reopen(pooled: string): Promise<{ readonly file: VfsFile; readonly formerBytes: number } | undefined> {
+    let file: VfsFile | undefined;
+    try {
+      file = await this.#options.vfs.open(pooled, 'write');
+      return { file, formerBytes: await file.size() };
+    } catch (error) {
+      await file?.close().catch(() => undefined);
+      if (isNotFound(error)) return undefined;
+      this.#pool.push(pooled);
+      throw error;
+    }
   }
 
-  /** Gives up a draft that was not published. */
-  async discard(draft: DraftSegment): Promise<void> {
-    await draft.file.close().catch(() => undefined);
-    await this.#options.vfs.remove(draft.draftPath).catch(() => undefined);
+  async #create(path: string, id: SegmentId): Promise<VfsFile> {
+    try {
+      return await this.#options.vfs.create(path);
+    } catch (error) {
+      // It may be there all the same.
+      this.#givenUp.push({ id, paths: [path], isNamed: false });
+      await this.sweep();
+      throw error;
+    }
   }
 
   /**
-   * Takes files out of the log for good, into the pool or off the disk, and makes that durable. Their tombstones may be forgotten when this has
-   * resolved. Rejects with a system error; those that are gone then stay gone.
+   * Makes a draft durable under its name, and opens it by that name. Rejects with a `SyncFailure`, or with a system error: then it has its name
+   * or not, and is to be discarded.
    */
-  async retire(files: readonly { readonly path: string; readonly id: SegmentId }[]): Promise<void> {
-    const { vfs, dir, poolMax } = this.#options;
-    const joining: string[] = [];
+  async publish(draft: DraftSegment): Promise<DraftSegment> {
+    await this.#name(draft);
+    const file = await this.#options.vfs.open(draft.path, 'write');
+    this.#naming.delete(draft.id);
+    return { ...draft, file };
+  }
+
+  /** The same for one that is complete: it is closed. */
+  async publishComplete(draft: DraftSegment): Promise<void> {
+    await this.#name(draft);
+    this.#naming.delete(draft.id);
+  }
+
+  async #name(draft: DraftSegment): Promise<void> {
+    const { vfs, dir } = this.#options;
+    await syncFile(draft.file);
+    this.#naming.add(draft.id);
+    await vfs.rename(draft.draftPath, draft.path);
+    await syncFolder(vfs, dir);
+    await draft.file.close().catch(() => undefined);
+  }
+
+  /**
+   * Gives up a draft that is not used. If that fails it is done again by and by (`sweep`); until then `isGivenUp`. Rejects with a `SyncFailure`
+   * alone.
+   */
+  async discard(draft: DraftSegment): Promise<void> {
+    const { id, draftPath, path } = draft;
+    await draft.file.close().catch(() => undefined);
+    const isNamed = this.#naming.delete(id);
+    this.#givenUp.push({ id, paths: isNamed ? [draftPath, path] : [draftPath], isNamed });
+    await this.sweep();
+  }
+
+  /** The file of a segment that was given up is still there, or may be. */
+  isGivenUp(id: SegmentId): boolean {
+    return this.#givenUp.some((one) => one.id === id);
+  }
+
+  /** The lowest ID of a segment that was given up and may still be found under its name. */
+  get lowestGivenUpId(): number {
+    return this.#givenUp.reduce((lowest, { id, isNamed }) => (isNamed ? Math.min(lowest, id) : lowest), Infinity);
+  }
+
+  /** Something is to be swept. */
+  get hasGivenUp(): boolean {
+    return this.#givenUp.length > 0;
+  }
+
+  /** Tries once more to remove what was given up. Rejects with a `SyncFailure` alone; `hasGivenUp` says whether anything is left. */
+  sweep(): Promise<void> {
+    const sweeping = this.#sweeping.then(() => this.#sweep());
+    this.#sweeping = sweeping.catch(() => undefined);
+    return sweeping;
+  }
+
+  /** What kept the folder from being synced for now, if anything did. Rejects with a `SyncFailure`. */
+  async #syncNames(): Promise<unknown> {
+    try {
+      await syncFolder(this.#options.vfs, this.#options.dir);
+      return undefined;
+    } catch (error) {
+      if (error instanceof SyncFailure) throw error;
+      return error;
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const removed: GivenUp[] = [];
+    for (const one of [...this.#givenUp]) {
+      try {
+        for (const path of one.paths) await this.#removeIfThere(path);
+        removed.push(one);
+      } catch {
+        // Another time.
+      }
+    }
+    if (removed.some(({ isNamed }) => isNamed) && (await this.#syncNames()) !== undefined) return;
+    for (const one of removed) this.#givenUp.splice(this.#givenUp.indexOf(one), 1);
+  }
+
+  async #removeIfThere(path: string): Promise<void> {
+    try {
+      await this.#options.vfs.remove(path);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  /**
+   * Takes files out of the log for good, into the pool or off the disk, and makes that durable. The tombstones of those that are gone may be
+   * forgotten when this has resolved; the others are to be retired again. Rejects with a `SyncFailure` alone.
+   */
+  async retire(files: readonly DeadFile[]): Promise<Retired> {
+    const { poolMax } = this.#options;
+    const removed = new Set<SegmentId>();
+    const joining = new Set<SegmentId>();
+    let failure: unknown;
     for (const { path, id } of files) {
       // The one that is being made, or grows, comes (back) to the pool.
       const sparing = this.#sparing === undefined ? 0 : 1;
-      if (this.#pool.length + sparing + joining.length < poolMax) {
-        const free = `${dir}/${freeFileName(id)}`;
-        await vfs.rename(path, free);
-        joining.push(free);
-      } else {
-        await vfs.remove(path);
+      const fits = this.#pool.length + sparing + this.#joining.size < poolMax;
+      try {
+        if ((fits || this.#joining.has(id)) && (await this.#join(path, id))) {
+          joining.add(id);
+        } else {
+          await this.#removeIfThere(path);
+          removed.add(id);
+        }
+      } catch (error) {
+        failure ??= error;
       }
     }
-    await vfs.syncDir(dir);
-    this.#pool.push(...joining);
+    const unsynced = await this.#syncNames();
+    if (unsynced !== undefined) return { removed: new Set(), recycled: new Set(), failure: failure ?? unsynced };
+    for (const id of joining) {
+      const free = this.#joining.get(id);
+      this.#joining.delete(id);
+      if (free !== undefined) this.#pool.push(free);
+    }
+    return { removed, recycled: joining, failure };
+  }
+
+  /** Gives a dead file the name of a pool file. False if there is none left: somebody deleted it. */
+  async #join(path: string, id: SegmentId): Promise<boolean> {
+    const { vfs, dir } = this.#options;
+    const free = `${dir}/${freeFileName(id)}`;
+    this.#joining.set(id, free);
+    try {
+      await vfs.rename(path, free);
+      return true;
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+    // Done before, and reported as failed?
+    if ((await vfs.stat(free)) !== undefined) return true;
+    this.#joining.delete(id);
+    return false;
   }
 
   /**
    * Sees to it that the pool holds a file, at least `bytes` long: space that a rewrite can use when the disk is full. Does nothing if there is one,
-   * or one is being made, or no pool is wanted; a shorter one is lengthened. Never rejects: a reserve that finds no space is no reserve.
+   * or one is being made, or no pool is wanted; a shorter one is lengthened. A reserve that finds no space is no reserve, and what it holds means
+   * nothing: rejects only with a `SyncFailure` of the folder.
    */
   ensureSpare(bytes: number): Promise<void> {
     if (this.#options.poolMax === 0) return Promise.resolve();
     this.#sparing ??= (this.#pool.length === 0 ? this.#makeSpare(bytes) : this.#lengthenSpare(bytes))
-      .catch(() => undefined)
+      .catch((error: unknown) => {
+        if (error instanceof SyncFailure) throw error;
+      })
       .finally(() => {
         this.#sparing = undefined;
       });
@@ -146,17 +302,18 @@ export class SegmentSupply {
     const id = allocateId();
     const temporary = `${dir}/${unfinishedFileName(0, id)}`;
     const path = `${dir}/${freeFileName(id)}`;
-    const file = await vfs.create(temporary);
+    const file = await this.#create(temporary, id);
     try {
       await this.#fill(file, 0, bytes);
       await file.sync();
       await file.close().catch(() => undefined);
       await vfs.rename(temporary, path);
-      await vfs.syncDir(dir);
+      await syncFolder(vfs, dir);
       this.#pool.push(path);
     } catch (error) {
       await file.close().catch(() => undefined);
-      await vfs.remove(temporary).catch(() => undefined);
+      this.#givenUp.push({ id, paths: [temporary, path], isNamed: false });
+      await this.sweep();
       throw error;
     }
   }
@@ -166,21 +323,22 @@ export class SegmentSupply {
     const { vfs } = this.#options;
     const path = this.#pool.shift();
     if (path === undefined) return;
-    const size = (await vfs.stat(path))?.size;
-    // Deleted by somebody else.
-    if (size === undefined) return;
+    let isThere = true;
     try {
-      if (size >= bytes) return;
+      const size = (await vfs.stat(path))?.size;
+      // Deleted by somebody else.
+      isThere = size !== undefined;
+      if (size === undefined || size >= bytes) return;
       const file = await vfs.open(path, 'write');
       try {
         await this.#fill(file, size, bytes);
         await file.sync();
       } finally {
-        await file.close();
+        await file.close().catch(() => undefined);
       }
     } finally {
       // As long as it has become: what a dead file holds means nothing.
-      this.#pool.unshift(path);
+      if (isThere) this.#pool.unshift(path);
     }
   }
 
@@ -192,11 +350,22 @@ export class SegmentSupply {
     }
   }
 
-  /** Gives the space of the pool back, for a disk that is full; the last `keep` files stay. True if there was any. */
+  /**
+   * Gives the space of the pool back, for a disk that is full; the last `keep` files stay, and those that cannot be removed for now. True if there
+   * was any.
+   */
   async drain(keep = 0): Promise<boolean> {
     const paths = this.#pool.splice(keep);
-    for (const path of paths) await this.#options.vfs.remove(path);
-    return paths.length > 0;
+    let removed = 0;
+    for (const path of paths) {
+      try {
+        await this.#removeIfThere(path);
+        removed++;
+      } catch {
+        this.#pool.push(path);
+      }
+    }
+    return removed > 0;
   }
 
   async #begin(

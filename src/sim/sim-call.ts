@@ -20,6 +20,7 @@ export type SimCallName =
   | 'truncate'
   | 'writeAndSyncBlocking'
   | 'writeBlocking'
+  | 'truncateBlocking'
   | 'close';
 
 export interface SimCall {

@@ -8,6 +8,7 @@ import type { SystemError } from '../errors.js';
 export type SimErrorName =
   | 'EPERM'
   | 'ENOENT'
+  | 'EINTR'
   | 'EIO'
   | 'EBADF'
   | 'EAGAIN'
@@ -29,6 +30,7 @@ export type SimErrorName =
 const KNOWN: Record<SimErrorName, readonly [number, string]> = {
   EPERM: [1, 'operation not permitted'],
   ENOENT: [2, 'no such file or directory'],
+  EINTR: [4, 'interrupted system call'],
   EIO: [5, 'i/o error'],
   EBADF: [9, 'bad file descriptor'],
   EAGAIN: [11, 'resource temporarily unavailable'],

@@ -4,7 +4,8 @@ import type { SimErrorName } from './sim-error.js';
 
 export interface FaultRule {
   /**
-   * The calls it hits. A blocking write matches 'write' for each of its chunks and 'sync' for its sync. After a failed 'sync' the unsynced
+   * The calls it hits. A blocking write matches 'write' for each of its chunks and 'sync' for its sync, and
+   * in front of them 'open' where it has a descriptor of its own; a blocking cut matches 'truncate'. After a failed 'sync' the unsynced
    * sectors count as clean: no later sync makes them durable until they are written again.
    */
   readonly on: SimCallName | readonly SimCallName[];

@@ -127,41 +127,67 @@ export class SimFile implements VfsFile {
 
   truncate(size: number): Promise<void> {
     if (!this.#isWritable) return this.#refuse('ftruncate');
-    const { image, limits } = this.#machine;
     return this.#perform({
       name: 'truncate',
       detail: `to ${size}`,
       syscall: 'ftruncate',
       costUs: WRITE_US,
       inode: this.inode,
-      effect: () => {
-        if (size > limits.fileBytesMax) throw new SimSystemError('EFBIG', 'ftruncate');
-        const file = image.own(this.inode);
-        const gone = Math.ceil(size / image.sectorBytes);
-        image.free(gone, file.sectors.slice(gone));
-        file.truncate(size, image.nextSerial());
-      },
+      effect: () => this.#cut(size),
     });
   }
 
-  writeAndSyncBlocking(chunks: readonly VfsChunk[]): void {
+  #cut(size: number): void {
+    const { image, limits } = this.#machine;
+    if (size > limits.fileBytesMax) throw new SimSystemError('EFBIG', 'ftruncate');
+    const file = image.own(this.inode);
+    const gone = Math.ceil(size / image.sectorBytes);
+    image.free(gone, file.sectors.slice(gone));
+    file.truncate(size, image.nextSerial());
+  }
+
+  writeAndSyncBlocking(chunks: Iterable<VfsChunk>): void {
     this.#writeBlocking('writeAndSyncBlocking', chunks, true);
   }
 
-  writeBlocking(chunk: VfsChunk): void {
-    this.#writeBlocking('writeBlocking', [chunk], false);
+  truncateBlocking(size: number): void {
+    const machine = this.#machine;
+    this.#live();
+    const call = machine.begin(this.#process, 'truncateBlocking', this.path, `to ${size}`);
+    try {
+      machine.scheduler.spend(WRITE_US);
+      const fault = machine.faults.hit('truncate', call);
+      if (fault === undefined || fault.alsoDone === true) this.#cut(size);
+      if (fault !== undefined) throw new SimSystemError(fault.error ?? 'EIO', 'ftruncate');
+      machine.step('effect', call);
+      this.#live();
+      machine.end(call, 'ok');
+    } catch (error) {
+      if (this.#process.alive) machine.end(call, error instanceof SimSystemError ? error.code : 'failed');
+      throw error;
+    }
   }
 
-  #writeBlocking(name: 'writeAndSyncBlocking' | 'writeBlocking', chunks: readonly VfsChunk[], sync: boolean): void {
+  writeBlocking(chunk: VfsChunk): void {
+    this.#writeBlocking('writeBlocking', [chunk], false, `${chunk.position}+${chunk.length}`);
+  }
+
+  #writeBlocking(
+    name: 'writeAndSyncBlocking' | 'writeBlocking',
+    chunks: Iterable<VfsChunk>,
+    sync: boolean,
+    detail?: string,
+  ): void {
     const machine = this.#machine;
     // Nobody is left to be told: but a promise must not be made by returning.
-    if (!this.#process.alive) throw new Error('this simulated process is dead');
-    const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
-    const call = machine.begin(this.#process, name, this.path, `${chunks.length} chunks, ${bytes} B`);
+    this.#live();
+    const call = machine.begin(this.#process, name, this.path, detail);
     try {
       // With a sync it goes through a descriptor of its own, which is opened by the name.
       const inode = sync ? machine.image.names.lookup(this.path) : this.inode;
       if (typeof inode === 'string') throw new SimSystemError(inode, 'open', this.path);
+      const refused = sync ? machine.faults.hit('open', call) : undefined;
+      if (refused !== undefined) throw new SimSystemError(refused.error ?? 'EIO', 'open', this.path);
       // Whatever is under way on this file in the thread pool happens before or after: it is not stopped by a blocked main thread.
       if (sync) machine.scheduler.hasten(inode, () => machine.prng.chance(0.5));
       for (const chunk of chunks) {

@@ -2,33 +2,27 @@
  * `Evaq`: a store that is open for writing, with its two everyday queues and any number of named ones.
  */
 import { resolve } from 'node:path';
-import type { FailureDetail, RecordMeta } from '../frame/metadata.js';
 import { describe, requireCount, requireRecordId } from '../ids.js';
 import { DEAD_LETTERS_QUEUE, WAL_QUEUE } from '../layout/store-file.js';
 import type { QueueRecord } from '../log/queue-record.js';
-import { notFound, type Payload, type PushOptions, Queue, type QueueHost } from '../queue/queue.js';
+import {
+  type DeadLetterOptions,
+  type DeadLetterSelection,
+  notFound,
+  type Payload,
+  type PushOptions,
+  Queue,
+  type QueueHost,
+} from '../queue/queue.js';
 import { closedError, type QueueCore } from '../queue/queue-core.js';
 import { type QueueOptions, resolveQueueOptions } from '../queue/queue-options.js';
 import { ReadOnlyEvaq, type ReadOnlyOptions } from '../raw/read-only-evaq.js';
 import { nodeHost } from '../vfs/node-host.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
+import { DeadLetters } from './dead-letters.js';
 import { type EvaqOptions, type Ports, resolveEvaqOptions } from './evaq-options.js';
-import { moveRecord, moveRecords } from './move.js';
 import { type RecoveryReport, Store } from './open-store.js';
 import { ownLockNote } from './store-lock.js';
-
-export interface DeadLetterOptions {
-  /** Why it could not be delivered, as a short code or sentence. */
-  readonly reason: string;
-  /** What was thrown; its name, message and code are kept, cut to 4 KiB. */
-  readonly error?: unknown;
-  /** Not to be retried before so many ms have passed. Default 0. */
-  readonly delayMs?: number;
-}
-
-const ERROR_TEXT_MAX = 4096;
-/** Moves of one redrive that are under way together: they share commits. */
-const REDRIVE_BATCH = 256;
 
 /**
  * A store, open for writing by this process alone. Made by `Evaq.open`. `await using evaq = await Evaq.open(path)` closes it at the end of the block.
@@ -39,20 +33,24 @@ export class Evaq implements AsyncDisposable {
   /** Where records go that could not be delivered. */
   readonly deadLetters: Queue;
   readonly #store: Store;
-  readonly #ports: Ports;
   readonly #queues = new Map<string, Promise<Queue>>();
-  readonly #walCore: QueueCore;
-  readonly #deadCore: QueueCore;
+  readonly #queueHost: QueueHost;
   #closing: Promise<void> | undefined;
 
   private constructor(store: Store, ports: Ports, wal: QueueCore, dead: QueueCore) {
     this.#store = store;
-    this.#ports = ports;
-    this.#walCore = wal;
-    this.#deadCore = dead;
-    const host: QueueHost = { now: () => ports.host.now(), failure: () => store.failStop.error };
-    this.wal = new Queue(wal, host);
-    this.deadLetters = new Queue(dead, host);
+    const letters = new DeadLetters({
+      host: ports.host,
+      core: (name) => store.openQueue(name) ?? store.queue(name, store.options.queueDefaults),
+    });
+    this.#queueHost = {
+      now: () => ports.host.now(),
+      failure: () => store.failStop.error,
+      deadLetter: (source, id, options) => letters.add(source, id, options),
+      redrive: (source, which) => letters.redrive(source, which),
+    };
+    this.wal = new Queue(wal, this.#queueHost);
+    this.deadLetters = new Queue(dead, this.#queueHost);
     this.#queues.set(WAL_QUEUE, Promise.resolve(this.wal));
     this.#queues.set(DEAD_LETTERS_QUEUE, Promise.resolve(this.deadLetters));
   }
@@ -117,7 +115,7 @@ export class Evaq implements AsyncDisposable {
     const known = this.#queues.get(name);
     if (known !== undefined) return known;
     const resolved = resolveQueueOptions(options, this.#store.options.queueDefaults);
-    const opening = this.#store.queue(name, resolved).then((core) => new Queue(core, this.#queueHost()));
+    const opening = this.#store.queue(name, resolved).then((core) => new Queue(core, this.#queueHost));
     this.#queues.set(name, opening);
     opening.catch(() => this.#queues.delete(name));
     return opening;
@@ -168,61 +166,22 @@ export class Evaq implements AsyncDisposable {
 
   /**
    * Moves a record from the WAL queue to the dead letters, once (P10): after any crash it is live in exactly one of them. Resolves with its new ID.
-   * @throws EVAQ_RECORD_NOT_FOUND, and as `push`
+   * Whatever `error` is, it does not keep the record from moving. For a record of another queue see `Queue.deadLetter`.
+   * @throws EVAQ_RECORD_NOT_FOUND, and as `push` (then the record stays)
    */
-  async deadLetter(id: number, options: DeadLetterOptions): Promise<number> {
-    requireRecordId(id, 'id');
-    if (typeof options !== 'object' || options === null || typeof options.reason !== 'string') {
-      throw new TypeError(`options.reason must be a string, got ${describe(options?.reason)}`);
-    }
-    const { reason, error, delayMs = 0 } = options;
-    requireCount(delayMs, 'options.delayMs', 0);
-    const dueMs = this.#ports.host.now() + delayMs;
-    const detail = error === undefined ? undefined : failureOf(error);
-    return this.#walCore.call(() =>
-      this.#deadCore.call(() =>
-        moveRecord(this.#ports.host, this.#walCore, this.#deadCore, id, (record) => ({
-          ...carriedMeta(record),
-          reason: reason.slice(0, ERROR_TEXT_MAX),
-          ...(detail === undefined ? {} : { error: detail }),
-          attempts: (record.attempts ?? 0) + 1,
-          dueMs,
-        })),
-      ),
-    );
+  deadLetter(id: number, options: DeadLetterOptions): Promise<number> {
+    return this.wal.deadLetter(id, options);
   }
 
   /**
-   * Moves dead letters back to the WAL queue: those of the given IDs, or all that `filter` accepts. Unknown IDs are ignored. Each move is atomic (P10), the
-   * whole is not. Resolves with the new IDs, in the order given, which the records keep. What moves keeps its headers and counts the redrive.
+   * Moves dead letters of the WAL queue back to it: those of the given IDs, or all that `filter` accepts. Unknown IDs are ignored. Each move is atomic
+   * (P10), the whole is not. Resolves with the new IDs, in the order given, which the records keep. What moves keeps its headers and counts the redrive.
+   * Where one cannot be moved no further one is begun; the error's `details.moved` says which have moved, and under which IDs. A filter that throws
+   * or rejects makes it reject before anything is moved.
+   * @throws as `push` to the WAL queue, and as reading dead letters
    */
-  async redrive(which: readonly number[] | ((record: QueueRecord) => boolean)): Promise<number[]> {
-    const ids: number[] = [];
-    if (typeof which === 'function') {
-      for await (const record of this.deadLetters.records()) if (which(record)) ids.push(record.id);
-    } else if (Array.isArray(which)) {
-      for (const id of which) requireRecordId(id, 'ids');
-      ids.push(...which);
-    } else {
-      throw new TypeError(`redrive takes an array of record IDs or a function, got ${describe(which)}`);
-    }
-    const moved: number[] = [];
-    for (let at = 0; at < ids.length; at += REDRIVE_BATCH) {
-      const batch = ids.slice(at, at + REDRIVE_BATCH);
-      const results = await this.#deadCore.call(() =>
-        this.#walCore.call(() =>
-          moveRecords(this.#ports.host, this.#deadCore, this.#walCore, batch, (record) => ({
-            ...carriedMeta(record),
-            redrives: (record.redrives ?? 0) + 1,
-          })),
-        ),
-      );
-      for (const result of results) {
-        if (result.status === 'rejected') throw result.reason;
-        moved.push(result.value);
-      }
-    }
-    return moved;
+  redrive(which: DeadLetterSelection): Promise<number[]> {
+    return this.wal.redrive(which);
   }
 
   /** Resolves when calls under way are finished and everything is on disk. Idempotent; afterwards every call rejects with EVAQ_CLOSED. */
@@ -239,27 +198,4 @@ export class Evaq implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-
-  #queueHost(): QueueHost {
-    return { now: () => this.#ports.host.now(), failure: () => this.#store.failStop.error };
-  }
-}
-
-/** What a record keeps wherever it moves. */
-function carriedMeta(record: QueueRecord): RecordMeta {
-  return {
-    ...(record.headers === undefined ? {} : { headers: record.headers }),
-    ...(record.redrives === undefined ? {} : { redrives: record.redrives }),
-  };
-}
-
-function failureOf(error: unknown): FailureDetail {
-  const cut = (text: string): string => text.slice(0, ERROR_TEXT_MAX);
-  if (!(error instanceof Error)) return { message: cut(String(error)) };
-  const code: unknown = 'code' in error ? error.code : undefined;
-  return {
-    name: cut(error.name),
-    message: cut(error.message),
-    ...(typeof code === 'string' ? { code: cut(code) } : {}),
-  };
 }

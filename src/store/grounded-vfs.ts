@@ -143,6 +143,10 @@ class GroundedFile implements VfsFile, HeldFile {
     return this.#file.truncate(size);
   }
 
+  truncateBlocking(size: number): void {
+    this.#file.truncateBlocking(size);
+  }
+
   writeAndSyncBlocking(chunks: readonly VfsChunk[]): void {
     this.#ground.checkFileBlocking(this.#name);
     // By the path under which it was opened: only segments that have got their name are written to so.

@@ -1,5 +1,5 @@
 /**
- * Moving a record from one queue to another, once (P10).
+ * Moving records from one queue to another, once each (P10).
  *
  *     claim in the source -> read -> append to the destination, naming the origin -> durable -> tombstone in the source
  *
@@ -9,66 +9,110 @@
 import { EvaqError } from '../errors.js';
 import { encodeMeta, type RecordMeta } from '../frame/metadata.js';
 import type { QueueRecord } from '../log/queue-record.js';
+import type { Claim } from '../queue/claims.js';
 import { notFound } from '../queue/queue.js';
 import type { QueueCore } from '../queue/queue-core.js';
-import type { Host } from '../vfs/host.js';
 
-/** After a removal that found no space: so long until the next try. */
-const RETRY_MS = 250;
+/** Moves that are under way together: they share commits. Bounded by number and by payload, which is in memory twice. */
+const BATCH_RECORDS = 256;
+const BATCH_BYTES = 8 * 1024 * 1024;
 
 type Describe = (record: QueueRecord) => RecordMeta;
+
+/** Where a record went. */
+export interface Moved {
+  readonly id: number;
+  /** Its ID where it is now. */
+  readonly newId: number;
+}
+
+/** What many moves came to: the first failure ends them, when those under way have ended. */
+export interface MoveOutcome {
+  readonly moved: readonly Moved[];
+  readonly failure: { readonly error: unknown } | undefined;
+}
 
 /**
  * Resolves with the record's ID in `to`. `describe` makes the metadata, beside the origin.
  * @throws EVAQ_RECORD_NOT_FOUND; as `push` to the destination (the record stays where it is)
  */
-export async function moveRecord(
-  host: Host,
-  from: QueueCore,
-  to: QueueCore,
-  id: number,
-  describe: Describe,
-): Promise<number> {
-  if (!from.claim(id)) throw notFound(from.name, id);
-  return moveClaimed(host, from, to, id, describe, await readOrUnclaim(from, id));
+export async function moveRecord(from: QueueCore, to: QueueCore, id: number, describe: Describe): Promise<number> {
+  const claim = await from.removing.claim(id);
+  if (claim === undefined) throw notFound(from.name, id);
+  return moveClaimed(from, to, claim, describe, await readOrGiveBack(from, claim));
 }
 
-/** Moves those of `ids` that are live; they keep their order. One outcome for each of them. */
+/** Moves those of `ids` that are live; they keep their order. Never rejects. */
 export async function moveRecords(
-  host: Host,
   from: QueueCore,
   to: QueueCore,
   ids: readonly number[],
   describe: Describe,
-): Promise<PromiseSettledResult<number>[]> {
-  const claimed = ids.filter((id) => from.claim(id));
-  const records = await Promise.allSettled(claimed.map((id) => readOrUnclaim(from, id)));
-  // Reads come back in any order; the appends are made in one synchronous stretch.
-  return Promise.allSettled(
-    claimed.map((id, i) => {
-      const read = records[i];
-      return read?.status === 'fulfilled'
-        ? moveClaimed(host, from, to, id, describe, read.value)
-        : Promise.reject<number>(read?.reason);
-    }),
-  );
+  onMoved: (moved: readonly Moved[]) => void = () => undefined,
+): Promise<MoveOutcome> {
+  const moved: Moved[] = [];
+  for (let at = 0; at < ids.length; ) {
+    const { taken, next, failure } = await takeBatch(from, ids, at);
+    at = next;
+    // The appends are made in one synchronous stretch, and so in order.
+    const moves = taken.map(({ claim, record }) => moveClaimed(from, to, claim, describe, record));
+    const outcomes = await Promise.allSettled(moves);
+    const done: Moved[] = [];
+    let failed = failure;
+    for (const [i, outcome] of outcomes.entries()) {
+      if (outcome.status === 'rejected') failed ??= { error: outcome.reason };
+      else done.push({ id: taken[i]?.claim.id ?? 0, newId: outcome.value });
+    }
+    for (const one of done) moved.push(one);
+    if (done.length > 0) onMoved(done);
+    if (failed !== undefined) return { moved, failure: failed };
+  }
+  // An ID that was passed over is gone: where its removal was under way, that is over.
+  await from.removals.written();
+  return { moved, failure: undefined };
 }
 
-async function readOrUnclaim(from: QueueCore, id: number): Promise<QueueRecord> {
+interface Batch {
+  readonly taken: readonly { readonly claim: Claim; readonly record: QueueRecord }[];
+  readonly next: number;
+  readonly failure: MoveOutcome['failure'];
+}
+
+/** Claims and reads what may be moved together, from `ids[at]` on. It waits for others only while it holds nothing. */
+async function takeBatch(from: QueueCore, ids: readonly number[], at: number): Promise<Batch> {
+  const taken: { claim: Claim; record: QueueRecord }[] = [];
+  let bytes = 0;
+  let next = at;
   try {
-    return await from.readClaimed(id);
+    for (; next < ids.length && taken.length < BATCH_RECORDS && bytes < BATCH_BYTES; next++) {
+      const id = ids[next] ?? 0;
+      const claim = taken.length === 0 ? await from.removing.claim(id) : from.claims.takeIfFree(id);
+      if (claim === 'busy') break;
+      if (claim === 'gone' || claim === undefined) continue;
+      const record = await readOrGiveBack(from, claim);
+      bytes += record.payload.length;
+      taken.push({ claim, record });
+    }
+    return { taken, next, failure: undefined };
   } catch (error) {
-    from.unclaim(id);
+    return { taken, next, failure: { error } };
+  }
+}
+
+async function readOrGiveBack(from: QueueCore, claim: Claim): Promise<QueueRecord> {
+  try {
+    return await from.readClaimed(claim);
+  } catch (error) {
+    claim.end('given back');
     throw error;
   }
 }
 
 /** Appends before its first await. */
 async function moveClaimed(
-  host: Host,
   from: QueueCore,
   to: QueueCore,
-  id: number,
+  claim: Claim,
   describe: Describe,
   record: QueueRecord,
 ): Promise<number> {
@@ -76,37 +120,24 @@ async function moveClaimed(
   let newId: number;
   try {
     const timestamp = record.origin?.timestamp ?? record.timestamp;
-    const meta = encodeMeta({ ...describe(record), origin: { queue: from.name, id, timestamp } });
+    const meta = encodeMeta({ ...describe(record), origin: { queue: from.name, id: record.id, timestamp } });
     newId = await to.commits.push(record.payload, meta);
     if (to.options.durability !== 'sync') await to.commits.syncNow();
   } catch (error) {
     // Where the failure is a failed sync, whether the append happened is unknown, and nothing is acknowledged any more.
-    from.unclaim(id);
+    claim.end(error instanceof EvaqError && error.code === 'EVAQ_FAILED' ? 'unknown' : 'given back');
     endMove();
     throw error;
   }
   try {
-    await from.removeClaimed(id);
-    endMove();
+    await from.removing.removeMoved(claim);
   } catch (error) {
     if (!(error instanceof EvaqError) || error.code === 'EVAQ_FAILED') {
       endMove();
       throw error;
     }
     // The record has moved; only the tombstone is owed, and goes with the next round that finds space.
-    void settleOwed(host, from, id, endMove);
   }
+  from.removals.whenNothingOwed(() => void from.removalsDurable().then(endMove, endMove));
   return newId;
-}
-
-async function settleOwed(host: Host, from: QueueCore, id: number, endMove: () => void): Promise<void> {
-  while (from.isOpen) {
-    await new Promise<void>((resolve) => host.after(RETRY_MS, resolve));
-    if (!from.removals.owes(id)) return endMove();
-    const settled = await from.removals.submit([], new Map()).then(
-      () => true,
-      () => false,
-    );
-    if (settled) return endMove();
-  }
 }

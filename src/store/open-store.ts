@@ -193,6 +193,11 @@ export class Store {
     return [...this.#cores.values()];
   }
 
+  /** The queue of that name if it is open. */
+  openQueue(name: string): QueueCore | undefined {
+    return this.#cores.get(name);
+  }
+
   /** The queue of that name, made if there is none. `options` count at the first call. */
   queue(name: string, options: ResolvedQueueOptions): Promise<QueueCore> {
     requireQueueName(name);

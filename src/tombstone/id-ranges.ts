@@ -25,6 +25,34 @@ export function mergeRanges(ranges: readonly IdRange[]): IdRange[] {
   return merged;
 }
 
+/** The union of two such sets, in one pass over both. */
+export function joinRanges(some: readonly IdRange[], others: readonly IdRange[]): readonly IdRange[] {
+  if (some.length === 0) return others;
+  if (others.length === 0) return some;
+  const joined: IdRange[] = [];
+  let first = -1;
+  let last = -2;
+  let i = 0;
+  let j = 0;
+  while (i < some.length || j < others.length) {
+    const a = some[i];
+    const b = others[j];
+    const next = b === undefined || (a !== undefined && a.first <= b.first) ? a : b;
+    if (next === undefined) break;
+    if (next === a) i++;
+    else j++;
+    if (next.first > last + 1) {
+      if (first >= 0) joined.push({ first, last });
+      first = next.first;
+      last = next.last;
+    } else if (next.last > last) {
+      last = next.last;
+    }
+  }
+  if (first >= 0) joined.push({ first, last });
+  return joined;
+}
+
 /** How many IDs are in disjoint ranges. */
 export function countIds(ranges: Iterable<IdRange>): number {
   let count = 0;

@@ -147,6 +147,13 @@ export class TombstoneLog {
     this.#durable = Math.max(this.#durable, end);
   }
 
+  /** The same, blocking; throws. */
+  syncBlocking(): void {
+    const end = this.#end;
+    this.#file.writeAndSyncBlocking([]);
+    this.#durable = Math.max(this.#durable, end);
+  }
+
   async close(): Promise<void> {
     await this.#file.close().catch(() => undefined);
   }

@@ -9,6 +9,8 @@ export interface Host {
   elapsed(): number;
   /** Calls `action` once after `ms`, without keeping the process alive for it. The result cancels. */
   after(ms: number, action: () => void): () => void;
+  /** Keeps the process alive until the result is called: somebody awaits what no timer or file will wake him for. A host without it holds nothing. */
+  hold?(): () => void;
   /** Calls `action` when the code now running, and all promises it settled, are done: the end of this batch of work. */
   soon(action: () => void): void;
   /** Resolves in a later turn of the event loop, after pending input and output had theirs. */

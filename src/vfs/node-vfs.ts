@@ -14,6 +14,9 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_DIRECTORY } = fs.consta
 const FILE_MODE = 0o600;
 const DIR_MODE = 0o700;
 
+/** Linux's number: what a handle says whose file is not where it was. */
+const ESTALE = 116;
+
 /** A single read or write of more than this is cut by Linux (MAX_RW_COUNT); the loops below go on where it stopped. */
 const IO_BYTES_MAX = 0x7fff_f000;
 
@@ -85,14 +88,19 @@ class NodeFile implements VfsFile {
     });
   }
 
-  writeAndSyncBlocking(chunks: readonly VfsChunk[]): void {
+  writeAndSyncBlocking(chunks: Iterable<VfsChunk>): void {
     const fd = fs.openSync(this.path, O_RDWR | O_NOFOLLOW);
     try {
+      this.#requireSameFile(fd);
       for (const chunk of chunks) writeAllSync(fd, chunk);
       fs.fdatasyncSync(fd);
     } finally {
       fs.closeSync(fd);
     }
+  }
+
+  truncateBlocking(size: number): void {
+    fs.ftruncateSync(this.#fd, size);
   }
 
   writeBlocking(chunk: VfsChunk): void {
@@ -101,6 +109,18 @@ class NodeFile implements VfsFile {
 
   identityBlocking(): string {
     return identityOf(fs.fstatSync(this.#fd, { bigint: true }));
+  }
+
+  /** A path may lead elsewhere by now (a folder that was replaced): nothing is written to another file than the one that is open. */
+  #requireSameFile(fd: number): void {
+    const [ours, found] = [this.#fd, fd].map((one) => fs.fstatSync(one, { bigint: true }));
+    if (ours?.ino === found?.ino && ours?.dev === found?.dev) return;
+    throw Object.assign(new Error(`ESTALE: another file is there now, open '${this.path}'`), {
+      errno: -ESTALE,
+      code: 'ESTALE',
+      syscall: 'open',
+      path: this.path,
+    });
   }
 
   close(): Promise<void> {

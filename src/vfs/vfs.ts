@@ -51,9 +51,12 @@ export interface VfsFile {
   /**
    * Writes every chunk and syncs before it returns; throws a system error. Blocks the thread: for exit handlers. It goes through a
    * descriptor of its own, so that an error of a sync under way elsewhere is reported to both callers and not to just one (Linux
-   * reports a write-back error once per open file description).
+   * reports a write-back error once per open file description). The chunks are asked for one by one when that is open: before the first,
+   * nothing was done; when the last was taken, all are written and the sync is next. Without any it is a sync alone.
    */
-  writeAndSyncBlocking(chunks: readonly VfsChunk[]): void;
+  writeAndSyncBlocking(chunks: Iterable<VfsChunk>): void;
+  /** As `truncate`, before it returns. Throws a system error. */
+  truncateBlocking(size: number): void;
   /**
    * Writes before it returns, without a sync; throws a system error. For a few KiB into the page cache, where nothing else may come in between.
    */

@@ -138,6 +138,9 @@ function lyingFile(file: VfsFile, lie: Lie): VfsFile {
     size: () => file.size(),
     readAt: (target, offset, length, position) => file.readAt(target, offset, length, position),
     writeBlocking: (chunk) => file.writeBlocking(chunk),
+    truncateBlocking: (size) => {
+      if (lie !== 'nothing is ever cut') file.truncateBlocking(size);
+    },
     writeAndSyncBlocking: (chunks) => {
       if (!unsynced) file.writeAndSyncBlocking(chunks);
       else for (const chunk of chunks) file.writeBlocking(chunk);

@@ -197,14 +197,14 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'GC removes the originals before the copy is durable',
     ['collecting'],
     'gc/gc-runner.ts',
-    'return await this.#options.supply.publish(draft);',
-    'await this.#options.vfs.rename(draft.draftPath, draft.path);\n      return draft;',
+    "return await this.#synced('making a rewritten segment durable', () => this.#options.supply.publishComplete(draft));",
+    'await this.#options.vfs.rename(draft.draftPath, draft.path);',
   ),
   edit(
     'GC forgets the removals that began while its copy was made durable',
     ['window'],
-    'gc/gc-runner.ts',
-    'segment.pendingRemovals += source.pendingRemovals;',
+    'log/log-segment.ts',
+    'copy.#held += this.#held;',
     '',
   ),
   {
@@ -230,7 +230,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'a rejected push stays in the file',
     ['regressions'],
     'queue/commit-pipeline.ts',
-    'await active.file.truncate(batch.offset);',
+    'await file.truncate(end);',
     '',
   ),
   edit(
@@ -268,8 +268,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       FREQUENT_REWRITES,
       {
         file: 'segment/segment-supply.ts',
-        find: '    await vfs.syncDir(dir);\n    this.#pool.push(...joining);',
-        put: '    vfs.syncDir(dir).catch(() => undefined);\n    this.#pool.push(...joining);',
+        find: '    const unsynced = await this.#syncNames();\n',
+        put: '    const unsynced = undefined;\n    void this.#syncNames();\n',
       },
     ],
   },

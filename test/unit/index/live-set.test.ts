@@ -207,4 +207,20 @@ describe('a live set', () => {
       expect(() => LiveSet.fromRuns(1, 100, runs)).toThrow(/ascend/);
     }
   });
+
+  it('a clone is as the set was, and neither changes with the other', () => {
+    const set = new LiveSet(10, 200_000);
+    for (let id = 10; id < 150_000; id += 3) set.remove(id);
+    set.removeRange(160_000, 190_000);
+    const before = [...set.liveRuns()];
+    const clone = set.clone();
+    clone.check();
+    expect([...clone.liveRuns()]).toEqual(before);
+    set.remove(11);
+    set.revive(10);
+    clone.removeRange(20, 100_000);
+    expect([clone.has(11), clone.has(10), set.has(12), set.has(50_000)]).toEqual([true, false, true, true]);
+    set.check();
+    clone.check();
+  });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { segmentId } from '../../../src/ids.js';
-import { estimateLiveBytes } from '../../../src/log/live-bytes.js';
+import { LiveBytes } from '../../../src/log/live-bytes.js';
 import { LogSegment } from '../../../src/log/log-segment.js';
 import { SegmentLog } from '../../../src/log/segment-log.js';
 
@@ -53,21 +53,34 @@ function segmentOf(sizes: readonly number[]): { log: SegmentLog; segment: LogSeg
   return { log, segment };
 }
 
-function liveShare(sizes: readonly number[], isDead: (id: number) => boolean): { estimated: number; exact: number } {
+const unreadable = { using: (): Promise<never> => Promise.reject(new Error('there is no file')) };
+const host = { yield: (): Promise<void> => Promise.resolve() };
+
+async function measured(log: SegmentLog, segment: LogSegment): Promise<number> {
+  const liveBytes = new LiveBytes({ log, files: unreadable, host });
+  await liveBytes.measure(segment);
+  return liveBytes.of(segment);
+}
+
+/** By the index alone: there is no file to read samples from. */
+async function liveShare(
+  sizes: readonly number[],
+  isDead: (id: number) => boolean,
+): Promise<{ estimated: number; exact: number }> {
   const { log, segment } = segmentOf(sizes);
   let exact = 0;
   for (const [i, size] of sizes.entries()) {
     if (isDead(i + 1)) log.kill(i + 1);
     else exact += size;
   }
-  return { estimated: estimateLiveBytes(log, segment), exact };
+  return { estimated: await measured(log, segment), exact };
 }
 
 describe('the estimate of live bytes', () => {
-  it('is the whole file while all is live, and nothing when nothing is', () => {
+  it('is the whole file while all is live, and nothing when nothing is', async () => {
     const sizes = [100, 50_000, 100];
-    expect(liveShare(sizes, () => false).estimated).toBe(HEADER + 50_200);
-    expect(liveShare(sizes, () => true).estimated).toBe(0);
+    expect((await liveShare(sizes, () => false)).estimated).toBe(HEADER + 50_200);
+    expect((await liveShare(sizes, () => true)).estimated).toBe(0);
     const { log } = segmentOf([1]);
     const empty = new LogSegment({
       id: segmentId(2),
@@ -79,7 +92,7 @@ describe('the estimate of live bytes', () => {
       end: HEADER,
       fileBytes: 500,
     });
-    expect(estimateLiveBytes(log, empty)).toBe(0);
+    expect(await measured(log, empty)).toBe(0);
   });
 
   it.each([
@@ -87,29 +100,29 @@ describe('the estimate of live bytes', () => {
     ['small ones dead among few large ones', (id: number) => id % 42 !== 0],
     ['the front dead', (id: number) => id <= 250],
     ['the end dead', (id: number) => id > 250],
-  ])('P6: %s: large records an interval apart from the others count one by one', (_what, isDead) => {
+  ])('P6: %s: large records an interval apart from the others count one by one', async (_what, isDead) => {
     const sizes = Array.from({ length: 420 }, (_, i) => ((i + 1) % 42 === 0 ? 60_000 : 100));
-    const { estimated, exact } = liveShare(sizes, isDead);
+    const { estimated, exact } = await liveShare(sizes, isDead);
     expect(Math.abs(estimated - exact)).toBeLessThan(INTERVAL);
   });
 
-  it('of records larger than an interval it is exact but for header and footer', () => {
+  it('of records larger than an interval it is exact but for header and footer', async () => {
     const sizes = Array.from({ length: 40 }, (_, i) => 5000 + i * 700);
-    const { estimated, exact } = liveShare(sizes, (id) => id % 3 === 0);
+    const { estimated, exact } = await liveShare(sizes, (id) => id % 3 === 0);
     expect(Math.abs(estimated - exact)).toBeLessThanOrEqual(HEADER);
   });
 
-  it('of records small next to an interval it is the average', () => {
-    const { estimated, exact } = liveShare(
+  it('of records small next to an interval it is the average', async () => {
+    const { estimated, exact } = await liveShare(
       Array.from({ length: 1000 }, () => 100),
       (id) => id % 4 === 0,
     );
     expect(Math.abs(estimated - exact)).toBeLessThanOrEqual(HEADER);
   });
 
-  it('weighs large records that stand behind a few small ones', () => {
+  it('weighs large records that stand behind a few small ones', async () => {
     const sizes = Array.from({ length: 500 }, (_, i) => (i % 50 === 49 ? 60_000 : 100));
-    const { estimated, exact } = liveShare(sizes, (id) => id % 50 === 0);
+    const { estimated, exact } = await liveShare(sizes, (id) => id % 50 === 0);
     expect(estimated / exact).toBeGreaterThan(0.9);
     expect(estimated / exact).toBeLessThan(1.2);
   });

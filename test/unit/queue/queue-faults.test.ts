@@ -39,7 +39,7 @@ describe('group commit', () => {
       }
     });
     await evaq.pushWal('second');
-    await evaq.wal.flush();
+    while (later.length < 90) await evaq.wal.flush();
     await Promise.all(later);
     stop();
     expect(most).toBe(1);

@@ -43,7 +43,7 @@ async function leftSegment(disk: SimDisk, id: number): Promise<ActiveSegment> {
     fileBytes: FILE_HEADER_BYTES,
   });
   segment.grow(id * 10, 10, 400, 1, end);
-  segment.phase = 'rolled';
+  segment.advance('rolled');
   const left = newActiveSegment(segment, file, undefined);
   await file.writeAt(Buffer.alloc(end), 0, end, 0);
   left.writtenEnd = end;

@@ -102,6 +102,30 @@ describe('a failed sync', () => {
   });
 });
 
+describe('a blocking write', () => {
+  test.each(['open', 'write', 'sync'] as const)(
+    'takes its chunks when it is open, and says by them how far it came: %s',
+    async (on) => {
+      const disk = steady();
+      const file = await fileWith(disk, 'old');
+      const taken: string[] = [];
+      function* chunks(): Generator<{ source: Uint8Array; length: number; position: number }> {
+        taken.push('opened');
+        yield { source: Buffer.from('new'), length: 3, position: 0 };
+        taken.push('written');
+      }
+      disk.fault({ on, error: 'EMFILE' });
+      expect(() => file.writeAndSyncBlocking(chunks())).toThrow(/EMFILE/);
+      const expected = { open: [], write: ['opened'], sync: ['opened', 'written'] };
+      expect(taken).toEqual(expected[on]);
+      disk.fault({ on: 'truncate', error: 'EINTR' });
+      expect(() => file.truncateBlocking(2)).toThrow(/EINTR/);
+      file.truncateBlocking(2);
+      expect(await file.size()).toBe(2);
+    },
+  );
+});
+
 describe('a full disk', () => {
   test('F: refuses at any byte, having written what fits, and takes it when there is room', async () => {
     for (const capacityBytes of [10, 511, 512, 513, 999]) {

@@ -29,6 +29,9 @@ describe('the real disk', () => {
       { source: bytes.subarray(2), length: 1, position: 20 },
     ]);
     expect(await file.size()).toBe(21);
+    file.truncateBlocking(11);
+    expect(await file.size()).toBe(11);
+    file.writeAndSyncBlocking([]);
     await file.sync();
     await nodeVfs.syncDir(dir);
     await file.close();

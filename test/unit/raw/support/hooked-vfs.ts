@@ -53,6 +53,7 @@ export class Hooks {
         sync: () => hooked('sync', () => inner.sync()),
         truncate: (size) => hooked('truncate', () => inner.truncate(size)),
         writeBlocking: (...all) => inner.writeBlocking(...all),
+        truncateBlocking: (size) => inner.truncateBlocking(size),
         writeAndSyncBlocking: (chunks) => inner.writeAndSyncBlocking(chunks),
         close: () => hooked('close', () => inner.close()),
       };

@@ -1,0 +1,180 @@
+/**
+ * Records that a pop or a move has taken and may still give back.
+ *
+ * A claimed record is dead to readers, live to GC (its segment is held), and in no snapshot of the tombstone log. A claim ends once, with an
+ * outcome that others wait for: a read for an exact answer, a second pop, a removal of the same record.
+ *
+ * Invariants
+ * - One claim a record. Its record is dead in the live set and holds its segment by one, until the claim ends.
+ * - A claim ends in the same synchronous stretch in which its tombstone became durable: no snapshot may fall in between.
+ * - Whoever removes a range first waits for the claims that are in it at the call, behind a barrier that keeps new ones out: so it waits for
+ *   those alone, and what it removes is removed in one step.
+ */
+// Under this name everybody unwraps the package alike (see `position-index.ts`).
+import { BTreeEx } from 'sorted-btree/extended/index.js';
+import { assert } from '../assert.js';
+import type { LogSegment } from '../log/log-segment.js';
+import type { SegmentLog } from '../log/segment-log.js';
+
+/**
+ * removed: by a durable tombstone, or moved to where it is durable. given back: it is live again, as if nothing had been. unknown: the store has
+ * stopped; the next open shows what is so.
+ */
+export type ClaimOutcome = 'removed' | 'given back' | 'unknown';
+
+export class Claim {
+  readonly id: number;
+  readonly outcome: Promise<ClaimOutcome>;
+  readonly #end: (outcome: ClaimOutcome) => void;
+
+  constructor(id: number, ended: (claim: Claim, outcome: ClaimOutcome) => void) {
+    this.id = id;
+    let tell: (outcome: ClaimOutcome) => void = () => undefined;
+    this.outcome = new Promise((resolve) => {
+      tell = resolve;
+    });
+    this.#end = (outcome) => {
+      ended(this, outcome);
+      tell(outcome);
+    };
+  }
+
+  /** Ends it, once. Synchronous: the record is as the outcome says when this returns. */
+  end(outcome: ClaimOutcome): void {
+    this.#end(outcome);
+  }
+}
+
+interface Barrier {
+  readonly first: number;
+  readonly last: number;
+  readonly isConcerned: (id: number) => boolean;
+  readonly lifted: Promise<void>;
+}
+
+export interface ClaimsOptions {
+  readonly log: SegmentLog;
+  /** A claim on a record of `segment` ended. */
+  readonly onEnded: (segment: LogSegment, outcome: ClaimOutcome) => void;
+}
+
+export class Claims {
+  readonly #options: ClaimsOptions;
+  readonly #claims: BTreeEx<number, Claim> = new BTreeEx<number, Claim>(undefined, (a, b) => a - b);
+  readonly #barriers = new Set<Barrier>();
+
+  constructor(options: ClaimsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#claims.size;
+  }
+
+  at(id: number): Claim | undefined {
+    return this.#claims.size === 0 ? undefined : this.#claims.get(id);
+  }
+
+  /** The lowest claimed ID from `from` on. */
+  nextClaimed(from: number): number | undefined {
+    if (this.#claims.size === 0) return undefined;
+    return this.#claims.has(from) ? from : this.#claims.nextHigherKey(from);
+  }
+
+  /** The claims from `first` to `last`, in ID order, as they are now. */
+  within(first: number, last: number): Claim[] {
+    const claims: Claim[] = [];
+    if (this.#claims.size === 0) return claims;
+    this.#claims.forRange(first, last, true, (_id, claim) => {
+      claims.push(claim);
+    });
+    return claims;
+  }
+
+  /**
+   * Takes a live record: nobody else gets it until the claim ends. Waits for a claim that is there already. `undefined`: the record is not live;
+   * its removal may still be under way.
+   */
+  async take(id: number): Promise<Claim | undefined> {
+    for (;;) {
+      const barrier = this.#barrierOver(id);
+      if (barrier !== undefined) {
+        await barrier.lifted;
+        continue;
+      }
+      const other = this.at(id);
+      if (other !== undefined) {
+        await other.outcome;
+        continue;
+      }
+      return this.#takeNow(id);
+    }
+  }
+
+  /**
+   * The same without waiting, for those who hold other claims: if they waited, two could wait for each other. 'busy': somebody else has it, or is
+   * about to remove it.
+   */
+  takeIfFree(id: number): Claim | 'gone' | 'busy' {
+    if (this.#barrierOver(id) !== undefined || this.at(id) !== undefined) return 'busy';
+    return this.#takeNow(id) ?? 'gone';
+  }
+
+  /**
+   * Runs `step`, which is synchronous and removes the records from `first` to `last` that are concerned, when none of them is claimed: when the
+   * claims that are there now have ended. Nobody gets a new one meanwhile.
+   */
+  async whenFree<T>(first: number, last: number, isConcerned: (id: number) => boolean, step: () => T): Promise<T> {
+    let lift: () => void = () => undefined;
+    const barrier: Barrier = {
+      first,
+      last,
+      isConcerned,
+      lifted: new Promise((resolve) => {
+        lift = resolve;
+      }),
+    };
+    this.#barriers.add(barrier);
+    try {
+      for (const claim of this.within(first, last)) if (isConcerned(claim.id)) await claim.outcome;
+      return step();
+    } finally {
+      this.#barriers.delete(barrier);
+      lift();
+    }
+  }
+
+  /** Whether any of these records is claimed; for those who need not wait then. */
+  touches(first: number, last: number): boolean {
+    const next = this.nextClaimed(first);
+    return next !== undefined && next <= last;
+  }
+
+  #takeNow(id: number): Claim | undefined {
+    const { log } = this.#options;
+    const segment = log.find(id);
+    if (segment === undefined || !log.killIn(segment, id)) return undefined;
+    segment.hold(1);
+    const claim = new Claim(id, (ended, outcome) => this.#ended(ended, outcome));
+    this.#claims.set(id, claim);
+    return claim;
+  }
+
+  #ended(claim: Claim, outcome: ClaimOutcome): void {
+    const { log, onEnded } = this.#options;
+    assert(this.#claims.get(claim.id) === claim, 'a claim ends once');
+    this.#claims.delete(claim.id);
+    const segment = log.find(claim.id);
+    assert(segment !== undefined, 'the segment of a claimed record is still there');
+    if (outcome === 'given back') log.revive(claim.id);
+    // What became of it is unknown: it stays held, so that nothing is concluded from it before the next open.
+    if (outcome !== 'unknown') segment.release(1);
+    onEnded(segment, outcome);
+  }
+
+  #barrierOver(id: number): Barrier | undefined {
+    for (const barrier of this.#barriers)
+      if (barrier.first <= id && id <= barrier.last && barrier.isConcerned(id)) return barrier;
+    return undefined;
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * The calls that take records out of a queue, over claims and rounds of removals.
+ *
+ * Each answer that says "it is gone" (true, a count, but also false, 0 and "no such record") resolves when that is durable in the mode in force (P2):
+ * what somebody else is removing is waited for. A removal of a record that is claimed waits for the claim's outcome, and removes it if it is given
+ * back. Each of these calls waits for the claims that are there at the call and for at most two rounds, whatever others do meanwhile (P14).
+ */
+import type { FailStop } from '../fail-stop.js';
+import type { IdRange } from '../ids.js';
+import type { LogSegment } from '../log/log-segment.js';
+import type { SegmentLog } from '../log/segment-log.js';
+import type { Host } from '../vfs/host.js';
+import type { Claim, Claims } from './claims.js';
+import type { RemovalPipeline } from './removal-pipeline.js';
+
+/** From so many IDs on, a call lets others have their turn between its steps. */
+const MANY_IDS = 65_536;
+
+const NOT_REMOVED: Promise<boolean> = Promise.resolve(false);
+
+export interface RemovingOptions {
+  readonly host: Host;
+  readonly log: SegmentLog;
+  readonly failStop: FailStop;
+  readonly claims: Claims;
+  readonly rounds: RemovalPipeline;
+}
+
+export class Removing {
+  readonly #options: RemovingOptions;
+  /** Owed removals that a call is trying again: of two such calls one is told that it removed the record. */
+  readonly #retried = new Set<number>();
+
+  constructor(options: RemovingOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves with whether it was this call that removed it. */
+  remove(id: number): Promise<boolean> {
+    const { failStop, log, claims, rounds } = this.#options;
+    if (failStop.error !== undefined) return Promise.reject(failStop.error);
+    const segment = log.find(id);
+    if (segment === undefined) return NOT_REMOVED;
+    if (log.killIn(segment, id)) {
+      segment.hold(1);
+      return rounds.submitOne(id, segment);
+    }
+    const claim = claims.at(id);
+    if (claim !== undefined) return claim.outcome.then(() => this.remove(id));
+    return this.#settle(segment, id);
+  }
+
+  /** What is not live any more: waits until that is for good. True if this call brought a removal to disk that had been rejected before. */
+  async #settle(segment: LogSegment, id: number): Promise<boolean> {
+    const { rounds } = this.#options;
+    await this.settled(segment);
+    if (!rounds.owes(id)) return false;
+    const isMine = !this.#retried.has(id);
+    this.#retried.add(id);
+    try {
+      await rounds.join();
+      return isMine;
+    } finally {
+      if (isMine) this.#retried.delete(id);
+    }
+  }
+
+  /** Removes all of `ids` that are live, in one atomic round; how many there were. */
+  async removeMany(ids: ArrayLike<number>): Promise<number> {
+    const { failStop, host, claims, rounds } = this.#options;
+    failStop.throwIfFailed();
+    const many = ids.length >= MANY_IDS;
+    // In ascending order each bitmap is walked once, and the ranges come out merged.
+    const sorted = Float64Array.from(ids).sort();
+    if (many) await host.yield();
+    const first = sorted[0];
+    const last = sorted.at(-1);
+    if (first === undefined || last === undefined) return 0;
+    const kill = (): Killed => this.#kill(sorted);
+    const isNamed = (id: number): boolean => sorted[lowerBound(sorted, id)] === id;
+    const waits = claims.within(first, last).some(({ id }) => isNamed(id));
+    const { removed, ranges, touched, isHeld } = waits ? await claims.whenFree(first, last, isNamed, kill) : kill();
+    if (many) await host.yield();
+    failStop.throwIfFailed();
+    if (removed > 0) {
+      // What others are removing goes with this round or the one before it.
+      await rounds.submit(ranges, touched);
+    } else if (isHeld) {
+      await rounds.written();
+      if (sorted.some((id) => rounds.owes(id))) await rounds.join();
+    }
+    return removed;
+  }
+
+  /** Removes all live records up to `id`; how many there were. */
+  async removeThrough(id: number): Promise<number> {
+    const { failStop, log, claims, rounds } = this.#options;
+    failStop.throwIfFailed();
+    // What comes later is not meant.
+    const last = Math.min(id, log.lastVisibleId);
+    const kill = (): Killed => {
+      const touched = new Map<LogSegment, number>();
+      const first = log.firstLive(0);
+      if (first === undefined || first > last) return { removed: 0, ranges: [], touched, isHeld: last > 0 };
+      const removed = log.killRange(first, last, (segment, killed) => {
+        segment.hold(killed);
+        touched.set(segment, killed);
+      });
+      return { removed, ranges: [{ first, last }], touched, isHeld: true };
+    };
+    const waits = claims.touches(0, last);
+    const { removed, ranges, touched, isHeld } = waits ? await claims.whenFree(0, last, () => true, kill) : kill();
+    failStop.throwIfFailed();
+    if (removed > 0) {
+      await rounds.submit(ranges, touched);
+    } else if (isHeld) {
+      await rounds.written();
+      if (rounds.owesUpTo(last)) await rounds.join();
+    }
+    return removed;
+  }
+
+  /** Takes a live record; `undefined` where there is none, and then it is gone for good: its removal is durable. */
+  async claim(id: number): Promise<Claim | undefined> {
+    const { failStop, log, claims } = this.#options;
+    failStop.throwIfFailed();
+    const claim = await claims.take(id);
+    if (failStop.error !== undefined) {
+      claim?.end('given back');
+      throw failStop.error;
+    }
+    if (claim === undefined) await this.#gone(log.find(id), id);
+    return claim;
+  }
+
+  /** Makes a claim final: resolves when the removal is durable. Where it cannot be written this rejects, and the record is live again. */
+  async removeClaimed(claim: Claim): Promise<void> {
+    await this.#options.rounds.submitClaim(claim);
+  }
+
+  /**
+   * The record of a claim lives elsewhere from now on: its removal is past recall. Where it cannot be written this rejects, and the removal is owed.
+   */
+  async removeMoved(claim: Claim): Promise<void> {
+    const { log, rounds } = this.#options;
+    const segment = log.find(claim.id);
+    if (segment === undefined) return;
+    // The hold of the claim goes over to the removal.
+    segment.hold(1);
+    claim.end('removed');
+    await rounds.submitOne(claim.id, segment);
+  }
+
+  /** Resolves when no removal is under way that may be that of a record of this segment. What is owed stays so. */
+  async settled(segment: LogSegment | undefined): Promise<void> {
+    if (segment !== undefined && segment.pendingRemovals > 0) await this.#options.rounds.written();
+  }
+
+  /** The same, and what is owed of this record is tried again: rejects if it cannot be written. */
+  async #gone(segment: LogSegment | undefined, id: number): Promise<void> {
+    const { rounds } = this.#options;
+    await this.settled(segment);
+    if (rounds.owes(id)) await rounds.join();
+  }
+
+  /** Synchronous. */
+  #kill(sorted: Float64Array): Killed {
+    const { log } = this.#options;
+    const ranges: IdRange[] = [];
+    const touched = new Map<LogSegment, number>();
+    let removed = 0;
+    let first = -1;
+    let last = -2;
+    let segment: LogSegment | undefined;
+    let killed = 0;
+    let isHeld = false;
+    const leave = (): void => {
+      if (segment === undefined || killed === 0) return;
+      segment.hold(killed);
+      touched.set(segment, (touched.get(segment) ?? 0) + killed);
+      removed += killed;
+      killed = 0;
+    };
+    for (let i = 0; i < sorted.length; i++) {
+      const id = sorted[i] ?? 0;
+      if (segment === undefined || id > segment.lastId || id < segment.firstId) {
+        leave();
+        segment = log.find(id);
+      }
+      if (segment === undefined) continue;
+      if (!log.killIn(segment, id)) {
+        isHeld ||= segment.pendingRemovals > 0;
+        continue;
+      }
+      killed++;
+      if (id !== last + 1) {
+        if (first >= 0) ranges.push({ first, last });
+        first = id;
+      }
+      last = id;
+    }
+    leave();
+    if (first >= 0) ranges.push({ first, last });
+    return { removed, ranges, touched, isHeld };
+  }
+}
+
+interface Killed {
+  readonly removed: number;
+  readonly ranges: readonly IdRange[];
+  readonly touched: ReadonlyMap<LogSegment, number>;
+  /** Some of what was named and not live may be on its way out. */
+  readonly isHeld: boolean;
+}
+
+function lowerBound(sorted: Float64Array, id: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] ?? 0) < id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

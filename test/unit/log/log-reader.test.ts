@@ -1,0 +1,195 @@
+/** A read beside removals, removals taken back and segments that go: at every instant at which they can come. */
+import { describe, expect, it } from 'vitest';
+import { readStore } from '../../../src/layout/store-file.js';
+import { FileCache } from '../../../src/log/file-cache.js';
+import { loadQueue } from '../../../src/log/log-load.js';
+import { LogReader, type LogReaderOptions } from '../../../src/log/log-reader.js';
+import type { SegmentLog } from '../../../src/log/segment-log.js';
+import { ReadOnlyEvaq } from '../../../src/raw.js';
+import type { SimDisk } from '../../../src/sim/sim-disk.js';
+import { newDisk, openSim, rejection, SIM_PATH } from '../store/store-fixture.js';
+
+const WAL = `${SIM_PATH}/queues/wal`;
+
+interface Rig {
+  readonly disk: SimDisk;
+  readonly log: SegmentLog;
+  readonly reader: LogReader;
+}
+
+/** `records` records of 1000 bytes in segments of 66, closed, and a reader of them. */
+async function rigOf(records: number, options: Partial<LogReaderOptions> = {}): Promise<Rig> {
+  const disk = newDisk();
+  const evaq = await openSim(disk, { segmentBytes: 65_536, gc: false, durability: 'os' });
+  for (let i = 0; i < records; i += 66) await evaq.wal.pushMany(Array.from({ length: 66 }, () => Buffer.alloc(1000)));
+  await evaq.close();
+  return { disk, ...(await readerOf(disk, options)) };
+}
+
+async function readerOf(disk: SimDisk, options: Partial<LogReaderOptions> = {}): Promise<Omit<Rig, 'disk'>> {
+  const identity = await readStore(disk.vfs, SIM_PATH);
+  if (identity === undefined) throw new Error('there is a store');
+  const { log } = await loadQueue(disk.vfs, WAL, 'wal', identity.uuid, { indexIntervalBytes: 4096 });
+  const reader = new LogReader(log, new FileCache(disk.vfs), {
+    queue: 'wal',
+    onDamage: 'fail',
+    keepsPlace: true,
+    noteDamage: () => undefined,
+    ...options,
+  });
+  return { log, reader };
+}
+
+/** Runs `action` once, as the `nth` call on a segment of the disk begins. */
+function atCall(disk: SimDisk, nth: number, action: () => void): () => void {
+  let calls = 0;
+  return disk.observe(({ phase, call }) => {
+    if (phase === 'call' && 'path' in call && call.path.includes('.seg') && ++calls === nth) action();
+  });
+}
+
+/** What is live in [from, to] now, as far as `count` records. */
+function liveIn(log: SegmentLog, from: number, to: number, count: number): number[] {
+  const ids: number[] = [];
+  for (let id = log.firstLive(from); id !== undefined && id <= to && ids.length < count; id = log.firstLive(id + 1)) {
+    ids.push(id);
+  }
+  return ids;
+}
+
+async function expectPrefix({ log, reader }: Rig, from: number, to: number, maxRecords: number): Promise<void> {
+  const { records, coveredTo, more } = await reader.read(from, to, { maxBytes: 1e9, maxRecords });
+  const ids = records.map(({ id }) => id);
+  expect(ids).toEqual(liveIn(log, from, to, ids.length));
+  expect(ids.length > 0 || !more).toBe(true);
+  const next = log.firstLive((ids.at(-1) ?? from - 1) + 1);
+  const rest = next !== undefined && next <= to;
+  expect({ coveredTo, more }).toEqual({ coveredTo: rest ? next - 1 : to, more: rest });
+}
+
+describe('reading beside removals', () => {
+  it('P3: a read of which everything is removed while it is under way goes on to what is live', async () => {
+    for (let nth = 1; nth <= 12; nth++) {
+      const rig = await rigOf(660);
+      const stop = atCall(rig.disk, nth, () => rig.log.killRange(1, 600));
+      await expectPrefix(rig, 1, 10_000, 100);
+      stop();
+    }
+  });
+
+  it('P3: a record that comes back to life behind the walk is not passed over', async () => {
+    for (let nth = 1; nth <= 12; nth++) {
+      const rig = await rigOf(660);
+      rig.log.kill(1);
+      rig.log.kill(70);
+      const stop = atCall(rig.disk, nth, () => {
+        rig.log.revive(1);
+        rig.log.revive(70);
+      });
+      await expectPrefix(rig, 1, 10_000, 300);
+      stop();
+    }
+  });
+
+  it('P3: segments that are dropped under a read, and others removed, leave no gap in it', async () => {
+    for (let nth = 1; nth <= 12; nth++) {
+      const rig = await rigOf(660);
+      const stop = atCall(rig.disk, nth, () => {
+        rig.log.killRange(1, 132);
+        for (const segment of rig.log.segments.slice(0, 2)) rig.log.drop(segment);
+        rig.log.killRange(140, 199);
+      });
+      await expectPrefix(rig, 1, 10_000, 150);
+      await expectPrefix(rig, 1, 300, 1000);
+      stop();
+    }
+  });
+
+  it('says that there is no more only where the range holds nothing live behind', async () => {
+    const rig = await rigOf(198);
+    rig.log.killRange(50, 198);
+    await expectPrefix(rig, 1, 49, 49);
+    await expectPrefix(rig, 1, 1000, 49);
+    await expectPrefix(rig, 1, 1000, 48);
+    await expectPrefix(rig, 50, 1000, 48);
+    await expectPrefix(rig, 1, 10, 48);
+  });
+
+  it('whoever removes as fast as it is read does not keep a read from its end', async () => {
+    const rig = await rigOf(6600);
+    let calls = 0;
+    const stop = rig.disk.observe(({ phase, call }) => {
+      if (phase !== 'call' || !('path' in call) || !call.path.includes('.seg')) return;
+      calls++;
+      // Always the one that is live first: what a read of one record is after.
+      const first = rig.log.firstLive(1);
+      if (first !== undefined) rig.log.killRange(first, first);
+    });
+    await expectPrefix(rig, 1, 10_000, 1);
+    stop();
+    expect(calls).toBeLessThan(40);
+  });
+
+  it('P9: a live record that the file does not hold is damage, and not the end', async () => {
+    for (const onDamage of ['fail', 'skip'] as const) {
+      const noted: number[] = [];
+      const rig = await rigOf(198, { onDamage, noteDamage: ({ firstId, lastId }) => noted.push(firstId, lastId) });
+      // As if a footer spoke of more than there is.
+      const [, segment] = rig.log.segments;
+      if (segment === undefined) throw new Error('there are three segments');
+      segment.end = 128 + 48;
+      if (onDamage === 'skip') {
+        const { records, more } = await rig.reader.read(60, 1000, { maxBytes: 1e9, maxRecords: 1000 });
+        expect(records.map(({ id }) => id)).toEqual([...ids(60, 66)]);
+        expect(more).toBe(true);
+        const rest = await rig.reader.read(67, 1000, { maxBytes: 1e9, maxRecords: 1000 });
+        expect(rest.records.map(({ id }) => id)).toEqual([...ids(133, 198)]);
+        expect(rest.more).toBe(false);
+      } else {
+        expect((await rig.reader.read(1, 1000, { maxBytes: 1e9, maxRecords: 1000 })).records).toHaveLength(66);
+        const { details } = await rejection(
+          rig.reader.read(67, 1000, { maxBytes: 1e9, maxRecords: 1000 }),
+          'EVAQ_CORRUPT',
+        );
+        expect(details).toMatchObject({ id: 67, path: segment.path });
+      }
+      expect(noted).toContain(67);
+    }
+  });
+});
+
+function ids(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+}
+
+describe('the whole queue', () => {
+  it('P3: records() beside a removal of what it is reading yields all that stays live', async () => {
+    for (let nth = 1; nth <= 20; nth++) {
+      const disk = newDisk();
+      const evaq = await openSim(disk, { segmentBytes: 65_536, gc: false, durability: 'os' });
+      for (let i = 0; i < 20; i++) await evaq.wal.pushMany(Array.from({ length: 66 }, () => Buffer.alloc(1000)));
+      let removing: Promise<number> | undefined;
+      const stop = atCall(disk, nth, () => {
+        removing = evaq.wal.removeThrough(1200);
+      });
+      const seen = new Set<number>();
+      for await (const { id } of evaq.wal.records()) seen.add(id);
+      stop();
+      await removing;
+      for (let id = 1201; id <= 1320; id++) expect(seen).toContain(id);
+    }
+  });
+
+  it('P3: a reader beside a writer that removes what it reads yields all that stays live', async () => {
+    const disk = newDisk();
+    const evaq = await openSim(disk, { segmentBytes: 65_536, gc: false });
+    for (let i = 0; i < 20; i++) await evaq.wal.pushMany(Array.from({ length: 66 }, () => Buffer.alloc(1000)));
+    await using reader = await ReadOnlyEvaq.open(SIM_PATH, { ports: { vfs: disk.vfs, host: disk.host } });
+    const seen = new Set<number>();
+    for await (const { id } of reader.wal.records()) {
+      if (id === 1) await evaq.wal.removeThrough(1200);
+      seen.add(id);
+    }
+    for (let id = 1201; id <= 1320; id++) expect(seen).toContain(id);
+  });
+});
