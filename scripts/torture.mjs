@@ -1,15 +1,21 @@
-// Runs the crash properties with fresh seeds: npm run torture -- --minutes 10 [--seed 1]
+// Runs the crash properties with fresh seeds, or the histories of several clients: npm run torture -- --minutes 10 [--seed 1] [--histories]
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '5' }, seed: { type: 'string' } } });
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '5' },
+    seed: { type: 'string' },
+    histories: { type: 'boolean', default: false },
+  },
+});
 const minutes = Number(values.minutes);
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 30) : Number(values.seed);
 if (!(minutes > 0) || !Number.isSafeInteger(seed)) {
-  console.error('usage: npm run torture -- [--minutes N] [--seed N]');
+  console.error('usage: npm run torture -- [--minutes N] [--seed N] [--histories]');
   process.exit(2);
 }
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -26,5 +32,5 @@ await build({
   sourcemap: 'inline',
   logLevel: 'warning',
 });
-const { torture } = await import(pathToFileURL(outfile).href);
-process.exitCode = (await torture(minutes, seed)) ? 0 : 1;
+const { torture, tortureHistories } = await import(pathToFileURL(outfile).href);
+process.exitCode = (await (values.histories ? tortureHistories : torture)(minutes, seed)) ? 0 : 1;

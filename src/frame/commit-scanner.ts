@@ -17,6 +17,7 @@ import {
   type CommitHeader,
   decodeCommitHeader,
   newCommitHeader,
+  placedBodyCrc,
 } from './commit-header.js';
 
 /** What a scanner reads from: the part of a `VfsFile` that it needs. */
@@ -86,6 +87,11 @@ export class CommitScanner {
 
   get buffer(): Buffer {
     return this.#window.chunk;
+  }
+
+  /** Plain CRC-32 of the body of the current commit (of its heads, if it is summed by them), whatever its place. */
+  get bodySum(): number {
+    return placedBodyCrc(this.header.bodyCrc, this.header.bodyBytes, this.#seed, this.offset);
   }
 
   /** Lets a follower see what was written since: the file is now `limit` bytes long. */

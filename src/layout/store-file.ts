@@ -159,18 +159,3 @@ function notAStore(path: string, why: string): EvaqError {
     hint: 'Name an empty or a new folder to make a store there; nothing was changed.',
   });
 }
-
-/** The queues of a store: folders whose names may be a queue's. Anything else there is foreign and left alone. */
-export async function queueNamesOf(vfs: Vfs, path: string): Promise<string[]> {
-  const names: string[] = [];
-  for (const { name, kind } of await vfs.list(`${path}/${QUEUES_DIR}`)) {
-    if (kind !== 'directory') continue;
-    try {
-      requireQueueName(name);
-    } catch {
-      continue;
-    }
-    names.push(name);
-  }
-  return names.sort();
-}

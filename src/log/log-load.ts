@@ -1,11 +1,12 @@
 /**
  * Reads a queue's folder as a crash, or somebody's disk, left it: scans and judges. Never writes, takes no lock: what opening for writing,
- * opening for reading and `verify` share.
+ * opening for reading and `verify` share. Which files there are says `queue-listing`, what was removed `tombstone-load`, and what should be
+ * there and is not `missing-segments`.
  *
  * Tombstones first, for they say up to where the data had been synced; then segments from the newest to the oldest, for each one's link
  * says that of the one before it.
  */
-import { EvaqError, isNotFound } from '../errors.js';
+import { EvaqError } from '../errors.js';
 import {
   decodeFileHeader,
   FILE_HEADER_BYTES,
@@ -14,34 +15,22 @@ import {
   HEADER_FLAG_REWRITTEN,
 } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
-import { FIRST_RECORD_ID, type IdRange, type SegmentId } from '../ids.js';
+import { FIRST_RECORD_ID } from '../ids.js';
 import { type Footer, readFooter } from '../segment/segment-footer.js';
 import { judgeSegment, type SegmentVerdict } from '../segment/segment-judge.js';
-import { parseSegmentFileName } from '../segment/segment-name.js';
 import { type SegmentScan, scanSegment } from '../segment/segment-scan.js';
-import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
-import { newTombstoneState, scanTombstones, type TombstoneState } from '../tombstone/tombstone-scan.js';
-import type { Vfs, VfsFile } from '../vfs/vfs.js';
+import { RemovedRanges } from '../tombstone/removed-ranges.js';
+import type { TombstoneState } from '../tombstone/tombstone-scan.js';
+import type { Vfs } from '../vfs/vfs.js';
+import type { Damage } from './damage.js';
 import { LogSegment } from './log-segment.js';
+import { findMissing } from './missing-segments.js';
 import { type LoadedFile, openedAhead } from './opened-ahead.js';
+import { listQueue, openListed, type SegmentFile, unsupportedError } from './queue-listing.js';
 import { SegmentLog } from './segment-log.js';
+import { loadTombstones } from './tombstone-load.js';
 
-/** Damage to bytes that had been synced, in words and numbers. */
-export interface Damage {
-  readonly queue: string;
-  readonly file: string;
-  readonly offset: number;
-  readonly bytes: number;
-  /** Records that may be lost to it; absent where it cannot be said, or none is. */
-  readonly firstId?: number;
-  readonly lastId?: number;
-  /** Time range of the neighbours, in ms since the epoch. */
-  readonly fromMs?: number;
-  readonly toMs?: number;
-  readonly what: string;
-  /** Nothing is lost: a second copy is intact, or what is damaged can be worked out anew. It is mended when the store is opened for writing. */
-  readonly lossless: boolean;
-}
+export type { Damage } from './damage.js';
 
 /** A segment as it was found. */
 export interface FoundSegment {
@@ -89,21 +78,9 @@ export interface LoadedQueue {
 
 export interface LoadOptions {
   readonly indexIntervalBytes: number;
+  /** Lets the event loop turn; called now and then where much is done in memory alone. */
+  readonly pause?: () => Promise<void>;
   readonly progress?: (bytes: number) => void;
-}
-
-interface SegmentFile {
-  readonly path: string;
-  readonly baseId: number;
-  readonly id: SegmentId;
-}
-
-interface Listing {
-  readonly segments: SegmentFile[];
-  readonly unfinished: string[];
-  readonly pool: string[];
-  readonly tombstones: { readonly path: string; readonly generation: number }[];
-  segmentIdMax: number;
 }
 
 /** Scans and judges one queue. Rejects with EVAQ_UNSUPPORTED_VERSION, EVAQ_CORRUPT for a link in place of a file, or EVAQ_IO. */
@@ -116,7 +93,7 @@ export async function loadQueue(
 ): Promise<LoadedQueue> {
   const listing = await listQueue(vfs, dir, queue);
   const damage: Damage[] = [];
-  const removed: IdRange[] = [];
+  const removed = new RemovedRanges();
   const tombstones = await loadTombstones(vfs, listing, queue, storeUuid, damage, removed);
 
   const found: FoundSegment[] = [];
@@ -124,13 +101,15 @@ export async function loadQueue(
   const replacedIds = new Set<number>();
   let vanished = 0;
   let unreadableEnd = 0;
-  let durable = tombstones.durableData;
+  // Raised by the links as they are met; one map for all segments, of which there may be ten thousand.
+  const durable = new Map(tombstones.durableData);
+  const links = new Map<number, number>();
   // From the newest on, so that the link of each is known before the one it speaks of is judged.
   const files = [...listing.segments].sort((a, b) => b.baseId - a.baseId || b.id - a.id);
   let at = 0;
   for await (const handle of openedAhead(
     files.map(({ path }) => path),
-    (path) => openFile(vfs, path, queue),
+    (path) => openListed(vfs, path, queue),
   )) {
     const newest = at === 0;
     const file = files[at++];
@@ -145,14 +124,16 @@ export async function loadQueue(
       unreadableEnd = Math.max(unreadableEnd, file.baseId + Math.ceil((await handle.size()) / DENSE_FRAME_BYTES));
       continue;
     }
-    found.unshift(one);
+    found.push(one);
     for (const id of one.footer?.summary.replaces ?? []) replacedIds.add(id);
     const link = one.scan?.link ?? (await linkOf(handle, one));
     if (link !== undefined) {
-      durable = new Map(durable);
+      links.set(one.segment.id, link.segmentId);
       durable.set(link.segmentId, Math.max(durable.get(link.segmentId) ?? 0, link.durableOffset));
     }
   }
+
+  found.reverse();
 
   const log = new SegmentLog(options.indexIntervalBytes);
   const kept: FoundSegment[] = [];
@@ -177,14 +158,10 @@ export async function loadQueue(
   }
   // Empty segments have nothing to be found by, and would stand in the way of the order.
   for (const one of kept) if (!one.segment.isEmpty) addToLog(log, one);
-  let nextId = Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd);
-  for (const { first, last } of removed) {
-    log.killRange(first, last);
-    nextId = Math.max(nextId, last + 1);
-  }
-  log.changes = 0;
+  await removeFrom(log, removed, options.pause);
+  let nextId = Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd, removed.last + 1);
 
-  const mentioned = Math.max(0, ...kept.map(({ scan, footer }) => scan?.removalSeq ?? footer?.summary.removalSeq ?? 0));
+  const mentioned = mentionedRound(kept);
   if (mentioned > tombstones.round && vanished === 0) {
     damage.push({
       queue,
@@ -205,15 +182,10 @@ export async function loadQueue(
     if (one.segment.relaxed && one.footer === undefined && !clean) nextId = Math.max(nextId, one.header.idHighWater);
     for (const range of one.scan?.damaged ?? []) nextId = Math.max(nextId, range.lastId + 1);
   }
-  if (clean && tombstones.closedWithLive !== log.liveCount && damage.length === 0) {
-    damage.push({
-      queue,
-      file: dir,
-      offset: 0,
-      bytes: 0,
-      what: `${tombstones.closedWithLive} live records at the last close, ${log.liveCount} now: a segment file is missing or foreign`,
-      lossless: false,
-    });
+  if (vanished === 0 && damage.every(({ lossless }) => lossless)) {
+    const closedWithLive = clean ? tombstones.closedWithLive : undefined;
+    const facts = { log, kept, replacedIds, links, removed, tombstones, durable, nextId, closedWithLive };
+    damage.push(...findMissing(facts).map((missing) => ({ queue, file: dir, offset: 0, bytes: 0, ...missing })));
   }
   return {
     queue,
@@ -226,13 +198,33 @@ export async function loadQueue(
     pool: listing.pool,
     tombstoneLogs: listing.tombstones.map(({ path }) => path),
     tombstones,
-    generation: Math.max(0, ...listing.tombstones.map(({ generation }) => generation)),
+    generation: listing.tombstones.at(-1)?.generation ?? 0,
     nextId,
     segmentIdMax: Math.max(listing.segmentIdMax, tombstones.segmentIdMax),
     damage,
     vanished,
     clean,
   };
+}
+
+/** So many ranges are applied in one turn of the event loop: some milliseconds. */
+const REMOVALS_A_TURN = 8192;
+
+async function removeFrom(log: SegmentLog, removed: RemovedRanges, pause: LoadOptions['pause']): Promise<void> {
+  for (let i = 0; i < removed.count; i++) {
+    log.killRange(removed.firsts[i] ?? 0, removed.lasts[i] ?? 0);
+    if ((i + 1) % REMOVALS_A_TURN === 0) await pause?.();
+  }
+  log.changes = 0;
+}
+
+/** The highest number of a round of removals that a segment speaks of. */
+export function mentionedRound(found: readonly FoundSegment[]): number {
+  let mentioned = 0;
+  for (const { scan, footer } of found) {
+    mentioned = Math.max(mentioned, scan?.removalSeq ?? footer?.summary.removalSeq ?? 0);
+  }
+  return mentioned;
 }
 
 /** Puts a found segment into the log, with the index that its scan made, if it was scanned. */
@@ -242,147 +234,6 @@ function addToLog(log: SegmentLog, one: FoundSegment): void {
   const { index } = one.scan;
   one.segment.wide = index.wide;
   log.index.load(one.segment.slot, index.ids, index.offsets, index.mids);
-}
-
-async function listQueue(vfs: Vfs, dir: string, queue: string): Promise<Listing> {
-  const listing: Listing = { segments: [], unfinished: [], pool: [], tombstones: [], segmentIdMax: 0 };
-  for (const entry of await vfs.list(dir)) {
-    const path = `${dir}/${entry.name}`;
-    const segment = parseSegmentFileName(entry.name);
-    const tombstone = parseTombstoneFileName(entry.name);
-    if (segment === undefined && tombstone === undefined) continue;
-    if (entry.kind !== 'file') {
-      throw new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${path} is not a regular file`, {
-        details: { queue, path },
-        hint: 'Links in place of segments are refused; put the file itself there, or move the link away.',
-      });
-    }
-    if (segment !== undefined) {
-      listing.segmentIdMax = Math.max(listing.segmentIdMax, segment.segmentId);
-      if (segment.kind === 'free') listing.pool.push(path);
-      else if (segment.kind === 'unfinished') listing.unfinished.push(path);
-      else listing.segments.push({ path, baseId: segment.baseId, id: segment.segmentId });
-    } else if (tombstone?.kind === 'unfinished') {
-      listing.unfinished.push(path);
-    } else if (tombstone !== undefined) {
-      listing.tombstones.push({ path, generation: tombstone.generation });
-    }
-  }
-  listing.tombstones.sort((a, b) => a.generation - b.generation);
-  return listing;
-}
-
-/**
- * All logs that are there count, since what was removed stays removed: an older generation is a subset of the newer one, unless that is
- * damaged.
- */
-async function loadTombstones(
-  vfs: Vfs,
-  listing: Listing,
-  queue: string,
-  storeUuid: Buffer,
-  damage: Damage[],
-  removed: IdRange[],
-): Promise<TombstoneState> {
-  let state = newTombstoneState();
-  for (const [i, { path }] of listing.tombstones.entries()) {
-    const newest = i === listing.tombstones.length - 1;
-    const file = await openFile(vfs, path, queue);
-    if (file === undefined) continue;
-    try {
-      const size = await file.size();
-      const scan = await scanTombstones(file, path, size, storeUuid, (first, last) => removed.push({ first, last }));
-      if (scan.kind === 'unsupported') throw unsupported(path, queue, scan.major);
-      if (scan.kind === 'unreadable') {
-        damage.push({
-          queue,
-          file: path,
-          offset: 0,
-          bytes: size,
-          what: 'the header of a tombstone log is damaged, or of another queue: removals may be undone',
-          lossless: false,
-        });
-        continue;
-      }
-      if (scan.headerDamaged) {
-        damage.push({
-          queue,
-          file: path,
-          offset: 0,
-          bytes: FILE_HEADER_BYTES,
-          what: 'one copy of a header is damaged; the other is intact',
-          lossless: true,
-        });
-      }
-      const promised = Math.max(scan.state.promisedOffset, scan.header.baseId);
-      for (const range of scan.state.damaged) {
-        if (range.offset >= promised || !newest) continue;
-        const lost = scan.state.missingRounds + (scan.state.snapshotComplete ? 0 : 1);
-        damage.push({
-          queue,
-          file: path,
-          offset: range.offset,
-          bytes: range.end - range.offset,
-          what: lost > 0 ? `${lost} rounds of removals are lost` : 'a round of removals is damaged; its copy is intact',
-          lossless: lost === 0,
-        });
-      }
-      if (newest && scan.state.end < promised) {
-        damage.push({
-          queue,
-          file: path,
-          offset: scan.state.end,
-          bytes: promised - scan.state.end,
-          what: 'the end of a tombstone log is gone',
-          lossless: false,
-        });
-      }
-      state = mergeStates(state, scan.state);
-    } finally {
-      await file.close().catch(() => undefined);
-    }
-  }
-  if (listing.tombstones.length === 0 && listing.segments.length > 0) {
-    damage.push({
-      queue,
-      file: listing.segments[0]?.path ?? '',
-      offset: 0,
-      bytes: 0,
-      what: 'the tombstone log is missing: removals may be undone',
-      lossless: false,
-    });
-  }
-  return state;
-}
-
-/** The older state is superseded in all but what only grows. */
-function mergeStates(older: TombstoneState, newer: TombstoneState): TombstoneState {
-  for (const [id, offset] of older.durableData) {
-    newer.durableData.set(id, Math.max(offset, newer.durableData.get(id) ?? 0));
-  }
-  return {
-    ...newer,
-    round: Math.max(older.round, newer.round),
-    nextId: Math.max(older.nextId, newer.nextId),
-    sealedBelow: Math.max(older.sealedBelow, newer.sealedBelow),
-    segmentIdMax: Math.max(older.segmentIdMax, newer.segmentIdMax),
-  };
-}
-
-async function openFile(vfs: Vfs, path: string, queue: string): Promise<VfsFile | undefined> {
-  try {
-    return await vfs.open(path, 'read');
-  } catch (error) {
-    // Reading beside a writer: GC took it meanwhile.
-    if (isNotFound(error)) return undefined;
-    if (error instanceof Error && 'code' in error && error.code === 'ELOOP') {
-      throw new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${path} is a symbolic link`, {
-        cause: error,
-        details: { queue, path },
-      });
-    }
-    throw error;
-  }
 }
 
 async function loadSegment(
@@ -401,7 +252,7 @@ async function loadSegment(
   const head = Buffer.alloc(FILE_HEADER_BYTES);
   const headBytes = await handle.readAt(head, 0, FILE_HEADER_BYTES, 0);
   const decoding = decodeFileHeader(head.subarray(0, headBytes), 'segment');
-  if (decoding.kind === 'unsupported') throw unsupported(path, queue, decoding.major);
+  if (decoding.kind === 'unsupported') throw unsupportedError(path, queue, decoding.major);
   const matches =
     decoding.kind === 'ok' &&
     decoding.header.storeUuid.equals(storeUuid) &&
@@ -513,15 +364,4 @@ export function worthKeeping(one: FoundSegment): boolean {
   const { cutAt } = one.verdict;
   const recycled = (one.header.flags & HEADER_FLAG_RECYCLED) !== 0;
   return !recycled || (one.scan?.damaged.some((range) => range.offset >= cutAt && range.headerIntact) ?? false);
-}
-
-function unsupported(path: string, queue: string, major: number): EvaqError {
-  return new EvaqError(
-    'EVAQ_UNSUPPORTED_VERSION',
-    `${path} has format ${major}, which this version of evaq does not know`,
-    {
-      details: { path, queue },
-      hint: 'Open the store with the newer evaq that wrote it.',
-    },
-  );
 }

@@ -26,6 +26,7 @@ import type { IdRange } from '../ids.js';
 import { wideCommitAt } from '../segment/segment-index.js';
 import { mergeRanges } from '../tombstone/id-ranges.js';
 import { type ReadAt, ReadWindow } from '../vfs/read-window.js';
+import { newViewBuffer } from '../vfs/view-buffer.js';
 import type { FileCache } from './file-cache.js';
 import type { LogSegment } from './log-segment.js';
 import type { QueueRecord } from './queue-record.js';
@@ -379,7 +380,7 @@ export class LogReader {
     const lostFrom = walk.nextId;
     // The commit as a whole, from its first frame on: small next to the cost of losing a record that is intact.
     const bodyBytes = walk.commitEnd - badAt;
-    const body = Buffer.allocUnsafeSlow(bodyBytes);
+    const body = newViewBuffer(bodyBytes);
     const held = await walk.wish.file.readAt(body, 0, bodyBytes, badAt);
     const rest = {
       ...newCommitHeader(),

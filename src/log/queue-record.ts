@@ -7,7 +7,8 @@ export interface QueueRecord {
   readonly id: number;
   /**
    * A view of a chunk that was read, with no copy and never of a buffer that will be used again: it stays as it is for as long as it is
-   * held, and holds the chunk (up to some MiB) in memory for as long. Copy it to keep it for long.
+   * held, and holds the chunk (up to some MiB) in memory for as long. Copy it to keep it for long. Other payloads share the chunk, so its `buffer`
+   * is never transferred to another thread: Node throws a DataCloneError, or copies.
    */
   readonly payload: Buffer;
   /** When it was pushed, in ms since the epoch; never decreases with the ID. A moved record: when it was moved. */

@@ -291,15 +291,11 @@ export class RemovalPipeline {
     this.#durableRound = Math.max(this.#durableRound, round);
   }
 
-  /** The same, blocking, for what `pushSync` vouches for. Throws. */
+  /** The same, blocking, for what `pushSync` vouches for. Throws a `SyncFailure`, or what kept it from being tried. */
   syncBlocking(): void {
     const round = this.#round;
     if (this.#durableRound >= round) return;
-    try {
-      this.#log.syncBlocking();
-    } catch (cause) {
-      throw this.#options.failStop.fail(cause, 'a sync', this.#log.path);
-    }
+    this.#log.syncBlocking();
     this.#durableRound = Math.max(this.#durableRound, round);
   }
 

@@ -6,6 +6,7 @@
  * result before it takes the originals away.
  */
 import { isNotFound } from '../errors.js';
+import { lostQueueError } from '../layout/queue-names.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import type { Vfs, VfsEntry } from '../vfs/vfs.js';
@@ -19,13 +20,15 @@ export interface QueueFiles {
   readonly pool: readonly string[];
 }
 
-/** A folder that is not there holds nothing: the wal of a store whose making was cut short. */
+/** A folder that is not there holds nothing: the wal of a store whose making was cut short. Rejects with EVAQ_CORRUPT where a link leads nowhere. */
 export async function listQueueFiles(vfs: Vfs, dir: string): Promise<QueueFiles> {
   let entries: VfsEntry[];
   try {
     entries = await vfs.list(dir);
   } catch (error) {
     if (!isNotFound(error)) throw error;
+    if ((await vfs.stat(dir)) !== undefined)
+      throw lostQueueError({ name: dir.slice(dir.lastIndexOf('/') + 1), path: dir });
     entries = [];
   }
   const segments = new Map<string, number>();

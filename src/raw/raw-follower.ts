@@ -15,6 +15,7 @@ import type { FileCache } from '../log/file-cache.js';
 import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import { type IndexState, newScan, noteCommit } from '../segment/segment-scan.js';
+import { queueMark } from '../tombstone/tombstone-name.js';
 import { newTombstoneState, scanRounds, type TombstoneState } from '../tombstone/tombstone-scan.js';
 
 /** 'stale': what is on disk contradicts what was loaded; only loading anew helps. */
@@ -32,6 +33,7 @@ interface Followed {
 
 export class RawFollower {
   readonly #log: SegmentLog;
+  readonly #storeUuid: Buffer;
   readonly #files: FileCache;
   /** Segments without a footer, in ID order. The last ones may be empty: segments are made ahead of time. */
   readonly #unsealed: Followed[];
@@ -45,7 +47,8 @@ export class RawFollower {
   /** Removals of records that are not there yet. */
   #pending: IdRange[] = [];
 
-  constructor(loaded: LoadedQueue, files: FileCache) {
+  constructor(loaded: LoadedQueue, files: FileCache, storeUuid: Buffer) {
+    this.#storeUuid = storeUuid;
     this.#log = loaded.log;
     this.#files = files;
     this.#unsealed = loaded.found
@@ -85,11 +88,11 @@ export class RawFollower {
     return this.#files.using(path, async (file) => {
       this.#tombstones ??= await this.#startTombstones(path);
       const scanner = this.#tombstones;
+      // A log whose header is damaged in both copies, or that is of another queue, cannot be followed: it was reported as damage.
+      if (scanner === undefined) return 'followed';
       const size = await file.size();
       if (size < this.#state.end) return 'stale';
       if (this.#mark !== undefined && !this.#mark.equals(await this.#readMark(file, this.#markAt))) return 'stale';
-      // A log whose header is damaged in both copies cannot be followed; what it said was reported as damage.
-      if (scanner === undefined) return 'followed';
       scanner.extend(size);
       await scanRounds(scanner, this.#state, (first, last) => removed.push({ first, last }));
       this.#markAt = Math.max(this.#state.end - MARK_BYTES, 0);
@@ -104,7 +107,8 @@ export class RawFollower {
     const head = Buffer.alloc(FILE_HEADER_BYTES);
     const read = await source.readAt(head, 0, FILE_HEADER_BYTES, 0);
     const decoding = decodeFileHeader(head.subarray(0, read), 'tombstones');
-    if (decoding.kind !== 'ok') return undefined;
+    if (decoding.kind !== 'ok' || decoding.header.idHighWater !== queueMark(path)) return undefined;
+    if (!decoding.header.storeUuid.equals(this.#storeUuid)) return undefined;
     return new CommitScanner(source, decoding.seed, this.#state.end, this.#state.end, 'wait');
   }
 

@@ -10,8 +10,9 @@
  */
 import { assert } from '../assert.js';
 import { EvaqError, ioError, isNotFound } from '../errors.js';
+import type { Damage } from '../log/damage.js';
 import { FileCache } from '../log/file-cache.js';
-import { type Damage, type LoadedQueue, loadQueue } from '../log/log-load.js';
+import { type LoadedQueue, loadQueue, mentionedRound } from '../log/log-load.js';
 import { LogReader, type ReadLimits, type ReadOutcome } from '../log/log-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { SegmentLog } from '../log/segment-log.js';
@@ -28,6 +29,8 @@ const LOADS_MAX = 100;
 
 /** Where a queue is, and in whose name its files are checked. */
 export interface QueuePlace {
+  /** Lets the event loop turn, where loading does much in memory alone. */
+  readonly pause?: () => Promise<void>;
   readonly vfs: Vfs;
   readonly dir: string;
   readonly queue: string;
@@ -54,7 +57,11 @@ export async function loadStable(place: QueuePlace, progress?: (bytes: number) =
     let loaded: LoadedQueue | undefined;
     let failure: unknown;
     try {
-      const options = { indexIntervalBytes: INDEX_INTERVAL_BYTES, ...(progress === undefined ? {} : { progress }) };
+      const options = {
+        indexIntervalBytes: INDEX_INTERVAL_BYTES,
+        ...(progress === undefined ? {} : { progress }),
+        ...(place.pause === undefined ? {} : { pause: place.pause }),
+      };
       loaded = await loadQueue(frozen, dir, queue, storeUuid, options);
     } catch (error) {
       failure = error;
@@ -91,10 +98,7 @@ function isMissingRounds({ file, offset, bytes }: Damage, loaded: LoadedQueue): 
 async function haveCaughtUp({ vfs, storeUuid }: QueuePlace, loaded: LoadedQueue): Promise<boolean> {
   const path = loaded.tombstoneLogs.at(-1);
   if (path === undefined) return false;
-  let mentioned = 0;
-  for (const { scan, footer } of loaded.found) {
-    mentioned = Math.max(mentioned, scan?.removalSeq ?? footer?.summary.removalSeq ?? 0);
-  }
+  const mentioned = mentionedRound(loaded.found);
   const file = await vfs.open(path, 'read').catch((error: unknown) => {
     if (isNotFound(error)) return undefined;
     throw error;
@@ -108,8 +112,8 @@ async function haveCaughtUp({ vfs, storeUuid }: QueuePlace, loaded: LoadedQueue)
   }
 }
 
-function placeOf({ file, offset, what }: Damage): string {
-  return `${file}:${offset}:${offset === 0 ? what : ''}`;
+function placeOf({ file, offset, what, firstId }: Damage): string {
+  return `${file}:${offset}:${offset === 0 ? `${what}:${firstId}` : ''}`;
 }
 
 export class RawPicture {
@@ -118,6 +122,8 @@ export class RawPicture {
   readonly damage: readonly Damage[];
   /** Records lost to damage that loading found. */
   readonly lost: readonly LostRange[];
+  /** Records are lost, and which is not known: damage, and the IDs among which they are. */
+  readonly vague: LostRange | undefined;
   readonly #cache: FileCache;
   readonly #reader: LogReader;
   readonly #follower: RawFollower;
@@ -129,8 +135,9 @@ export class RawPicture {
     this.files = load.files;
     this.damage = load.damage;
     this.lost = lost;
+    this.vague = vagueLoss(load);
     this.#cache = new FileCache(new ReadOnlyVfs(place.vfs));
-    this.#follower = new RawFollower(load.loaded, this.#cache);
+    this.#follower = new RawFollower(load.loaded, this.#cache, place.storeUuid);
     // Whether what cannot be read is damage, or a file that GC took away, is for the caller to find out: so it must not be passed over.
     this.#reader = new LogReader(load.loaded.log, this.#cache, {
       queue: place.queue,
@@ -144,7 +151,8 @@ export class RawPicture {
     for (let load = 0; ; load++) {
       const stable = await loadStable(place);
       try {
-        const lost = await findLost(place.vfs, { ...stable.loaded, damage: stable.damage }, place.storeUuid);
+        const placed = stable.damage.filter(({ vague }) => vague !== true);
+        const lost = await findLost(place.vfs, { ...stable.loaded, damage: placed }, place.storeUuid);
         const picture = new RawPicture(place, stable, lost);
         if ((await picture.follow()) === 'followed' || load >= LOADS_MAX) return picture;
         await picture.supersede();
@@ -200,6 +208,14 @@ export class RawPicture {
     assert(this.#users >= 0, 'a picture is left as often as it is entered');
     if (this.#superseded && this.#users === 0) await this.#cache.close();
   }
+}
+
+function vagueLoss({ damage, loaded }: StableLoad): LostRange | undefined {
+  const vague = damage.filter((one) => one.vague === true);
+  const [first] = vague;
+  if (first === undefined) return undefined;
+  const last = vague.at(-1)?.lastId ?? Math.max(loaded.nextId - 1, 1);
+  return { first: first.firstId ?? 1, last, damage: first };
 }
 
 /** True if a read failed because the file is not there any more. */

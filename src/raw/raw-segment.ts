@@ -25,6 +25,7 @@ import type { QueueRecord } from '../log/queue-record.js';
 import { type Footer, readFooter, type SegmentSummary } from '../segment/segment-footer.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
+import { newViewBuffer } from '../vfs/view-buffer.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 
 /** A range of the file, from its header on. `offset` and `bytes` cover the commit with its header. */
@@ -155,7 +156,8 @@ export class RawSegment implements AsyncDisposable {
         continue;
       }
       // The scanner uses its buffer again, and a record may be held for long.
-      const body = Buffer.from(buffer.subarray(bodyAt, bodyAt + bodyHeld));
+      const body = newViewBuffer(bodyHeld);
+      buffer.copy(body, 0, bodyAt, bodyAt + bodyHeld);
       const bodyOffset = commit.offset + COMMIT_HEADER_BYTES;
       const records: RawRecord[] = [];
       const take = (frame: FrameView, at: number): void => {

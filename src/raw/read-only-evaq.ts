@@ -6,11 +6,11 @@
  * synced yet, and after a power cut may turn out never to have been, in which case its IDs can go to other records.
  */
 import { resolve } from 'node:path';
-import { EvaqError, ioError, isNotFound } from '../errors.js';
+import { EvaqError, ioError } from '../errors.js';
 import { describe } from '../ids.js';
+import { listQueues, lostQueueError, type QueueNames } from '../layout/queue-names.js';
 import {
   DEAD_LETTERS_QUEUE,
-  QUEUES_DIR,
   queueDir,
   readStore,
   requireQueueName,
@@ -108,7 +108,7 @@ export class ReadOnlyEvaq implements AsyncDisposable {
   /** The names of the queues that are there now. @throws EVAQ_IO, EVAQ_CLOSED */
   async queueNames(): Promise<string[]> {
     this.#requireOpen();
-    return queueNamesIn(this.#vfs, this.path);
+    return [...(await this.#list()).names];
   }
 
   /**
@@ -120,7 +120,9 @@ export class ReadOnlyEvaq implements AsyncDisposable {
     requireQueueName(name);
     const known = this.#queues.get(name);
     if (known !== undefined) return known;
-    const names = await this.queueNames();
+    const { names, strangers } = await this.#list();
+    const stranger = strangers.find((one) => one.name === name);
+    if (stranger?.kind === 'lost') throw lostQueueError(stranger);
     if (!names.includes(name)) {
       throw new EvaqError('EVAQ_QUEUE_NAME', `${this.path} has no queue '${name}'`, {
         details: { path: this.path, queue: name },
@@ -146,6 +148,14 @@ export class ReadOnlyEvaq implements AsyncDisposable {
     return this.close();
   }
 
+  async #list(): Promise<QueueNames> {
+    try {
+      return await listQueues(this.#vfs, this.path);
+    } catch (error) {
+      throw ioError(error, `reading ${this.path}`, { path: this.path });
+    }
+  }
+
   #queueOf(name: string): ReadOnlyQueue {
     const place = {
       vfs: this.#vfs,
@@ -160,28 +170,5 @@ export class ReadOnlyEvaq implements AsyncDisposable {
 
   #requireOpen(): void {
     if (this.#closed) throw closedError(this.path);
-  }
-}
-
-/** The queues of a store, sorted: folders whose names may be a queue's. */
-export async function queueNamesIn(vfs: Vfs, path: string): Promise<string[]> {
-  const names: string[] = [];
-  try {
-    for (const { name, kind } of await vfs.list(`${path}/${QUEUES_DIR}`)) {
-      if (kind === 'directory' && isQueueName(name)) names.push(name);
-    }
-  } catch (error) {
-    // The making of the store was cut short before its first queue.
-    if (!isNotFound(error)) throw ioError(error, `reading ${path}`, { path });
-  }
-  return names.sort();
-}
-
-function isQueueName(name: string): boolean {
-  try {
-    requireQueueName(name);
-    return true;
-  } catch {
-    return false;
   }
 }

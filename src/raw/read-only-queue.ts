@@ -109,6 +109,8 @@ export class ReadOnlyQueue {
     return this.#retrying(async (picture) => {
       const lost = this.#skipDamage ? undefined : lostIn(picture, id, id);
       if (lost !== undefined) throw this.#lostError(lost);
+      const vague = this.#skipDamage || picture.log.isLive(id) ? undefined : vagueIn(picture, id, id);
+      if (vague !== undefined) throw this.#lostError(vague);
       try {
         return await picture.get(id);
       } catch (error) {
@@ -220,6 +222,9 @@ export class ReadOnlyQueue {
       const end = lost === undefined ? to : lost.first - 1;
       const records = end < from ? [] : [...(await picture.read(from, end, limits)).records];
       if (records.length === 0 && lost !== undefined) throw this.#lostError(lost);
+      // Where the place is not known, what can be read comes first.
+      const vague = records.length === 0 ? vagueIn(picture, from, to) : undefined;
+      if (vague !== undefined) throw this.#lostError(vague);
       return records;
     });
   }
@@ -301,8 +306,9 @@ export class ReadOnlyQueue {
   }
 
   #lostError({ first, last, damage }: LostRange): EvaqError {
-    const { file, offset, bytes, fromMs, toMs, what } = damage;
-    const which = first === last ? `record ${first}` : `records ${first} to ${last}`;
+    const { file, offset, bytes, fromMs, toMs, what, vague } = damage;
+    const ids = first === last ? `record ${first}` : `records ${first} to ${last}`;
+    const which = vague === true ? `some of ${ids}` : ids;
     return new EvaqError(
       'EVAQ_CORRUPT',
       `queue '${this.name}': ${file} is damaged at offset ${offset}: ${which} cannot be read (${what})`,
@@ -352,6 +358,11 @@ export class ReadOnlyQueue {
 function lostIn(picture: RawPicture, from: number, to: number): LostRange | undefined {
   const lost = picture.lost.find((range) => range.last >= from && range.first <= to);
   return lost === undefined || lost.first >= from ? lost : { ...lost, first: from };
+}
+
+function vagueIn({ vague }: RawPicture, from: number, to: number): LostRange | undefined {
+  if (vague === undefined || vague.last < from || vague.first > to) return undefined;
+  return { ...vague, first: Math.max(vague.first, from), last: Math.min(vague.last, to) };
 }
 
 function isCorrupt(error: unknown): error is EvaqError {

@@ -7,7 +7,7 @@
  *     a segment of which nothing can be read            -> set-aside
  *     anything else in a segment                        -> rewrite: its intact records to a new file, the old one aside
  *     a tombstone log                                   -> renew-removals: what is still known, to a new one; the old one aside
- *     files that contradict each other, links           -> by-hand
+ *     files that contradict each other, links, and a queue's folder that is not there although its name is -> by-hand
  *     something that is not there                       -> accept: it is noted that it is gone
  */
 import type { IdRange } from '../ids.js';
@@ -90,11 +90,12 @@ function actionsFor(file: string, queue: string, facts: RepairFacts): RepairActi
   const { damageLeft, remade, unreadable, contradictory } = facts;
   if (queue === '') return [remade.has(file) ? 'rebuild-store' : 'mend-header'];
   if (contradictory.has(queue)) return ['by-hand'];
+  const left = damageLeft.filter((one) => one.file === file);
   const first: RepairAction[] = remade.has(file) ? ['rebuild-header'] : [];
   if (file.endsWith('.tomb')) return [...first, 'renew-removals'];
-  if (!file.endsWith('.seg')) return ['accept'];
+  // What only has the name of a queue is left where it is.
+  if (!file.endsWith('.seg')) return left.some(({ lossless }) => !lossless) ? ['accept'] : [];
   if (unreadable.has(file)) return ['set-aside'];
-  const left = damageLeft.filter((one) => one.file === file);
   const inFile = left.filter(({ bytes }) => bytes > 0);
   const mended = inFile.filter(isHeaderCopy).length > 0;
   if (mended) first.push('mend-header');

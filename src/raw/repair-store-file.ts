@@ -1,11 +1,11 @@
 /** The file STORE, made anew from the headers of the store's other files, each of which names the store's UUID. */
 import { isNotFound } from '../errors.js';
 import { decodeFileHeader, encodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from '../frame/file-header.js';
+import { listQueues } from '../layout/queue-names.js';
 import { queueDir } from '../layout/store-file.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import type { Vfs } from '../vfs/vfs.js';
-import { queueNamesIn } from './read-only-evaq.js';
 
 /** The UUID that most files name; `undefined` where no file names one. */
 export async function findStoreUuid(vfs: Vfs, store: string): Promise<Buffer | undefined> {
@@ -40,7 +40,7 @@ export async function remakeStoreFile(vfs: Vfs, store: string, storeUuid: Buffer
 
 async function headersOf(vfs: Vfs, store: string): Promise<FileHeader[]> {
   const headers: FileHeader[] = [];
-  for (const queue of await queueNamesIn(vfs, store)) {
+  for (const queue of (await listQueues(vfs, store)).names) {
     const dir = queueDir(store, queue);
     for (const { name, kind } of await vfs.list(dir)) {
       const isSegment = parseSegmentFileName(name)?.kind === 'segment';

@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import { EvaqError, ioError } from '../errors.js';
 import { decodeFileHeader, encodeFileHeader } from '../frame/file-header.js';
 import type { IdRange } from '../ids.js';
+import { listQueues } from '../layout/queue-names.js';
 import { queueDir, STORE_FILE } from '../layout/store-file.js';
 import type { Damage } from '../log/log-load.js';
 import type { LogSegment } from '../log/log-segment.js';
@@ -16,7 +17,6 @@ import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { findLost } from './raw-lost.js';
 import { loadStable, type QueuePlace } from './raw-picture.js';
-import { queueNamesIn } from './read-only-evaq.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 import { type FileName, recoverHeader } from './repair-header.js';
 import { type LostRecords, planSteps, type RepairPlan, removalsLostIn } from './repair-plan.js';
@@ -110,7 +110,9 @@ async function findLosses(vfs: Vfs, store: string, damage: readonly Damage[]): P
   const uuid = await findStoreUuid(vfs, store);
   if (uuid === undefined) return losses;
   const files = new Set(damage.map(({ file }) => file));
-  for (const queue of await queueNamesIn(vfs, store)) {
+  const { names, strangers } = await listQueues(vfs, store);
+  for (const { name, kind } of strangers) if (kind === 'lost') losses.contradictory.add(name);
+  for (const queue of names) {
     if (!damage.some((one) => one.queue === queue)) continue;
     const place: QueuePlace = { vfs, dir: queueDir(store, queue), queue, storeUuid: uuid };
     try {

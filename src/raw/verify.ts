@@ -9,8 +9,10 @@ import { resolve } from 'node:path';
 import { EvaqError, ioError, isNotFound } from '../errors.js';
 import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import { listQueues } from '../layout/queue-names.js';
 import { queueDir, readStore, STORE_FILE } from '../layout/store-file.js';
-import { type Damage, type FoundSegment, worthKeeping } from '../log/log-load.js';
+import { type Damage, strangerDamage } from '../log/damage.js';
+import { type FoundSegment, worthKeeping } from '../log/log-load.js';
 import { type Footer, readFooterIndex } from '../segment/segment-footer.js';
 import type { SegmentIndex } from '../segment/segment-index.js';
 import { type DamagedRange, type SegmentScan, scanSegment } from '../segment/segment-scan.js';
@@ -18,7 +20,6 @@ import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { isListed, listQueueFiles } from './queue-files.js';
 import { loadStable, type QueuePlace, type StableLoad } from './raw-picture.js';
-import { queueNamesIn } from './read-only-evaq.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 import { findStoreUuid } from './repair-store-file.js';
 
@@ -78,7 +79,9 @@ export async function verifyStore(path: string, options: VerifyOptions = {}): Pr
   const queues: VerifiedQueue[] = [];
   try {
     const storeUuid = await identify(vfs, store, damage);
-    const places = (await queueNamesIn(vfs, store)).map((queue): QueuePlace => {
+    const { names, strangers } = await listQueues(vfs, store);
+    damage.push(...strangers.map(strangerDamage));
+    const places = names.map((queue): QueuePlace => {
       return { vfs, dir: queueDir(store, queue), queue, storeUuid };
     });
     const progress = new Progress(options);

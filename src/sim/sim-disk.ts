@@ -275,6 +275,14 @@ export class SimDisk {
     return this.#machine.violations;
   }
 
+  /**
+   * What living processes hold: files that are open, locks, and timers that are due some time. After a program has closed what it opened
+   * there is nothing.
+   */
+  openHandles(): string[] {
+    return this.#machine.openHandles();
+  }
+
   /** Of all names and contents as a process sees them. After a power cut that is what is durable. */
   hash(): string {
     return this.#machine.image.hash();

@@ -19,6 +19,10 @@ export interface Incarnation {
   /** Counts one more handle on `inode`; the result takes it back. */
   opened(inode: number): () => void;
   isOpen(inode: number): boolean;
+  /** Inodes with how many handles there are on each. */
+  readonly handles: ReadonlyMap<number, number>;
+  /** Timers that are neither due nor cancelled yet. */
+  readonly timers: number;
   kill(): void;
 }
 
@@ -162,6 +166,19 @@ export class SimMachine {
   isOpen(inode: number): boolean {
     for (const process of this.processes) if (process.isOpen(inode)) return true;
     return false;
+  }
+
+  openHandles(): string[] {
+    const found: string[] = [];
+    const paths = this.image.names.paths();
+    const nameOf = (inode: number): string => paths.get(inode) ?? `(removed file ${inode})`;
+    for (const { id, handles, timers } of this.processes) {
+      for (const [inode, count] of handles)
+        found.push(`p${id} file ${nameOf(inode)}${count > 1 ? ` ${count} times` : ''}`);
+      if (timers > 0) found.push(`p${id} ${timers} timers`);
+    }
+    for (const [inode, { id }] of this.locks) found.push(`p${id} lock ${nameOf(inode)}`);
+    return found;
   }
 
   sweep(): void {

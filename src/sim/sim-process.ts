@@ -16,6 +16,7 @@ export class SimProcess implements Incarnation {
   readonly #machine: SimMachine;
   readonly #open: Map<number, number> = new Map();
   #alive = true;
+  #timers = 0;
 
   constructor(id: number, machine: SimMachine, epochMs: number) {
     this.id = id;
@@ -54,6 +55,33 @@ export class SimProcess implements Incarnation {
     return this.#open.has(inode);
   }
 
+  get handles(): ReadonlyMap<number, number> {
+    return this.#open;
+  }
+
+  get timers(): number {
+    return this.#timers;
+  }
+
+  #after(delayUs: number, action: () => void, isWanted: () => boolean): () => void {
+    if (!this.#alive) return () => undefined;
+    let isPending = true;
+    const settle = (): void => {
+      if (isPending) this.#timers--;
+      isPending = false;
+    };
+    this.#timers++;
+    const fire = (): void => {
+      settle();
+      action();
+    };
+    const cancel = this.#machine.scheduler.at(delayUs, fire, { kind: 'timer', isWanted });
+    return () => {
+      settle();
+      cancel();
+    };
+  }
+
   #makeHost(epochMs: number): Host {
     const { scheduler, prng } = this.#machine;
     // A sequence of its own: how much of it the program draws does not change what the disk does.
@@ -62,8 +90,7 @@ export class SimProcess implements Incarnation {
     return {
       now: () => epochMs + Math.floor(scheduler.nowUs / 1000),
       elapsed: () => scheduler.nowUs / 1000,
-      after: (ms, action) =>
-        this.#alive ? scheduler.at(Math.max(0, ms) * 1000, action, { kind: 'timer', isWanted }) : () => undefined,
+      after: (ms, action) => this.#after(Math.max(0, ms) * 1000, action, isWanted),
       soon: (action) => {
         const unlessKilled = (): void => {
           if (this.#alive) action();

@@ -147,7 +147,7 @@ class GroundedFile implements VfsFile, HeldFile {
     this.#file.truncateBlocking(size);
   }
 
-  writeAndSyncBlocking(chunks: readonly VfsChunk[]): void {
+  writeAndSyncBlocking(chunks: Iterable<VfsChunk>): void {
     this.#ground.checkFileBlocking(this.#name);
     // By the path under which it was opened: only segments that have got their name are written to so.
     this.#file.writeAndSyncBlocking(chunks);

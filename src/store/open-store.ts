@@ -7,6 +7,7 @@
 import { EvaqError, ioError } from '../errors.js';
 import { FailStop } from '../fail-stop.js';
 import { type SegmentId, segmentId } from '../ids.js';
+import { requireQueues } from '../layout/queue-names.js';
 import {
   createStore,
   DEAD_LETTERS_QUEUE,
@@ -15,12 +16,12 @@ import {
   parentOf,
   QUEUES_DIR,
   queueDir,
-  queueNamesOf,
   readStore,
   requireQueueName,
   WAL_QUEUE,
 } from '../layout/store-file.js';
-import { type Damage, type LoadedQueue, loadQueue } from '../log/log-load.js';
+import { type Damage, strangerDamage } from '../log/damage.js';
+import { type LoadedQueue, loadQueue } from '../log/log-load.js';
 import { QueueCore, type QueueEnvironment } from '../queue/queue-core.js';
 import type { ResolvedQueueOptions } from '../queue/queue-options.js';
 import {
@@ -278,13 +279,14 @@ export class Store {
   }
 
   async #make(name: string): Promise<DormantQueue> {
-    const { vfs, path, queueDefaults } = this.options;
+    const { vfs, host, path, queueDefaults } = this.options;
     const dir = queueDir(path, name);
     await vfs.makeDir(dir);
     await vfs.syncDir(`${path}/${QUEUES_DIR}`);
     this.#ground.noteQueue(dir);
     const loaded = await loadQueue(vfs, dir, name, this.#uuid, {
       indexIntervalBytes: queueDefaults.indexIntervalBytes,
+      pause: () => host.yield(),
     });
     const dormant: DormantQueue = { loaded, tombstones: undefined };
     this.#dormant.set(name, dormant);
@@ -332,13 +334,16 @@ class Opening {
 
   /** Scans and judges every queue. */
   async load(): Promise<void> {
-    const { vfs, path, queueDefaults, onProgress } = this.options;
-    for (const name of await queueNamesOf(vfs, path)) {
+    const { vfs, host, path, queueDefaults, onProgress } = this.options;
+    const { names, strangers } = await requireQueues(vfs, path);
+    this.damage.push(...strangers.map(strangerDamage));
+    for (const name of names) {
       let bytes = 0;
       const dir = queueDir(path, name);
       this.ground.noteQueue(dir);
       const loaded = await loadQueue(vfs, dir, name, this.uuid, {
         indexIntervalBytes: queueDefaults.indexIntervalBytes,
+        pause: () => host.yield(),
         progress: (more) => {
           bytes += more;
           onProgress?.({ kind: 'scan', queue: name, bytes });

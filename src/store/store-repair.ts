@@ -14,10 +14,10 @@
 import { resolve } from 'node:path';
 import { type EvaqError, ioError, isNotFound } from '../errors.js';
 import { decodeFileHeader, FILE_HEADER_BYTES, fileSeed } from '../frame/file-header.js';
+import { listQueues } from '../layout/queue-names.js';
 import { parentOf, queueDir } from '../layout/store-file.js';
 import type { Damage } from '../log/log-load.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
-import { queueNamesIn } from '../raw/read-only-evaq.js';
 import type { RepairPlan } from '../raw/repair-plan.js';
 import { type RepairSurvey, surveyRepair } from '../raw/repair-survey.js';
 import { verifyStore } from '../raw/verify.js';
@@ -91,7 +91,7 @@ function isRepairable({ steps }: RepairPlan): boolean {
 async function backUp({ plan, patches, tornFiles }: RepairSurvey, { vfs, host }: RepairOptions): Promise<string> {
   const { path } = plan;
   const files = new Set([...patches.keys(), ...plan.steps.map(({ file }) => file), ...tornFiles]);
-  for (const queue of await queueNamesIn(vfs, path)) {
+  for (const queue of (await listQueues(vfs, path)).names) {
     const dir = queueDir(path, queue);
     for (const { name, kind } of await vfs.list(dir)) {
       if (kind !== 'file') continue;

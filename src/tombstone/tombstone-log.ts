@@ -5,6 +5,7 @@
  * its end, so that a round overwrites blocks that are already there: that is faster to sync, and it works on a full disk.
  * One append at a time; the caller sees to it.
  */
+import { syncFileBlocking } from '../fail-stop.js';
 import { encodeFileHeader, FILE_HEADER_BYTES, type FileHeader, fileSeed } from '../frame/file-header.js';
 import type { IdRange } from '../ids.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
@@ -147,10 +148,10 @@ export class TombstoneLog {
     this.#durable = Math.max(this.#durable, end);
   }
 
-  /** The same, blocking; throws. */
+  /** The same, blocking. Throws a `SyncFailure`, or what kept it from being tried. */
   syncBlocking(): void {
     const end = this.#end;
-    this.#file.writeAndSyncBlocking([]);
+    syncFileBlocking(this.#file);
     this.#durable = Math.max(this.#durable, end);
   }
 

@@ -2,6 +2,7 @@
  * Reads a tombstone log: what was removed, and what its rounds say of the data. Never writes, never judges by itself beyond telling
  * which rounds are lost.
  */
+import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
 import { decodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from '../frame/file-header.js';
 import { decodeRound, KIND_CLOSE, KIND_SNAPSHOT } from './tombstone-frame.js';
@@ -27,6 +28,8 @@ export interface TombstoneState {
   /** Parts of the snapshot seen, and whether the last of them was. */
   snapshotParts: number;
   snapshotComplete: boolean;
+  /** Next ID as the snapshot has it: whatever was removed of the IDs from there on stands in the rounds behind it. */
+  snapshotNextId: number;
   /** Where the last good frame ends. */
   end: number;
 }
@@ -76,6 +79,7 @@ export function newTombstoneState(): TombstoneState {
     missingRounds: 0,
     snapshotParts: 0,
     snapshotComplete: false,
+    snapshotNextId: Infinity,
     end: FILE_HEADER_BYTES,
   };
 }
@@ -86,6 +90,7 @@ export async function scanRounds(
   state: TombstoneState,
   removed: (first: number, last: number) => void,
 ): Promise<void> {
+  let twin = { sum: -1, kind: 0, round: 0, bytes: 0 };
   for (;;) {
     const outcome = await scanner.next();
     if (outcome === 'end') return;
@@ -94,12 +99,24 @@ export async function scanRounds(
       continue;
     }
     const { header } = scanner;
+    // Of twins, which differ in nothing but their places, one says it all.
+    const sum = scanner.bodySum;
+    if (
+      twin.sum === sum &&
+      twin.kind === header.kind &&
+      twin.round === header.firstId &&
+      twin.bytes === header.bodyBytes
+    ) {
+      state.end = scanner.offset + COMMIT_HEADER_BYTES + header.bodyBytes;
+      continue;
+    }
     const round = decodeRound(header, scanner.buffer, scanner.bodyAt, removed);
-    const end = scanner.offset + 48 + header.bodyBytes;
+    const end = scanner.offset + COMMIT_HEADER_BYTES + header.bodyBytes;
     if (round === undefined) {
       state.damaged.push({ offset: scanner.offset, end, allZero: false });
       continue;
     }
+    twin = { sum, kind: header.kind, round: header.firstId, bytes: header.bodyBytes };
     state.end = end;
     state.promisedOffset = Math.max(state.promisedOffset, header.durableOffset);
     if (round.kind === KIND_SNAPSHOT) {
@@ -107,6 +124,7 @@ export async function scanRounds(
       if (part > state.snapshotParts) state.missingRounds += part - state.snapshotParts;
       state.snapshotParts = Math.max(state.snapshotParts, part + 1);
       if (round.liveRecords % 2 === 1) state.snapshotComplete = true;
+      state.snapshotNextId = round.nextId;
     } else if (!state.snapshotComplete) {
       state.missingRounds++;
       state.snapshotComplete = true;

@@ -107,10 +107,6 @@ class NodeFile implements VfsFile {
     writeAllSync(this.#fd, chunk);
   }
 
-  identityBlocking(): string {
-    return identityOf(fs.fstatSync(this.#fd, { bigint: true }));
-  }
-
   /** A path may lead elsewhere by now (a folder that was replaced): nothing is written to another file than the one that is open. */
   #requireSameFile(fd: number): void {
     const [ours, found] = [this.#fd, fd].map((one) => fs.fstatSync(one, { bigint: true }));
@@ -121,6 +117,10 @@ class NodeFile implements VfsFile {
       syscall: 'open',
       path: this.path,
     });
+  }
+
+  identityBlocking(): string {
+    return identityOf(fs.fstatSync(this.#fd, { bigint: true }));
   }
 
   close(): Promise<void> {

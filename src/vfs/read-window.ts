@@ -4,7 +4,9 @@
  * What is read ahead begins where the chunk in hand ends, which is in the middle of something: so there is room in front of it for that thing's
  * beginning, and nothing is read twice.
  */
+
 import type { VfsFile } from './vfs.js';
+import { newViewBuffer } from './view-buffer.js';
 
 export type ReadAt = VfsFile['readAt'];
 
@@ -133,6 +135,7 @@ export class ReadWindow {
   }
 
   #newBuffer(length: number): Buffer {
+    if (!this.#options.reuse) return newViewBuffer(length);
     const spare = this.#spare.pop();
     return spare !== undefined && spare.length >= length ? spare : Buffer.allocUnsafeSlow(length);
   }

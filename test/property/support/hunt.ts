@@ -3,6 +3,9 @@ import * as fc from 'fast-check';
 import type { Vfs, VfsFile } from '../../../src/vfs/vfs.js';
 import { damageAll, makeSmallStore } from './damaged-store.js';
 import { removeWhileTheCopyIsNamed } from './gc-window.js';
+import { runLinear, Unexplained } from './linear-run.js';
+import { linearScript } from './linear-script.js';
+import { huntLive } from './live-hunt.js';
 import { exploreRewriteBesideGc, exploreWeakMode, rewriteBeforeTheUnlink } from './narrow-windows.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
 import { BrokenPromise } from './store-model.js';
@@ -20,6 +23,7 @@ export interface HuntResult {
 
 const CHUNK_RUNS = 20;
 const SEED = 1000;
+const LINEAR_TROUBLES = ['calm', 'faults', 'crashes', 'weak'] as const;
 
 /** Each round goes through every kind of hunt that the bug names, with seeds of its own. */
 export async function hunt(
@@ -27,6 +31,7 @@ export async function hunt(
   roundsMax: number,
 ): Promise<HuntResult> {
   const stats = newRunStats();
+  const linear = { chapters: 0, givenUp: 0 };
   // A reader would find most of them first; it is recovery that must.
   const options: RunOptions = lie === undefined ? { readers } : { readers, wrap: (vfs) => lying(vfs, lie) };
   let tries = 0;
@@ -57,6 +62,24 @@ export async function hunt(
         } else if (kind === 'weak') {
           tries++;
           stats.states += await exploreWeakMode(seed + round, 'os', 400);
+        } else if (kind === 'live') {
+          const found = await huntLive(seed + round, () => tries++);
+          if (found !== undefined) return result(new BrokenPromise('liveness', found));
+        } else if (kind === 'linear') {
+          const trouble = LINEAR_TROUBLES[round % LINEAR_TROUBLES.length] ?? 'calm';
+          const checked = await fc.check(
+            fc.asyncProperty(linearScript(trouble), async (value) => {
+              tries++;
+              await runLinear(value, linear);
+            }),
+            {
+              numRuns: CHUNK_RUNS,
+              seed: seed + round,
+              endOnFailure: true,
+            },
+          );
+          stats.states = linear.chapters;
+          if (checked.failed && checked.errorInstance !== null) return result(checked.errorInstance);
         } else if (kind === 'regressions') {
           for (const { scripts, indexIntervalBytes = 4096 } of REGRESSIONS) {
             for (const ops of scripts) {
@@ -96,7 +119,7 @@ export async function hunt(
 
 function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return `${error instanceof BrokenPromise ? '' : 'unexpected: '}${text.split('\n')[0]}`;
+  return `${error instanceof BrokenPromise || error instanceof Unexplained ? '' : 'unexpected: '}${text.split('\n')[0]}`;
 }
 
 const isQueueDir = (path: string): boolean => path.startsWith(`${STORE}/queues`);

@@ -12,7 +12,11 @@ export type Hunt =
   | 'regressions'
   | 'window'
   | 'beside'
-  | 'weak';
+  | 'weak'
+  /** Histories of concurrent calls. */
+  | 'linear'
+  /** Loads that never pause, and faults that pass. */
+  | 'live';
 
 /** How a lying file system lies. */
 export type Lie =

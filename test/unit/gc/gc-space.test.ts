@@ -306,4 +306,124 @@ describe('the space that a queue takes', () => {
     expect(evaq.wal.stats()).toMatchObject({ live: 300, health: 'ok' });
     await evaq.close();
   });
+
+  it.each([
+    ['far larger than an index interval', 100_000, 400],
+    ['about as many bytes as the small ones behind it, in all', 4000, 300],
+    ['smaller than an index interval, a few small ones beside each', 3000, 60],
+    ['smaller than an interval, and small ones fill as much', 1500, 100],
+  ])('P6: large ones removed among small ones, %s: less than twice what is live', async (_what, largeBytes, small) => {
+    for (const opened of ['as it is', 'anew'] as const) {
+      const disk = newDisk();
+      let evaq = await openSim(disk, SMALL);
+      const groups = Math.ceil((6 * MIB) / (largeBytes + small * 16));
+      const large: number[] = [];
+      for (let i = 0; i < groups; i++) {
+        const payloads = [Buffer.alloc(largeBytes), ...Array.from({ length: small }, () => PAYLOAD.subarray(0, 8))];
+        large.push((await evaq.wal.pushMany(payloads)).firstId);
+      }
+      if (opened === 'anew') {
+        // What the footers say is not in memory yet.
+        await evaq.close();
+        evaq = await openSim(disk, SMALL);
+      }
+      await evaq.wal.removeMany(large);
+      await passTime(disk, AT_REST_MS);
+      // A copied frame of 8 bytes takes 24, one that was pushed 16: what is live, as it would be written.
+      const live = groups * small * 24;
+      expect(await spaceTaken(disk)).toBeLessThan(2 * live + 64 * KIB);
+      expect(evaq.wal.size).toBe(groups * small);
+      await evaq.close();
+    }
+  });
+
+  it('P6: small ones removed among large ones gain nothing, so nothing is rewritten', async () => {
+    const disk = newDisk();
+    const evaq = await openSim(disk, SMALL);
+    const small: number[] = [];
+    for (let i = 0; i < 40; i++) {
+      const payloads = [Buffer.alloc(100_000), ...Array.from({ length: 50 }, () => PAYLOAD.subarray(0, 8))];
+      const { firstId, lastId } = await evaq.wal.pushMany(payloads);
+      for (let id = firstId + 1; id <= lastId; id++) small.push(id);
+    }
+    await evaq.wal.removeMany(small);
+    await passTime(disk, AT_REST_MS);
+    expect(evaq.wal.stats().gc).toMatchObject({ rewrittenSegments: 0, lastError: undefined });
+    await evaq.close();
+  });
+
+  it('P6: a rewritten segment of which little is removed is not rewritten again', async () => {
+    const disk = newDisk();
+    const evaq = await openSim(disk, SMALL);
+    const records = PER_SEGMENT * 4;
+    await push(evaq, records);
+    const kept = await removeAllBut(evaq, records, (id) => id % 4 === 0);
+    await evaq.wal.compact();
+    const { rewrittenSegments } = evaq.wal.stats().gc;
+    for (const id of kept.slice(0, 40)) await evaq.wal.remove(id);
+    await passTime(disk, AT_REST_MS);
+    expect(evaq.wal.stats().gc.rewrittenSegments).toBe(rewrittenSegments);
+    await evaq.close();
+  });
+
+  it('P12: what is measured to decide that costs a bounded number of reads a segment', async () => {
+    const disk = newDisk();
+    const evaq = await openSim(disk, { ...SMALL, segmentBytes: 4 * MIB });
+    for (let i = 0; i < 400; i++) {
+      await evaq.wal.pushMany(Array.from({ length: 101 }, (_, at) => PAYLOAD.subarray(0, at === 0 ? KIB : 100)));
+    }
+    // One in ten, everywhere: every interval is mixed, and none is sparse.
+    await evaq.wal.removeMany(Array.from({ length: 4000 }, (_, i) => 1 + i * 10));
+    const before = disk.calls.length;
+    await passTime(disk, AT_REST_MS);
+    const reads = disk.calls.slice(before).filter(({ name }) => name === 'read').length;
+    expect(reads).toBeGreaterThan(0);
+    expect(reads).toBeLessThan(60 * evaq.wal.stats().segments);
+    await evaq.close();
+  });
+
+  it('compact() tells what it did itself, and what went back to the file system from what went to the pool', async () => {
+    for (const recycleSegments of [0, 2, 3]) {
+      const disk = newDisk();
+      const evaq = await openSim(disk, { ...SMALL, recycleSegments, gc: false });
+      await push(evaq, PER_SEGMENT * 6);
+      await passTime(disk, 1000);
+      const before = { all: disk.usedBytes, pool: sum(await sizes(disk, '.free')) };
+      await removeAllBut(evaq, PER_SEGMENT * 5, (id) => id % 8 === 0);
+      // Two at once: each tells its own.
+      const [one, other] = await Promise.all([evaq.wal.compact(), evaq.wal.compact()]);
+      expect(one.rewrittenSegments).toBeGreaterThan(3);
+      expect(other).toMatchObject({ rewrittenSegments: 0, droppedSegments: 0, reclaimedBytes: 0, recycledBytes: 0 });
+      const { gc } = evaq.wal.stats();
+      // But for the log of removals. Where the copy took a file of the pool, it needed no space.
+      const slack = 32 * KIB;
+      const freed = before.all - disk.usedBytes;
+      expect(one.reclaimedBytes).toBeLessThan(freed + one.copiedBytes + slack);
+      expect(one.reclaimedBytes).toBeGreaterThan(freed - slack);
+      expect(one.recycledBytes).toBeGreaterThan(sum(await sizes(disk, '.free')) - before.pool - slack);
+      expect(one.recycledBytes > 0).toBe(recycleSegments > 0);
+      expect(gc).toMatchObject({ reclaimedBytes: one.reclaimedBytes, recycledBytes: one.recycledBytes });
+      await evaq.close();
+    }
+  });
+
+  it.each(['close', 'failure'] as const)('P14: a rewrite that keeps to a rate is over soon after a %s', async (end) => {
+    const disk = newDisk();
+    const evaq = await openSim(disk, { ...SMALL, gc: { bytesPerSecond: 1000 } });
+    await push(evaq, PER_SEGMENT * 3);
+    const kept = await removeAllBut(evaq, PER_SEGMENT * 3, (id) => id % 4 === 0);
+    await passTime(disk, 10_000);
+    expect(disk.host.elapsed()).toBeGreaterThan(9000);
+    const before = disk.host.elapsed();
+    // At this rate it would take half an hour.
+    if (end === 'failure') {
+      disk.fault({ on: 'sync', path: '.seg' });
+      await evaq.pushWal('fails').catch(() => undefined);
+    }
+    await evaq.close();
+    expect(disk.host.elapsed() - before).toBeLessThan(2000);
+    const again = await openSim(end === 'close' ? disk : disk.crash(disk.nothingSurvives()), SMALL);
+    expect((await idsOf(again.wal)).slice(0, kept.length)).toEqual(kept);
+    await again.close();
+  });
 });

@@ -336,7 +336,7 @@ describe('what is not ours', () => {
     expect(await contentOf((await openReal({}, evaq.path)).wal)).toEqual({ 1: 'x' });
   });
 
-  it('a symbolic link in place of STORE or a queue folder is not followed', async () => {
+  it('a symbolic link in place of STORE is not followed', async () => {
     const evaq = await openReal();
     await evaq.close();
     const elsewhere = join(dirname(evaq.path), 'STORE');

@@ -1,0 +1,30 @@
+/**
+ * Damage, as it is told to whoever opens, reads or verifies a store.
+ */
+import type { Stranger } from '../layout/queue-names.js';
+
+/** Damage to bytes that had been synced, in words and numbers. */
+export interface Damage {
+  readonly queue: string;
+  readonly file: string;
+  readonly offset: number;
+  readonly bytes: number;
+  /** Records that may be lost to it; absent where it cannot be said, or none is. */
+  readonly firstId?: number;
+  readonly lastId?: number;
+  /** Time range of the neighbours, in ms since the epoch. */
+  readonly fromMs?: number;
+  readonly toMs?: number;
+  readonly what: string;
+  /** Records are lost, and which is not known: those named, if any, are all that may be among them. */
+  readonly vague?: true;
+  /** Nothing is lost: a second copy is intact, or what is damaged can be worked out anew. It is mended when the store is opened for writing. */
+  readonly lossless: boolean;
+}
+
+/** What is told of something in the place of a queue. */
+export function strangerDamage({ name, path, kind }: Stranger): Damage {
+  const lossless = kind === 'file';
+  const what = lossless ? 'not a folder, and so no queue: it is left alone' : 'it does not lead to a folder';
+  return { queue: name, file: path, offset: 0, bytes: 0, what, lossless };
+}

@@ -1,0 +1,24 @@
+/** The liveness checks as one hunt: what the tests of it look at, one after the other, until something is found. */
+import { askBeside, LOADS, PROBES } from './liveness.js';
+import { describeFault, everyFault, leftOver, runWith } from './passing-faults.js';
+
+/** The first line of what was found. `seed` also says which of the faults are tried. */
+export async function huntLive(seed: number, tried: () => void): Promise<string | undefined> {
+  for (const [load, callers] of Object.entries(LOADS)) {
+    for (const [name, probe] of Object.entries(PROBES)) {
+      tried();
+      const steps = await askBeside(callers, probe, { seed, timing: seed % 2 === 0 ? 'steady' : 'wild' });
+      if (typeof steps === 'string') return `${name}, ${load}: ${steps}`;
+    }
+  }
+  const usual = (await runWith(undefined)).files;
+  const faults = await everyFault();
+  for (const [i, fault] of faults.entries()) {
+    if (i % 5 !== seed % 5) continue;
+    tried();
+    const { wrong, files } = await runWith(fault);
+    const [first] = [...wrong, ...leftOver(files, usual)];
+    if (first !== undefined) return `${describeFault(fault)}: ${first}`;
+  }
+  return undefined;
+}
