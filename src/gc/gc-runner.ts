@@ -126,7 +126,7 @@ export class GcRunner {
   async tidy(): Promise<void> {
     const { supply } = this.#options;
     await this.#synced('removing what was given up', () => supply.sweep());
-    for (const id of [...this.#bound.keys()]) if (!supply.isGivenUp(id)) this.#bound.delete(id);
+    for (const id of this.#bound.keys()) if (!supply.isGivenUp(id)) this.#bound.delete(id);
     await this.#retire([...this.#replaced.keys(), ...this.dying]);
   }
 
