@@ -3,7 +3,8 @@
  * its records had been removed. What tells them apart:
  *
  * - What was removed since the snapshot of the tombstone log began stands in its rounds. So IDs that were given out since, that no segment holds
- *   and no round removed, are lost, whether the store was closed or not.
+ *   and no round removed, are lost, whether the store was closed or not. Not so where removals are not waited for until they are durable: there a
+ *   power cut may take the rounds and leave the unlink.
  * - A close says how many records were live. If fewer are, some are missing; of older gaps it may not be known which.
  *
  * No gap is one between a segment and the one that its link names: the IDs between them were never given to a record.
@@ -39,6 +40,8 @@ export type Missing = Pick<Damage, 'what' | 'lossless' | 'firstId' | 'lastId' | 
 
 export function findMissing(facts: MissingFacts): Missing[] {
   const { log, kept, tombstones, removed, closedWithLive } = facts;
+  const strict = kept.length > 0 && kept.every(({ segment }) => !segment.relaxed);
+  if (closedWithLive === undefined && !strict) return [];
   const count = closedWithLive === undefined ? 0 : closedWithLive - log.liveCount;
   const gaps = gapsOf(facts);
   const recent = gaps
@@ -46,11 +49,7 @@ export function findMissing(facts: MissingFacts): Missing[] {
     .map(({ first, last }) => ({ first: Math.max(first, tombstones.snapshotNextId), last }))
     .filter(({ first, last }) => first <= last);
   const surely = notRemoved(recent, removed);
-  if (closedWithLive === undefined) {
-    // Where pushes resolve before they are synced a power cut takes any of them, and leaves removals that came later.
-    if (kept.some(({ segment }) => segment.relaxed)) return [];
-    return surely.map((range) => missing(range, 'a segment file is missing'));
-  }
+  if (closedWithLive === undefined) return surely.map((range) => missing(range, 'a segment file is missing'));
   if (count === 0) return [];
   const what = `${closedWithLive} live records at the last close, ${log.liveCount} now: a segment file is missing or foreign`;
   if (count < 0) return [{ what, lossless: false, vague: true }];
