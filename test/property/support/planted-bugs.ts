@@ -4,6 +4,7 @@
  */
 
 export type Hunt =
+  | 'reading'
   | 'crashes'
   | 'collecting'
   | 'space'
@@ -17,6 +18,9 @@ export type Hunt =
   | 'linear'
   /** Loads that never pause, and faults that pass. */
   | 'live';
+
+/** What befalls a history: nothing; calls of the disk that fail; kills and power cuts; those in the weaker modes. */
+export type Trouble = 'calm' | 'faults' | 'crashes' | 'weak';
 
 /** How a lying file system lies. */
 export type Lie =
@@ -46,6 +50,8 @@ export interface PlantedBug {
   /** Where to begin, so that rare ones are found soon; any other finds them later. Default 1000. */
   readonly seed?: number;
   readonly edits?: readonly Edit[];
+  /** What befalls the histories in which it shows, for the hunt 'linear'. Default: each kind in turn. */
+  readonly trouble?: Trouble;
   /** It is readers that are to find it. */
   readonly readers?: boolean;
 }
@@ -161,8 +167,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'a damaged record is passed over without a word',
     ['damage'],
     'log/log-reader.ts',
-    'this.#options.noteDamage({ segment, offset, bytes, firstId: lostFirst, lastId: last });',
-    'if (lostFirst > 0) return;',
+    '    this.#note(segment, offset, bytes, first, last);\n    if (this.#options.onDamage',
+    "    if (first > 0 && this.#options.onDamage === 'fail') return;\n    if (this.#options.onDamage",
   ),
   edit(
     'the checksum of a record is not looked at',
@@ -218,9 +224,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       {
         file: 'store/move.ts',
         find: '  const endMove = to.beginMove();\n',
-        put: '  const endMove = to.beginMove();\n  await from.removeClaimed(id);\n',
+        put: '  const endMove = to.beginMove();\n  await from.removing.removeMoved(claim);\n',
       },
-      { file: 'store/move.ts', find: '    await from.removeClaimed(id);\n    endMove();', put: '    endMove();' },
+      { file: 'store/move.ts', find: '    await from.removing.removeMoved(claim);\n', put: '' },
     ],
   },
   edit(
@@ -291,10 +297,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       { file: 'log/log-load.ts', find: 'nextId = Math.max(nextId, one.header.idHighWater);', put: 'nextId += 0;' },
       {
         file: 'log/log-load.ts',
-        find: 'Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd)',
+        find: 'Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd, removed.last + 1)',
         put: 'Math.max(FIRST_RECORD_ID, unreadableEnd)',
       },
-      { file: 'log/log-load.ts', find: '    nextId = Math.max(nextId, last + 1);\n', put: '' },
     ],
   },
   {
