@@ -381,6 +381,7 @@ export class RemovalPipeline {
       }
       if (failStop.error !== undefined) return this.#reject(round, failStop.error);
     }
+    this.#over(round);
     // A segment may have been replaced meanwhile: it is its heir that is let go.
     for (const [segment, count] of touched) segment.release(count);
     // In this very stretch: a snapshot that is taken later must not miss what the log it replaces has said.
@@ -426,7 +427,13 @@ export class RemovalPipeline {
     }
   }
 
+  /** In front of the first word of it: whoever hears that it is settled must not wait for it once more. */
+  #over(round: Round): void {
+    if (this.#state.kind === 'writing' && this.#state.round === round) this.#state = { kind: 'between' };
+  }
+
   #reject(round: Round, error: EvaqError): void {
+    this.#over(round);
     const outcome = this.#options.failStop.error === undefined ? 'given back' : 'unknown';
     for (const claim of round.claims.splice(0)) claim.end(outcome);
     for (const reject of round.rejects.splice(0)) reject(error);
