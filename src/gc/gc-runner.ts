@@ -55,6 +55,8 @@ export interface GcRunnerOptions {
   readonly removalRound: () => number;
   /** Resolves when the removals asked for up to the call are durable, whatever the mode, or were rejected. */
   readonly removalsWritten: () => Promise<void>;
+  /** Resolves when what was written of tombstones is durable, whatever the mode. */
+  readonly tombstonesDurable: () => Promise<void>;
   /** Damage met on the way: the file is kept aside under quarantine/. */
   readonly onDamage: (segment: LogSegment, offset: number, bytes: number, firstId: number, lastId: number) => void;
 }
@@ -124,12 +126,14 @@ export class GcRunner {
   async tidy(): Promise<void> {
     const { supply } = this.#options;
     await this.#synced('removing what was given up', () => supply.sweep());
-    for (const id of [...this.#bound.keys()]) if (!supply.isGivenUp(id)) this.#bound.delete(id);
+    for (const id of this.#bound.keys()) if (!supply.isGivenUp(id)) this.#bound.delete(id);
     await this.#retire([...this.#replaced.keys(), ...this.dying]);
   }
 
   /** Removes segments in which nothing is live; how many there were. Rejects if a file is still there: then it is for `tidy`. */
   async drop(segments: readonly LogSegment[]): Promise<number> {
+    // Some of a round's records may be in these segments, the others elsewhere: they are to be gone together, or not at all.
+    await this.#options.tombstonesDurable();
     return this.#drop(segments.filter((segment) => segment.phase === 'sealed' && segment.isDead));
   }
 

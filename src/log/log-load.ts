@@ -187,6 +187,7 @@ export async function loadQueue(
     const facts = { log, kept, replacedIds, links, removed, tombstones, durable, nextId, closedWithLive };
     damage.push(...findMissing(facts).map((missing) => ({ queue, file: dir, offset: 0, bytes: 0, ...missing })));
   }
+  const told = damage.map((one) => withoutNothing(one, kept, nextId));
   return {
     queue,
     dir,
@@ -201,10 +202,20 @@ export async function loadQueue(
     generation: listing.tombstones.at(-1)?.generation ?? 0,
     nextId,
     segmentIdMax: Math.max(listing.segmentIdMax, tombstones.segmentIdMax),
-    damage,
+    damage: told,
     vanished,
     clean,
   };
+}
+
+/** Damage at the end of a segment behind which no ID is missing, of a footer for instance, has cost no record. */
+function withoutNothing(damage: Damage, kept: readonly FoundSegment[], nextId: number): Damage {
+  const { firstId, lastId, ...rest } = damage;
+  if (firstId === undefined || lastId !== undefined) return damage;
+  const at = kept.findIndex(({ segment }) => segment.path === damage.file && segment.lastId + 1 === firstId);
+  if (at < 0) return damage;
+  const behind = kept.slice(at + 1).find(({ segment }) => !segment.isEmpty)?.segment.firstId ?? nextId;
+  return behind === firstId ? rest : damage;
 }
 
 /** So many ranges are applied in one turn of the event loop: some milliseconds. */
@@ -316,6 +327,8 @@ async function loadSegment(
       offset: range.offset,
       bytes: range.end - range.offset,
       ...(lost ? { firstId: range.firstId, lastId: range.lastId, fromMs: range.fromMs, toMs: range.toMs } : {}),
+      // Nothing intact follows in this file: what comes behind it says how far it goes.
+      ...(!lost && range.toMs === 0 ? { firstId: range.firstId } : {}),
       what: range.headerIntact ? 'the body of a commit is damaged' : 'frames are damaged',
       lossless: false,
     });

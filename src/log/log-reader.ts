@@ -30,6 +30,7 @@ import { newViewBuffer } from '../vfs/view-buffer.js';
 import type { FileCache } from './file-cache.js';
 import type { LogSegment } from './log-segment.js';
 import type { QueueRecord } from './queue-record.js';
+import { ReadTurns } from './read-turns.js';
 import type { SegmentLog } from './segment-log.js';
 import {
   collectFrames,
@@ -98,6 +99,7 @@ export class LogReader {
   readonly #log: SegmentLog;
   readonly #files: FileCache;
   readonly #options: LogReaderOptions;
+  readonly #turns: ReadTurns = new ReadTurns();
   /** Where the last read of live records stopped. Whoever goes on there takes it away. */
   #stopped: Walk | undefined;
 
@@ -111,7 +113,11 @@ export class LogReader {
    * The record `id`, read whether it is live or not as long as its bytes are there; `undefined` where no segment holds it. Callers check
    * liveness before, and again after.
    */
-  async get(id: number): Promise<QueueRecord | undefined> {
+  get(id: number): Promise<QueueRecord | undefined> {
+    return this.#turns.run(() => this.#one(id));
+  }
+
+  async #one(id: number): Promise<QueueRecord | undefined> {
     const segment = this.#log.find(id);
     if (segment === undefined) return undefined;
     const taking = newTaking({ maxBytes: Number.MAX_SAFE_INTEGER, maxRecords: 1 });
@@ -125,8 +131,12 @@ export class LogReader {
    *
    * Removals that are faster than the reading make it read on behind them, more at a time with each pass.
    */
-  async read(from: number, to: number, limits: ReadLimits): Promise<ReadOutcome> {
+  read(from: number, to: number, limits: ReadLimits): Promise<ReadOutcome> {
     assert(limits.maxRecords > 0, 'a read asks for something');
+    return this.#turns.run(() => this.#read(from, to, limits));
+  }
+
+  async #read(from: number, to: number, limits: ReadLimits): Promise<ReadOutcome> {
     let lost: IdRange[] = [];
     for (let pass = 0; ; pass++) {
       const factor = Math.min(2 ** pass, PASS_FACTOR_MAX);
@@ -161,7 +171,7 @@ export class LogReader {
    */
   async #takeFirst(id: number, lostTo: number, lost: IdRange[]): Promise<QueueRecord | undefined> {
     const segment = this.#log.find(id);
-    const record = await this.get(id);
+    const record = await this.#one(id);
     if (!this.#log.isLive(id)) return undefined;
     if (record !== undefined || segment === undefined) return record;
     const taking = newTaking({ maxBytes: 0, maxRecords: 1 });

@@ -3,7 +3,8 @@
  * its records had been removed. What tells them apart:
  *
  * - What was removed since the snapshot of the tombstone log began stands in its rounds. So IDs that were given out since, that no segment holds
- *   and no round removed, are lost, whether the store was closed or not.
+ *   and no round removed, are lost, whether the store was closed or not. Not so where removals are not waited for until they are durable: there a
+ *   power cut may take the rounds and leave the unlink.
  * - A close says how many records were live. If fewer are, some are missing; of older gaps it may not be known which.
  *
  * No gap is one between a segment and the one that its link names: the IDs between them were never given to a record.
@@ -38,7 +39,9 @@ export interface MissingFacts {
 export type Missing = Pick<Damage, 'what' | 'lossless' | 'firstId' | 'lastId' | 'vague'>;
 
 export function findMissing(facts: MissingFacts): Missing[] {
-  const { log, tombstones, removed, closedWithLive } = facts;
+  const { log, kept, tombstones, removed, closedWithLive } = facts;
+  const strict = kept.length > 0 && kept.every(({ segment }) => !segment.relaxed);
+  if (closedWithLive === undefined && !strict) return [];
   const count = closedWithLive === undefined ? 0 : closedWithLive - log.liveCount;
   const gaps = gapsOf(facts);
   const recent = gaps

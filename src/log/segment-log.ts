@@ -7,6 +7,7 @@
  */
 import { assert } from '../assert.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import type { IdRange } from '../ids.js';
 import { PositionIndex } from '../index/position-index.js';
 import { readFooterIndex } from '../segment/segment-footer.js';
 import type { SegmentIndex } from '../segment/segment-index.js';
@@ -176,6 +177,25 @@ export class SegmentLog {
     this.liveCount -= total;
     this.changes++;
     return total;
+  }
+
+  /** The live IDs from `first` to `last`, as maximal ranges. */
+  liveRanges(first: number, last: number): IdRange[] {
+    const ranges: IdRange[] = [];
+    for (let i = this.#lowerBound(first); i < this.#segments.length; i++) {
+      const segment = this.#segments[i];
+      if (segment === undefined || segment.isEmpty) continue;
+      if (segment.firstId > last) break;
+      for (const run of segment.live.liveRuns(Math.max(first, segment.firstId))) {
+        if (run.first > last) break;
+        const end = Math.min(run.last, last);
+        const before = ranges.at(-1);
+        if (before !== undefined && before.last + 1 === run.first)
+          ranges.splice(-1, 1, { first: before.first, last: end });
+        else ranges.push({ first: run.first, last: end });
+      }
+    }
+    return ranges;
   }
 
   /** Takes a removal back that did not become durable. */

@@ -148,6 +148,7 @@ export class QueueCore {
       bytesPerSecond: options.gcBytesPerSecond,
       removalRound: () => this.removals.durableRound,
       removalsWritten: () => this.removalsDurable(),
+      tombstonesDurable: () => (durability === 'sync' ? Promise.resolve() : this.removals.syncNow()),
       onDamage: (segment, offset, bytes, firstId, lastId) => this.#noteDamage(segment, offset, bytes, firstId, lastId),
     });
     this.removals = new RemovalPipeline(
@@ -182,6 +183,7 @@ export class QueueCore {
       failStop,
       claims: this.claims,
       rounds: this.removals,
+      exactly: durability !== 'sync',
     });
     this.scheduler = new GcScheduler({
       host,
@@ -437,7 +439,10 @@ export class QueueCore {
         if (this.#state !== 'open' || failStop.error !== undefined) return;
         const synced = this.commits.syncNow().then(() => this.removals.syncNow());
         // A failure has thrown the switch already; it shows at the next call.
-        synced.catch(() => undefined).finally(tick);
+        const again = (): void => {
+          if (this.isOpen) tick();
+        };
+        synced.then(again, again);
       });
     };
     tick();

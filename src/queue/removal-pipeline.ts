@@ -115,6 +115,7 @@ function rangesOfIds(ids: readonly number[]): IdRange[] {
 
 const NOTHING_OWED = { ranges: [], touched: new Map<LogSegment, number>() } as const;
 const RESTING = { kind: 'resting' } as const;
+const BETWEEN = { kind: 'between' } as const;
 
 function joinCounts(
   some: ReadonlyMap<LogSegment, number>,
@@ -332,7 +333,7 @@ export class RemovalPipeline {
           await this.#rewriting;
         }
         for (const tell of shrinking) tell();
-        this.#state = { kind: 'between' };
+        this.#state = BETWEEN;
         await new Promise<void>((resolve) => this.#options.host.soon(resolve));
       }
     } catch (cause) {
@@ -381,7 +382,8 @@ export class RemovalPipeline {
       }
       if (failStop.error !== undefined) return this.#reject(round, failStop.error);
     }
-    this.#over(round);
+    // From here on nobody waits for this round any more.
+    this.#state = BETWEEN;
     // A segment may have been replaced meanwhile: it is its heir that is let go.
     for (const [segment, count] of touched) segment.release(count);
     // In this very stretch: a snapshot that is taken later must not miss what the log it replaces has said.
@@ -427,13 +429,8 @@ export class RemovalPipeline {
     }
   }
 
-  /** In front of the first word of it: whoever hears that it is settled must not wait for it once more. */
-  #over(round: Round): void {
-    if (this.#state.kind === 'writing' && this.#state.round === round) this.#state = { kind: 'between' };
-  }
-
   #reject(round: Round, error: EvaqError): void {
-    this.#over(round);
+    if (this.#state.kind === 'writing' && this.#state.round === round) this.#state = BETWEEN;
     const outcome = this.#options.failStop.error === undefined ? 'given back' : 'unknown';
     for (const claim of round.claims.splice(0)) claim.end(outcome);
     for (const reject of round.rejects.splice(0)) reject(error);

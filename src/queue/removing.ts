@@ -24,6 +24,11 @@ export interface RemovingOptions {
   readonly failStop: FailStop;
   readonly claims: Claims;
   readonly rounds: RemovalPipeline;
+  /**
+   * A round names what it removes and nothing else: where rounds resolve before they are durable, a power cut may take one and leave a later one,
+   * which must not then remove a part of it.
+   */
+  readonly exactly: boolean;
 }
 
 export class Removing {
@@ -94,7 +99,7 @@ export class Removing {
 
   /** Removes all live records up to `id`; how many there were. */
   async removeThrough(id: number): Promise<number> {
-    const { failStop, log, claims, rounds } = this.#options;
+    const { failStop, log, claims, rounds, exactly } = this.#options;
     failStop.throwIfFailed();
     // What comes later is not meant.
     const last = Math.min(id, log.lastVisibleId);
@@ -102,11 +107,12 @@ export class Removing {
       const touched = new Map<LogSegment, number>();
       const first = log.firstLive(0);
       if (first === undefined || first > last) return { removed: 0, ranges: [], touched, isHeld: last > 0 };
+      const ranges = exactly ? log.liveRanges(first, last) : [{ first, last }];
       const removed = log.killRange(first, last, (segment, killed) => {
         segment.hold(killed);
         touched.set(segment, killed);
       });
-      return { removed, ranges: [{ first, last }], touched, isHeld: true };
+      return { removed, ranges, touched, isHeld: true };
     };
     const waits = claims.touches(0, last);
     const { removed, ranges, touched, isHeld } = waits ? await claims.whenFree(0, last, () => true, kill) : kill();

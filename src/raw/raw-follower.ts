@@ -14,7 +14,7 @@ import type { IdRange } from '../ids.js';
 import type { FileCache } from '../log/file-cache.js';
 import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
 import type { SegmentLog } from '../log/segment-log.js';
-import { type IndexState, newScan, noteCommit } from '../segment/segment-scan.js';
+import { type IndexState, type MovedRecord, newScan, noteCommit } from '../segment/segment-scan.js';
 import { queueMark } from '../tombstone/tombstone-name.js';
 import { newTombstoneState, scanRounds, type TombstoneState } from '../tombstone/tombstone-scan.js';
 
@@ -58,15 +58,30 @@ export class RawFollower {
         const scanner = new CommitScanner(source, found.segment.seed, found.contentEnd, found.contentEnd, 'wait');
         return { found, source, scanner, index: { intervalBytes: loaded.log.indexIntervalBytes, marked: -Infinity } };
       });
+    for (const { scan } of loaded.found) this.#arrive(scan?.moved ?? []);
     const last = this.#unsealed.findLastIndex(({ found }) => !found.segment.isEmpty);
     this.#at = Math.max(last, 0);
     this.#tombstonePath = loaded.tombstoneLogs.at(-1);
     this.#state.end = loaded.tombstones.end;
   }
 
+  /**
+   * By queue: the IDs that records had there which were moved into segments without a footer. They do not count there any more, whatever its
+   * tombstones say. The lists only grow.
+   */
+  readonly arrivals: Map<string, number[]> = new Map();
+
   /** The ID that the next record gets, by what the tombstones followed say. */
   get nextId(): number {
     return this.#state.nextId;
+  }
+
+  #arrive(moved: readonly MovedRecord[]): void {
+    for (const { origin } of moved) {
+      const known = this.arrivals.get(origin.queue);
+      if (known === undefined) this.arrivals.set(origin.queue, [origin.id]);
+      else known.push(origin.id);
+    }
   }
 
   async follow(): Promise<FollowOutcome> {
@@ -158,6 +173,7 @@ export class RawFollower {
     segment.follow();
     if (segment.isEmpty && newest !== segment) log.append(segment);
     log.grow(segment, scan.firstId, scan.count, scan.payloadBytes, scan.maxTimeMs, scan.dataEnd);
+    this.#arrive(scan.moved);
     const { ids, offsets, mids, wide } = scan.index;
     log.index.load(segment.slot, ids, offsets, mids);
     if (wide.length > 0) segment.wide = [...segment.wide, ...wide];

@@ -127,6 +127,9 @@ export class RawPicture {
   readonly #cache: FileCache;
   readonly #reader: LogReader;
   readonly #follower: RawFollower;
+  /** How much of each list of arrivals has been taken in. */
+  readonly #left = new WeakMap<readonly number[], number>();
+  readonly #leaving = new Set<number>();
   #users = 0;
   #superseded = false;
 
@@ -169,6 +172,26 @@ export class RawPicture {
   /** The lowest ID that was not given to a record, as far as can be seen. */
   get nextId(): number {
     return Math.max(this.loaded.nextId, this.#follower.nextId, (this.log.newest?.lastId ?? 0) + 1);
+  }
+
+  /** See `RawFollower.arrivals`. */
+  get arrivals(): ReadonlyMap<string, readonly number[]> {
+    return this.#follower.arrivals;
+  }
+
+  /** Records that have arrived in another queue are not live in this one any more. Synchronous. */
+  leave(lists: readonly (readonly number[])[]): void {
+    for (const ids of lists) {
+      for (let i = this.#left.get(ids) ?? 0; i < ids.length; i++) this.#leaving.add(ids[i] ?? 0);
+      this.#left.set(ids, ids.length);
+    }
+    // The other queue may have been looked at later than this one, and know of records that are not here yet.
+    const known = this.log.newest?.lastId ?? 0;
+    for (const id of this.#leaving) {
+      if (id > known) continue;
+      this.log.kill(id);
+      this.#leaving.delete(id);
+    }
   }
 
   follow(): Promise<FollowOutcome> {

@@ -18,6 +18,7 @@ import {
   WAL_QUEUE,
 } from '../layout/store-file.js';
 import type { Host } from '../vfs/host.js';
+import { nodeHost } from '../vfs/node-host.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { closedError, ReadOnlyQueue, type Timer } from './read-only-queue.js';
@@ -31,6 +32,13 @@ export interface ReadOnlyOptions {
   readonly onCorruption?: 'fail' | 'quarantine';
   /** File system and host; default the real ones. */
   readonly ports?: { readonly vfs: Vfs; readonly host: Host };
+}
+
+/** What the queues of a reader share. */
+interface ReaderOptions {
+  readonly onCorruption: 'fail' | 'quarantine';
+  readonly timer: Timer;
+  readonly pause: () => Promise<void>;
 }
 
 /** Unlike the host's timers, one that keeps the process alive: a program may have nothing to do but follow a queue. */
@@ -47,16 +55,11 @@ export class ReadOnlyEvaq implements AsyncDisposable {
   readonly deadLetters: ReadOnlyQueue;
   readonly #vfs: Vfs;
   readonly #identity: StoreIdentity;
-  readonly #options: { readonly onCorruption: 'fail' | 'quarantine'; readonly timer: Timer };
+  readonly #options: ReaderOptions;
   readonly #queues = new Map<string, ReadOnlyQueue>();
   #closed = false;
 
-  private constructor(
-    path: string,
-    vfs: Vfs,
-    identity: StoreIdentity,
-    options: { readonly onCorruption: 'fail' | 'quarantine'; readonly timer: Timer },
-  ) {
+  private constructor(path: string, vfs: Vfs, identity: StoreIdentity, options: ReaderOptions) {
     this.path = path;
     this.#vfs = vfs;
     this.#identity = identity;
@@ -92,7 +95,7 @@ export class ReadOnlyEvaq implements AsyncDisposable {
         hint: 'Reading makes none; a store is made by opening it for writing.',
       });
     }
-    return new ReadOnlyEvaq(store, vfs, identity, { onCorruption, timer });
+    return new ReadOnlyEvaq(store, vfs, identity, { onCorruption, timer, pause: () => (host ?? nodeHost).yield() });
   }
 
   /** The store's UUID, as 32 hex digits with hyphens. */
@@ -159,13 +162,31 @@ export class ReadOnlyEvaq implements AsyncDisposable {
   #queueOf(name: string): ReadOnlyQueue {
     const place = {
       vfs: this.#vfs,
+      pause: this.#options.pause,
       dir: queueDir(this.path, name),
       queue: name,
       storeUuid: this.#identity.uuid,
     };
-    const queue = new ReadOnlyQueue({ place, ...this.#options });
+    const movedAway = (): Promise<readonly (readonly number[])[]> => this.#movedFrom(name);
+    const queue = new ReadOnlyQueue({ place, movedAway, ...this.#options });
     this.#queues.set(name, queue);
     return queue;
+  }
+
+  /** What has left the queue of that name for another one: where it has arrived says so first. */
+  async #movedFrom(name: string): Promise<readonly (readonly number[])[]> {
+    const moved: (readonly number[])[] = [];
+    for (const other of (await this.#list()).names) {
+      if (other === name) continue;
+      try {
+        const queue = this.#queues.get(other) ?? this.#queueOf(other);
+        moved.push(await queue.arrivalsFrom(name));
+      } catch (error) {
+        // Of which nothing can be made is told by those who read that queue.
+        if (!(error instanceof EvaqError) || error.code !== 'EVAQ_CORRUPT') throw error;
+      }
+    }
+    return moved;
   }
 
   #requireOpen(): void {

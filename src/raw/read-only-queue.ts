@@ -68,6 +68,8 @@ export interface ReadOnlyQueueInit {
   readonly place: QueuePlace;
   readonly onCorruption: 'fail' | 'quarantine';
   readonly timer: Timer;
+  /** IDs of this queue that have been moved and have arrived, wherever that is, as of the call. The lists only grow, or are others. */
+  readonly movedAway: () => Promise<readonly (readonly number[])[]>;
 }
 
 const READ_BYTES_DEFAULT = 1024 * 1024;
@@ -83,6 +85,7 @@ export class ReadOnlyQueue {
   readonly #place: QueuePlace;
   readonly #skipDamage: boolean;
   readonly #timer: Timer;
+  readonly #movedAway: () => Promise<readonly (readonly number[])[]>;
   #picture: RawPicture | undefined;
   /** A picture whose files were found replaced. */
   #stale: RawPicture | undefined;
@@ -98,6 +101,7 @@ export class ReadOnlyQueue {
     this.#place = init.place;
     this.#skipDamage = init.onCorruption === 'quarantine';
     this.#timer = init.timer;
+    this.#movedAway = init.movedAway;
   }
 
   /**
@@ -194,6 +198,12 @@ export class ReadOnlyQueue {
     });
   }
 
+  /** IDs of queue `source` whose records have arrived here, as far as the tombstones there need not say so yet. @internal */
+  async arrivalsFrom(source: string): Promise<readonly number[]> {
+    if (this.#closed) return [];
+    return (await this.#look()).arrivals.get(source) ?? [];
+  }
+
   /** Resolves when reads under way are done and no file is open any more. @internal */
   async close(): Promise<void> {
     this.#closed = true;
@@ -248,7 +258,11 @@ export class ReadOnlyQueue {
     for (let tries = 0; ; tries++) {
       const picture = await this.#look();
       try {
-        return await picture.using(() => use(picture));
+        return await picture.using(async () => {
+          // A crash in the middle of a move, or a writer in the middle of one, leaves the record in both queues (P10).
+          if (picture.log.liveCount > 0) picture.leave(await this.#movedAway());
+          return use(picture);
+        });
       } catch (error) {
         if (tries >= RETRIES_MAX || !(await this.#wasReplaced(picture, error))) {
           throw ioError(error, `reading queue '${this.name}'`, { queue: this.name, path: this.#place.dir });

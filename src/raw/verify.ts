@@ -229,16 +229,20 @@ async function verifySealed(
   }
   try {
     let reported = 0;
-    const scan = await scanSegment(file, footer.end, seed, baseId, 0, (bytes) => {
+    const index = await readFooterIndex(file, footer, seed);
+    const check = index === undefined ? undefined : new IndexCheck(index);
+    const report = (bytes: number): void => {
       reported += bytes;
       progress.add(bytes);
-    });
+    };
+    // An entry for every commit and every record, and none of them kept: of tiny records there are millions in a segment.
+    const scan = await scanSegment(file, footer.end, seed, baseId, 0, report, (...entry) => check?.note(...entry));
     progress.add(Math.max(0, footer.end - reported));
     const met = scan.damaged.map((range) => describeRange(queue, path, range, footer));
     const wrong = disagreement(scan, footer);
     if (wrong !== undefined) met.push(atFooter(queue, path, footer, wrong));
-    const index = await readFooterIndex(file, footer, seed);
-    if (index === undefined || !indexHolds(index, scan)) {
+    const wrongIndex = scan.damaged.length === 0 && check?.holds() === false;
+    if (index === undefined || wrongIndex) {
       const what = index === undefined ? 'the index is damaged' : 'the index points to where no record is';
       met.push({ ...atFooter(queue, path, footer, what), lossless: index === undefined });
     }
@@ -287,17 +291,42 @@ function disagreement(scan: SegmentScan, { summary }: Footer): string | undefine
     : `the footer tells of ${payloadBytes} payload bytes, ${scan.payloadBytes} are there`;
 }
 
-/** Whether every entry names a record and its place. `scan` was made with an entry for every commit and every record. */
-function indexHolds(index: SegmentIndex, scan: SegmentScan): boolean {
-  if (scan.damaged.length > 0) return true;
-  let at = 0;
-  for (let i = 0; i < index.offsets.length; i++) {
-    const offset = index.offsets[i] ?? 0;
-    while (at + 1 < scan.index.offsets.length && (scan.index.offsets[at + 1] ?? 0) <= offset) at++;
-    // The first record of a commit goes by the place of the commit in the scan, and may go by its own in the index.
-    const place =
-      (scan.index.offsets[at] ?? 0) + (index.mids[i] === 1 && scan.index.mids[at] === 0 ? COMMIT_HEADER_BYTES : 0);
-    if ((scan.index.offsets[at] !== offset && place !== offset) || scan.index.ids[at] !== index.ids[i]) return false;
+/** Whether every entry of an index names a record and its place, against all that are there, which pass by in the order of the file. */
+class IndexCheck {
+  readonly #index: SegmentIndex;
+  #at = 0;
+  #holds = true;
+  /** What passed by last. */
+  #id = -1;
+  #offset = -1;
+  #mid: 0 | 1 = 0;
+
+  constructor(index: SegmentIndex) {
+    this.#index = index;
   }
-  return true;
+
+  note(id: number, offset: number, mid: 0 | 1): void {
+    this.#judgeUpTo(offset - 1);
+    this.#id = id;
+    this.#offset = offset;
+    this.#mid = mid;
+  }
+
+  /** To be asked when all have passed. */
+  holds(): boolean {
+    this.#judgeUpTo(Infinity);
+    return this.#holds;
+  }
+
+  /** Entries of places up to `offset` belong to what passed by last. */
+  #judgeUpTo(offset: number): void {
+    const { ids, offsets, mids } = this.#index;
+    for (; this.#at < offsets.length; this.#at++) {
+      const named = offsets[this.#at] ?? 0;
+      if (named > offset) return;
+      // The first record of a commit goes by the place of the commit in the scan, and may go by its own in the index.
+      const own = this.#offset + (mids[this.#at] === 1 && this.#mid === 0 ? COMMIT_HEADER_BYTES : 0);
+      if ((named !== this.#offset && named !== own) || ids[this.#at] !== this.#id) this.#holds = false;
+    }
+  }
 }

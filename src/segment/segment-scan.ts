@@ -23,7 +23,10 @@ export interface DamagedRange {
   readonly end: number;
   readonly headerIntact: boolean;
   readonly allZero: boolean;
-  /** IDs that may have stood there and are gone: those between the intact neighbours. Empty if `lastId < firstId`. */
+  /**
+   * IDs that may have stood there and are gone: those between the intact neighbours. Empty if `lastId < firstId`; with `toMs` 0 the end is open,
+   * for no intact commit follows.
+   */
   firstId: number;
   lastId: number;
   /** Times of the intact neighbours; 0 where there is none. */
@@ -55,7 +58,7 @@ export interface SegmentScan {
   /** Where the scan ended: no byte from here on belongs to a frame. */
   end: number;
   readonly index: SegmentIndex;
-  /** The IDs that are there, as maximal runs. */
+  /** The IDs that are there, as maximal runs; the last one only, where entries are told and not kept. */
   readonly runs: IdRange[];
   readonly moved: MovedRecord[];
   link: SegmentLink | undefined;
@@ -68,6 +71,9 @@ export interface SegmentScan {
   footerAt: number;
 }
 
+/** An entry of the index as it would be: see FORMAT.md 8. */
+export type OnEntry = (id: number, offset: number, mid: 0 | 1) => void;
+
 export type ScanProgress = (bytes: number) => void;
 
 /** Scans [FILE_HEADER_BYTES, size). Rejects with the system error if a read does: an unreadable disk is not corruption. */
@@ -78,10 +84,11 @@ export async function scanSegment(
   baseId: number,
   intervalBytes: number,
   progress?: ScanProgress,
+  onEntry?: OnEntry,
 ): Promise<SegmentScan> {
   const scan = newScan(baseId);
   const scanner = new CommitScanner(source, seed, FILE_HEADER_BYTES, size, 'resync', true);
-  const state: IndexState = { intervalBytes, marked: -Infinity };
+  const state: IndexState = { intervalBytes, marked: -Infinity, ...(onEntry === undefined ? {} : { onEntry }) };
   let reported = 0;
   try {
     for (;;) {
@@ -101,7 +108,6 @@ export async function scanSegment(
     await scanner.settled();
   }
   scan.end = scanner.offset;
-  closeDamage(scan);
   return scan;
 }
 
@@ -130,6 +136,8 @@ export function newScan(baseId: number): SegmentScan {
 export interface IndexState {
   readonly intervalBytes: number;
   marked: number;
+  /** Told of every entry in the place of an index; the scan then keeps neither that nor the runs, which for tiny records are larger than the file. */
+  readonly onEntry?: OnEntry;
 }
 
 const frame = newFrameView();
@@ -156,7 +164,7 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
   const headBytes = sparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
   let wide = false;
   if (offset - state.marked >= state.intervalBytes) {
-    addEntry(scan, header.firstId, offset, 0);
+    addEntry(scan, state, header.firstId, offset, 0);
     state.marked = offset;
   }
   let at = bodyAt;
@@ -168,34 +176,45 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
     const isMarked = i === 0 && state.marked === offset;
     const isLarge = frame.frameBytes - headBytes >= state.intervalBytes;
     if (!isMarked && (isLarge || frameOffset - state.marked >= state.intervalBytes)) {
-      addEntry(scan, frame.id, frameOffset, 1);
+      addEntry(scan, state, frame.id, frameOffset, 1);
       state.marked = frameOffset;
       wide = true;
     }
-    if (sparse) noteIds(scan, frame.id, frame.id, frame.timestamp);
+    if (sparse) noteIds(scan, state, frame.id, frame.id, frame.timestamp);
     noteFrame(scan, buffer);
     noted++;
     at += frame.frameBytes;
   }
-  if (!sparse && noted > 0) noteIds(scan, header.firstId, header.firstId + noted - 1, header.timestamp);
+  if (!sparse && noted > 0) noteIds(scan, state, header.firstId, header.firstId + noted - 1, header.timestamp);
   const end = offset + COMMIT_HEADER_BYTES + header.bodyBytes;
-  if (wide) scan.index.wide.push({ offset, end, firstId: header.firstId, timestamp: header.timestamp });
+  if (wide && state.onEntry === undefined)
+    scan.index.wide.push({ offset, end, firstId: header.firstId, timestamp: header.timestamp });
   scan.dataEnd = end;
 }
 
 /** Takes in that there are records of these IDs, above all before. */
-function noteIds(scan: SegmentScan, first: number, last: number, timestamp: number): void {
+function noteIds(scan: SegmentScan, state: IndexState, first: number, last: number, timestamp: number): void {
+  closeDamage(scan, first, timestamp);
   if (scan.count === 0) {
     scan.firstId = first;
     scan.minTimeMs = timestamp;
   }
   const run = scan.runs.at(-1);
   if (run !== undefined && run.last + 1 === first) scan.runs[scan.runs.length - 1] = { first: run.first, last };
-  else scan.runs.push({ first, last });
+  else if (state.onEntry === undefined || scan.runs.length === 0) scan.runs.push({ first, last });
+  else scan.runs[0] = { first, last };
   scan.count += last - first + 1;
   scan.lastId = last;
   scan.minTimeMs = Math.min(scan.minTimeMs, timestamp);
   scan.maxTimeMs = Math.max(scan.maxTimeMs, timestamp);
+}
+
+/** The damage seen last ends where the next intact commit begins. */
+function closeDamage(scan: SegmentScan, nextId: number, timestamp: number): void {
+  const damage = scan.damaged.at(-1);
+  if (damage === undefined || damage.toMs !== 0 || damage.lastId >= damage.firstId || nextId < damage.firstId) return;
+  damage.lastId = nextId - 1;
+  damage.toMs = timestamp;
 }
 
 /** Takes in what the record that `frame` shows holds. */
@@ -207,14 +226,17 @@ function noteFrame(scan: SegmentScan, buffer: Buffer): void {
   }
 }
 
-function addEntry(scan: SegmentScan, id: number, offset: number, mid: 0 | 1): void {
+function addEntry(scan: SegmentScan, state: IndexState, id: number, offset: number, mid: 0 | 1): void {
+  if (state.onEntry !== undefined) {
+    state.onEntry(id, offset, mid);
+    return;
+  }
   scan.index.ids.push(id);
   scan.index.offsets.push(offset);
   scan.index.mids.push(mid);
 }
 
 function noteDamage(scan: SegmentScan, scanner: CommitScanner, seed: number, state: IndexState): void {
-  closeDamage(scan);
   scan.damaged.push({
     ...scanner.bad,
     firstId: scan.lastId + 1,
@@ -229,33 +251,22 @@ function noteDamage(scan: SegmentScan, scanner: CommitScanner, seed: number, sta
   const bodyOffset = bad.offset + COMMIT_HEADER_BYTES;
   salvageCommit(buffer, bodyAt, bodyHeld, header, seed, bodyOffset, (view) => {
     if (!indexed) {
-      addEntry(scan, view.id, bad.offset, 0);
+      addEntry(scan, state, view.id, bad.offset, 0);
       state.marked = bad.offset;
       indexed = true;
     }
     Object.assign(frame, view);
-    noteIds(scan, view.id, view.id, view.timestamp);
+    noteIds(scan, state, view.id, view.id, view.timestamp);
     noteFrame(scan, buffer);
   });
   const damage = scan.damaged.at(-1);
   if (damage !== undefined) {
     damage.firstId = header.firstId;
     damage.fromMs = header.timestamp;
-    damage.lastId = Math.max(
-      header.firstId,
-      (header.flags & COMMIT_FLAG_SPARSE) === 0 ? header.firstId + header.count - 1 : scan.lastId,
-    );
-    damage.toMs = header.timestamp;
+    // Sparse frames name their IDs themselves: how far they went shows where the next commit begins.
+    const dense = (header.flags & COMMIT_FLAG_SPARSE) === 0;
+    damage.lastId = dense ? Math.max(header.firstId, header.firstId + header.count - 1) : header.firstId - 1;
+    damage.toMs = dense ? header.timestamp : 0;
   }
   if (indexed) scan.dataEnd = bad.end;
-}
-
-/** The damage seen last ends where the next intact commit begins. */
-export function closeDamage(scan: SegmentScan): void {
-  const damage = scan.damaged.at(-1);
-  if (damage === undefined || damage.toMs !== 0 || damage.lastId >= damage.firstId) return;
-  const next = scan.runs.find((run) => run.first >= damage.firstId);
-  if (next === undefined) return;
-  damage.lastId = next.first - 1;
-  damage.toMs = scan.maxTimeMs;
 }

@@ -209,7 +209,7 @@ export class SegmentSupply {
 
   async #sweep(): Promise<void> {
     const removed: GivenUp[] = [];
-    for (const one of [...this.#givenUp]) {
+    for (const one of this.#givenUp) {
       try {
         for (const path of one.paths) await this.#removeIfThere(path);
         removed.push(one);

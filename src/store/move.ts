@@ -39,7 +39,23 @@ export interface MoveOutcome {
 export async function moveRecord(from: QueueCore, to: QueueCore, id: number, describe: Describe): Promise<number> {
   const claim = await from.removing.claim(id);
   if (claim === undefined) throw notFound(from.name, id);
-  return moveClaimed(from, to, claim, describe, await readOrGiveBack(from, claim));
+  const record = await readOrGiveBack(from, claim);
+  await settleData(from, [claim]);
+  return moveClaimed(from, to, claim, describe, record);
+}
+
+/**
+ * The copy must not be more durable than what it is a copy of: a record that was itself moved here names the one that it stands for, and if it were
+ * lost, that one would be live beside the copy.
+ */
+async function settleData(from: QueueCore, claims: readonly Claim[]): Promise<void> {
+  if (from.options.durability === 'sync') return;
+  try {
+    await from.commits.syncNow();
+  } catch (error) {
+    for (const claim of claims) claim.end('given back');
+    throw error;
+  }
 }
 
 /** Moves those of `ids` that are live; they keep their order. Never rejects. */
@@ -83,6 +99,7 @@ async function takeBatch(from: QueueCore, ids: readonly number[], at: number): P
   const taken: { claim: Claim; record: QueueRecord }[] = [];
   let bytes = 0;
   let next = at;
+  let failure: MoveOutcome['failure'];
   try {
     for (; next < ids.length && taken.length < BATCH_RECORDS && bytes < BATCH_BYTES; next++) {
       const id = ids[next] ?? 0;
@@ -93,9 +110,17 @@ async function takeBatch(from: QueueCore, ids: readonly number[], at: number): P
       bytes += record.payload.length;
       taken.push({ claim, record });
     }
-    return { taken, next, failure: undefined };
   } catch (error) {
-    return { taken, next, failure: { error } };
+    failure = { error };
+  }
+  try {
+    await settleData(
+      from,
+      taken.map(({ claim }) => claim),
+    );
+    return { taken, next, failure };
+  } catch (error) {
+    return { taken: [], next, failure: { error } };
   }
 }
 

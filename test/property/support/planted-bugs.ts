@@ -194,8 +194,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'GC loses live records',
     ['collecting'],
     'gc/copier.ts',
-    'if (!source.live.has(id)) return;',
-    'if (!source.live.has(id) || id % 3 === 0) return;',
+    'if (!live.has(id)) return;',
+    'if (!live.has(id) || id % 3 === 0) return;',
   ),
   edit(
     'GC removes the originals before the copy is durable',

@@ -169,6 +169,35 @@ function ids(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => first + i);
 }
 
+describe('many reads asked for at once', () => {
+  it('a bounded number runs at a time, in the order in which they were asked for, and all are answered', async () => {
+    const disk = newDisk();
+    const evaq = await openSim(disk);
+    await evaq.wal.pushMany(Array.from({ length: 5000 }, (_, i) => `record ${i + 1}`));
+    let underWay = 0;
+    let most = 0;
+    const stop = disk.observe(({ phase, call }) => {
+      if (call.name !== 'read') return;
+      if (phase === 'call') most = Math.max(most, ++underWay);
+      if (phase === 'ack') underWay--;
+    });
+    const answered: number[] = [];
+    const gets = ids(1, 5000).map(async (id) => {
+      const record = await evaq.wal.get(id);
+      answered.push(id);
+      return record?.payload.toString();
+    });
+    const reading = evaq.wal.read({ from: 4999 });
+    expect(await Promise.all(gets)).toEqual(ids(1, 5000).map((id) => `record ${id}`));
+    expect((await reading).map(({ id }) => id)).toEqual([4999, 5000]);
+    stop();
+    expect(most).toBeLessThanOrEqual(64);
+    // Some take two reads of the disk: nobody is further from his place than a few rounds of turns.
+    for (const [place, id] of answered.entries()) expect(Math.abs(id - place)).toBeLessThan(4 * 64);
+    await evaq.close();
+  });
+});
+
 describe('the whole queue', () => {
   it('P3: a read beside a removal of all that it takes is not empty, at whatever moment that comes', async () => {
     for (let turns = 0; turns < 60; turns++) {

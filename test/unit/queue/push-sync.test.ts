@@ -68,7 +68,7 @@ describe('P14: a blocking push that cannot open its descriptor', () => {
     mkdirSync(`${path}/queues/wal`, { recursive: true });
     const [name = ''] = readdirSync(`${path}-moved/queues/wal`).filter((one) => one.endsWith('.seg'));
     writeFileSync(`${path}/queues/wal/${name}`, 'foreign');
-    expect(thrownBy(() => evaq.wal.pushSync('b'))).toMatchObject({ code: 'EVAQ_FAILED', cause: { code: 'ESTALE' } });
+    expect(thrownBy(() => evaq.wal.pushSync('b'))).toMatchObject({ code: 'EVAQ_FAILED', details: { path } });
     expect(readFileSync(`${path}/queues/wal/${name}`, 'utf8')).toBe('foreign');
     await evaq.close().catch(() => undefined);
   });

@@ -78,6 +78,19 @@ describe('scanning a segment', () => {
     });
   });
 
+  it('tells the entries of the index instead of keeping them, and keeps nothing that grows with the records', async () => {
+    const segment = new TestSegment().texts('a', 'bc').texts('d', 'e', 'f');
+    const kept = await segment.scan(0);
+    const told: number[][] = [];
+    const source = new MemorySource(segment.bytes);
+    const scan = await scanSegment(source, segment.bytes.length, SEED, 1, 0, undefined, (...entry) => told.push(entry));
+    const { ids, offsets, mids } = kept.index;
+    expect(told).toEqual([...ids].map((id, i) => [id, offsets[i], mids[i]]));
+    expect(told).toHaveLength(5);
+    expect(scan.index).toEqual(newSegmentIndex());
+    expect({ ...scan, index: kept.index }).toEqual(kept);
+  });
+
   it('says what is there', async () => {
     const origin = { queue: 'wal', id: 9, timestamp: 5 };
     const segment = new TestSegment()

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -49,6 +49,16 @@ describe('the real disk', () => {
     const kinds = Object.fromEntries((await nodeVfs.list(dir)).map(({ name, kind }) => [name, kind]));
     expect(kinds).toEqual({ target: 'file', link: 'other' });
     await expect(nodeVfs.lock(join(dir, 'link'), '')).rejects.toMatchObject({ code: 'ELOOP' });
+  });
+
+  it('writes nothing by a path that leads to another file than the one that is open', async () => {
+    const file = await nodeVfs.create(join(dir, 'f'));
+    await nodeVfs.rename(join(dir, 'f'), join(dir, 'moved'));
+    writeFileSync(join(dir, 'f'), 'foreign');
+    const chunks = [{ source: Buffer.from('x'), length: 1, position: 0 }];
+    expect(() => file.writeAndSyncBlocking(chunks)).toThrow(expect.objectContaining({ code: 'ESTALE' }));
+    expect(readFileSync(join(dir, 'f'), 'utf8')).toBe('foreign');
+    await file.close();
   });
 
   it('tells what a path leads to: the same through links and new names, another after a replacement', async () => {
