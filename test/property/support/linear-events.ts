@@ -23,8 +23,8 @@ export function eventsOf(chapter: Chapter): Told {
   const ends = stays(places, after);
   const arrivals = new Set<Stay>(starts.values());
   const events: HistoryEvent[] = [];
-  /** Pushes and moves whose ID nobody ever heard: they may have been counted. */
-  const nameless = new Map<QueueName, number>();
+  /** Where pushes and moves went whose ID nobody ever heard: others may have counted and removed them. */
+  const nameless: { readonly queue: QueueName; readonly token: number; readonly stay: Stay }[] = [];
   const highest = new Map<QueueName, number>();
   for (const [queue, seen] of after) highest.set(queue, seen.at(-1)?.id ?? 0);
 
@@ -71,8 +71,9 @@ export function eventsOf(chapter: Chapter): Told {
       arrivals.add(learnt);
       return learnt;
     }
-    nameless.set(queue, (nameless.get(queue) ?? 0) + 1);
-    return places.nameless();
+    const stay = places.nameless();
+    nameless.push({ queue, token, stay });
+    return stay;
   };
   // Those that know their IDs come first: what is left belongs to the others.
   for (const { question, ending } of calls) {
@@ -171,7 +172,7 @@ export function eventsOf(chapter: Chapter): Told {
         if (ending === 'ok' && count !== undefined) {
           // Some may have had IDs of records that nobody ever saw.
           const named = isThrough ? found.length : new Set(question.ids).size;
-          const wild = isThrough ? (nameless.get(queue) ?? 0) + unseen(calls, places, queue) : named - found.length;
+          const wild = isThrough ? ofUnknown(calls, queue) + unseen(calls, places, queue) : named - found.length;
           const none = effects.map((effect): Effect => ({ ...effect, kind: 'notLive' }));
           if (count === 0) add(call, index, queue, none, { trustsOwed: true });
           else add(call, index, queue, effects, { trustsOwed: true, count: [count - wild, count] });
@@ -230,6 +231,14 @@ export function eventsOf(chapter: Chapter): Told {
         break;
     }
   }
+  for (const [index, call] of calls.entries()) {
+    if (call.question.call !== 'removeThrough') continue;
+    const { queue } = call.question;
+    for (const one of nameless) {
+      if (one.queue !== queue) continue;
+      add(call, index, queue, [{ token: one.token, stay: one.stay, kind: 'leaveIfLive' }], { optional: true });
+    }
+  }
   passedOver(chapter, places, events);
   return without(untraceable(calls, places), { events, before: starts, after: ends });
 }
@@ -263,6 +272,18 @@ function without(tokens: ReadonlySet<number>, { events, before, after }: Told): 
     rest.push(count === undefined ? { ...event, effects } : { ...event, effects, count: [count[0] - left, count[1]] });
   }
   return { events: rest, before: kept(before), after: kept(after) };
+}
+
+/** How many records may have come to a queue without a word to whoever brought them. */
+function ofUnknown(calls: readonly Call[], queue: QueueName): number {
+  let count = 0;
+  for (const { question, ending } of calls) {
+    if (ending === 'ok') continue;
+    if (question.call === 'push' && question.queue === queue) count += question.tokens.length;
+    else if (question.call === 'deadLetter' && queue === 'dead-letters') count++;
+    else if (question.call === 'redrive' && queue === 'wal') count += question.ids.length;
+  }
+  return count;
 }
 
 /** How many redriven records were never seen under their new IDs. */
