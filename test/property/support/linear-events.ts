@@ -93,6 +93,17 @@ export function eventsOf(chapter: Chapter): Told {
       }
     }
   }
+  /** It has moved as a whole or not at all. After a stop it may be shown in neither queue, until the next open. */
+  const moveUnknown = (call: Call, index: number, from: QueueName, to: QueueName, token: number, stay: Stay): void => {
+    const target = arrival(to, token);
+    if (call.ending !== 'EVAQ_FAILED') {
+      add(call, index, from, [{ token, stay, kind: 'move', target }], unknownOf(call));
+      return;
+    }
+    const between = places.nameless();
+    add(call, index, from, [{ token, stay, kind: 'move', target: between }], unknownOf(call));
+    add(call, index, from, [{ token, stay: between, kind: 'move', target }], unknownOf(call));
+  };
   const failed = (call: Call): boolean => call.ending === 'under way' || call.ending === 'EVAQ_FAILED';
 
   for (const [index, call] of calls.entries()) {
@@ -190,13 +201,7 @@ export function eventsOf(chapter: Chapter): Told {
           add(call, index, 'wal', [{ token, stay, kind: 'move', target }], { acknowledged: true });
         } else if (ending === 'EVAQ_RECORD_NOT_FOUND') add(call, index, 'wal', [{ token, stay, kind: 'notLive' }]);
         else if (failed(call)) {
-          add(
-            call,
-            index,
-            'wal',
-            [{ token, stay, kind: 'move', target: arrival('dead-letters', token) }],
-            unknownOf(call),
-          );
+          moveUnknown(call, index, 'wal', 'dead-letters', token, stay);
         }
         break;
       }
@@ -214,15 +219,10 @@ export function eventsOf(chapter: Chapter): Told {
             add(call, index, 'dead-letters', effects, { acknowledged: true });
           } else if (isAnswered && !lost)
             add(call, index, 'dead-letters', [{ token, stay, kind: 'notLive' }], { acknowledged: false });
+          else if (failed(call)) moveUnknown(call, index, 'dead-letters', 'wal', token, stay);
           else {
             const effects: Effect[] = [{ token, stay, kind: 'move', target: arrival('wal', token) }];
-            add(
-              call,
-              index,
-              'dead-letters',
-              effects,
-              failed(call) ? unknownOf(call) : { optional: true, acknowledged: false },
-            );
+            add(call, index, 'dead-letters', effects, { optional: true, acknowledged: false });
           }
         }
         break;
