@@ -35,6 +35,8 @@ export class Removing {
   readonly #options: RemovingOptions;
   /** Owed removals that a call is trying again: of two such calls one is told that it removed the record. */
   readonly #retried = new Set<number>();
+  /** Moved, and their tombstones are not written: whoever tries them again has removed nothing. */
+  readonly #moved = new Set<number>();
 
   constructor(options: RemovingOptions) {
     this.#options = options;
@@ -60,8 +62,8 @@ export class Removing {
     const { rounds } = this.#options;
     await this.settled(segment);
     if (!rounds.owes(id)) return false;
-    const isMine = !this.#retried.has(id);
-    this.#retried.add(id);
+    const isMine = !this.#retried.has(id) && !this.#moved.has(id);
+    if (isMine) this.#retried.add(id);
     try {
       await rounds.join();
       return isMine;
@@ -154,7 +156,12 @@ export class Removing {
     // The hold of the claim goes over to the removal.
     segment.hold(1);
     claim.end('removed');
-    await rounds.submitOne(claim.id, segment);
+    this.#moved.add(claim.id);
+    try {
+      await rounds.submitOne(claim.id, segment);
+    } finally {
+      rounds.whenNothingOwed(() => this.#moved.delete(claim.id));
+    }
   }
 
   /** Resolves when no removal is under way that may be that of a record of this segment. What is owed stays so. */

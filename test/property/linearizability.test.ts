@@ -5,6 +5,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { CheckStats } from './support/linear-check.js';
+import { LINEAR_REGRESSIONS } from './support/linear-regressions.js';
 import { runLinear } from './support/linear-run.js';
 import { linearScript } from './support/linear-script.js';
 
@@ -28,6 +29,16 @@ describe('histories of concurrent calls are linearizable', () => {
         { numRuns: RUNS, ...SEED },
       );
       expect(stats.givenUp, 'nearly every history is decided').toBeLessThan(stats.chapters / 20);
+    });
+  }
+});
+
+describe('scripts that once found something', () => {
+  for (const { title, make } of LINEAR_REGRESSIONS) {
+    test(title, { timeout: 60_000 }, async () => {
+      for (let seed = 0; seed < 6; seed++) {
+        for (let nth = 1; nth <= 3; nth++) await runLinear(make(seed, nth), { chapters: 0, givenUp: 0 });
+      }
     });
   }
 });

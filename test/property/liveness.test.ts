@@ -81,6 +81,39 @@ describe('GC goes on under a load that never pauses', () => {
   });
 });
 
+describe('a call that waits for another', () => {
+  test('a get of what is popped ends with the pop, beside a move from the same segment', async () => {
+    for (let seed = 0; seed < 30; seed++) {
+      const { disk, evaq } = await openStage({ seed, timing: seed % 2 === 0 ? 'steady' : 'wild' });
+      const { firstId, lastId } = await evaq.wal.pushMany(['a', 'b']);
+      const popped = evaq.wal.pop(firstId);
+      const moved = evaq.deadLetter(lastId, { reason: 'test' });
+      const got = evaq.wal.get(firstId);
+      expect(await stepsOf(disk, Promise.all([popped, moved, got]))).toBeTypeOf('number');
+      expect(await got).toBeUndefined();
+      await evaq.close();
+    }
+  });
+
+  test('the same where a sync fails', async () => {
+    for (let seed = 0; seed < 30; seed++) {
+      const { disk, evaq } = await openStage({ seed, timing: seed % 2 === 0 ? 'steady' : 'wild' });
+      const { firstId, lastId } = await evaq.wal.pushMany(['a', 'b']);
+      disk.fault({ on: 'sync', path: '.tomb' });
+      const calls = [
+        evaq.wal.pop(firstId),
+        evaq.wal.get(firstId),
+        evaq.deadLetter(lastId, { reason: 'test' }),
+        evaq.wal.get(lastId),
+        evaq.wal.read(),
+      ];
+      expect(await stepsOf(disk, Promise.allSettled(calls))).toBeTypeOf('number');
+      expect(await stepsOf(disk, evaq.close())).toBeTypeOf('number');
+      expect(disk.openHandles()).toEqual([]);
+    }
+  });
+});
+
 describe('what is ended is ended', () => {
   test('return() of a tail that waits resolves, though no record comes', async () => {
     const { disk, evaq } = await openStage({ seed: 1 });

@@ -16,6 +16,9 @@ import {
 import type { Act } from './linear-script.js';
 import { payloadOf } from './store-model.js';
 
+/** An ID that no record ever has: a guess at another may hit one that its owner was not told of yet. */
+const NEVER_GIVEN = 2 ** 50;
+
 export interface Store {
   readonly evaq: Evaq;
   readonly queues: ReadonlyMap<QueueName, Queue>;
@@ -259,7 +262,7 @@ export class Clients {
   #pick(queue: QueueName, pick: number): number {
     const told = this.#told.get(queue) ?? [];
     // Mostly from the front, where everybody is; the last one now and then.
-    return (pick % 7 === 5 ? told.at(-1) : told[pick % Math.max(1, told.length)]) ?? 1;
+    return (pick % 7 === 5 ? told.at(-1) : told[pick % Math.max(1, told.length)]) ?? NEVER_GIVEN;
   }
 }
 

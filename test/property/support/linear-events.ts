@@ -23,8 +23,8 @@ export function eventsOf(chapter: Chapter): Told {
   const ends = stays(places, after);
   const arrivals = new Set<Stay>(starts.values());
   const events: HistoryEvent[] = [];
-  /** Pushes and moves whose ID nobody ever heard: they may have been counted. */
-  const nameless = new Map<QueueName, number>();
+  /** Where pushes and moves went whose ID nobody ever heard: others may have counted and removed them. */
+  const nameless: { readonly queue: QueueName; readonly token: number; readonly stay: Stay }[] = [];
   const highest = new Map<QueueName, number>();
   for (const [queue, seen] of after) highest.set(queue, seen.at(-1)?.id ?? 0);
 
@@ -71,8 +71,9 @@ export function eventsOf(chapter: Chapter): Told {
       arrivals.add(learnt);
       return learnt;
     }
-    nameless.set(queue, (nameless.get(queue) ?? 0) + 1);
-    return places.nameless();
+    const stay = places.nameless();
+    nameless.push({ queue, token, stay });
+    return stay;
   };
   // Those that know their IDs come first: what is left belongs to the others.
   for (const { question, ending } of calls) {
@@ -92,6 +93,17 @@ export function eventsOf(chapter: Chapter): Told {
       }
     }
   }
+  /** It has moved as a whole or not at all. After a stop it may be shown in neither queue, until the next open. */
+  const moveUnknown = (call: Call, index: number, from: QueueName, to: QueueName, token: number, stay: Stay): void => {
+    const target = arrival(to, token);
+    if (call.ending !== 'EVAQ_FAILED') {
+      add(call, index, from, [{ token, stay, kind: 'move', target }], unknownOf(call));
+      return;
+    }
+    const between = places.nameless();
+    add(call, index, from, [{ token, stay, kind: 'move', target: between }], unknownOf(call));
+    add(call, index, from, [{ token, stay: between, kind: 'move', target }], unknownOf(call));
+  };
   const failed = (call: Call): boolean => call.ending === 'under way' || call.ending === 'EVAQ_FAILED';
 
   for (const [index, call] of calls.entries()) {
@@ -171,7 +183,7 @@ export function eventsOf(chapter: Chapter): Told {
         if (ending === 'ok' && count !== undefined) {
           // Some may have had IDs of records that nobody ever saw.
           const named = isThrough ? found.length : new Set(question.ids).size;
-          const wild = isThrough ? (nameless.get(queue) ?? 0) + unseen(calls, places, queue) : named - found.length;
+          const wild = isThrough ? ofUnknown(calls, queue) + unseen(calls, places, queue) : named - found.length;
           const none = effects.map((effect): Effect => ({ ...effect, kind: 'notLive' }));
           if (count === 0) add(call, index, queue, none, { trustsOwed: true });
           else add(call, index, queue, effects, { trustsOwed: true, count: [count - wild, count] });
@@ -189,13 +201,7 @@ export function eventsOf(chapter: Chapter): Told {
           add(call, index, 'wal', [{ token, stay, kind: 'move', target }], { acknowledged: true });
         } else if (ending === 'EVAQ_RECORD_NOT_FOUND') add(call, index, 'wal', [{ token, stay, kind: 'notLive' }]);
         else if (failed(call)) {
-          add(
-            call,
-            index,
-            'wal',
-            [{ token, stay, kind: 'move', target: arrival('dead-letters', token) }],
-            unknownOf(call),
-          );
+          moveUnknown(call, index, 'wal', 'dead-letters', token, stay);
         }
         break;
       }
@@ -213,21 +219,24 @@ export function eventsOf(chapter: Chapter): Told {
             add(call, index, 'dead-letters', effects, { acknowledged: true });
           } else if (isAnswered && !lost)
             add(call, index, 'dead-letters', [{ token, stay, kind: 'notLive' }], { acknowledged: false });
+          else if (failed(call)) moveUnknown(call, index, 'dead-letters', 'wal', token, stay);
           else {
             const effects: Effect[] = [{ token, stay, kind: 'move', target: arrival('wal', token) }];
-            add(
-              call,
-              index,
-              'dead-letters',
-              effects,
-              failed(call) ? unknownOf(call) : { optional: true, acknowledged: false },
-            );
+            add(call, index, 'dead-letters', effects, { optional: true, acknowledged: false });
           }
         }
         break;
       }
       default:
         break;
+    }
+  }
+  for (const [index, call] of calls.entries()) {
+    if (call.question.call !== 'removeThrough') continue;
+    const { queue } = call.question;
+    for (const one of nameless) {
+      if (one.queue !== queue) continue;
+      add(call, index, queue, [{ token: one.token, stay: one.stay, kind: 'leaveIfLive' }], { optional: true });
     }
   }
   passedOver(chapter, places, events);
@@ -263,6 +272,18 @@ function without(tokens: ReadonlySet<number>, { events, before, after }: Told): 
     rest.push(count === undefined ? { ...event, effects } : { ...event, effects, count: [count[0] - left, count[1]] });
   }
   return { events: rest, before: kept(before), after: kept(after) };
+}
+
+/** How many records may have come to a queue without a word to whoever brought them. */
+function ofUnknown(calls: readonly Call[], queue: QueueName): number {
+  let count = 0;
+  for (const { question, ending } of calls) {
+    if (ending === 'ok') continue;
+    if (question.call === 'push' && question.queue === queue) count += question.tokens.length;
+    else if (question.call === 'deadLetter' && queue === 'dead-letters') count++;
+    else if (question.call === 'redrive' && queue === 'wal') count += question.ids.length;
+  }
+  return count;
 }
 
 /** How many redriven records were never seen under their new IDs. */
