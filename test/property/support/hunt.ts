@@ -4,6 +4,7 @@ import type { Vfs, VfsFile } from '../../../src/vfs/vfs.js';
 import { damageAll, makeSmallStore } from './damaged-store.js';
 import { removeWhileTheCopyIsNamed } from './gc-window.js';
 import { Unexplained } from './linear-client.js';
+import { LINEAR_REGRESSIONS } from './linear-regressions.js';
 import { runLinear } from './linear-run.js';
 import { linearScript } from './linear-script.js';
 import { huntLive } from './live-hunt.js';
@@ -71,7 +72,17 @@ export async function hunt(
           const found = await huntLive(seed + round, () => tries++);
           if (found !== undefined) return result(new BrokenPromise('liveness', found));
         } else if (kind === 'linear') {
+<<<<<<< HEAD
           const trouble = befalls ?? LINEAR_TROUBLES[round % LINEAR_TROUBLES.length] ?? 'calm';
+=======
+          for (const { make } of round === 0 ? LINEAR_REGRESSIONS : []) {
+            for (let nth = 1; nth <= 3; nth++) {
+              tries++;
+              await runLinear(make(seed + nth, nth), linear);
+            }
+          }
+          const trouble = LINEAR_TROUBLES[round % LINEAR_TROUBLES.length] ?? 'calm';
+>>>>>>> w-check
           const checked = await fc.check(
             fc.asyncProperty(linearScript(trouble), async (value) => {
               tries++;

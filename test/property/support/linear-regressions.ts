@@ -102,7 +102,7 @@ export const LINEAR_REGRESSIONS: readonly LinearRegression[] = [
             { act: 'pushSync', queue: 'wal', bytes: 10 },
           ],
         ],
-        { end: 'power', endAfterSteps: 4 * nth },
+        { end: 'power', endAfterSteps: nth === 3 ? Infinity : 4 * nth },
       ),
       mode: 'os',
     }),
@@ -123,5 +123,37 @@ export const LINEAR_REGRESSIONS: readonly LinearRegression[] = [
           { act: 'redriveAll' },
         ],
       ]),
+  },
+  {
+    title: 'a flush waits for what is owed',
+    make: (seed, nth) =>
+      scriptOf(
+        seed,
+        [
+          [
+            { act: 'remove', queue: 'wal', pick: 0 },
+            { act: 'flush', queue: 'wal' },
+          ],
+        ],
+        ofTombstones(nth),
+      ),
+  },
+  {
+    title: 'a blocking push in a weaker mode vouches for the segments that were left',
+    make: (seed) => ({
+      ...scriptOf(
+        seed,
+        [
+          [
+            { act: 'pushMany', queue: 'wal', sizes: [9000, 9000, 9000, 9000] },
+            { act: 'pushMany', queue: 'wal', sizes: [9000, 9000, 9000, 9000] },
+            { act: 'pushMany', queue: 'wal', sizes: [9000, 9000, 9000, 9000] },
+            { act: 'pushSync', queue: 'wal', bytes: 10 },
+          ],
+        ],
+        { end: 'power' },
+      ),
+      mode: 'os',
+    }),
   },
 ];

@@ -1,5 +1,5 @@
 /** The liveness checks as one hunt: what the tests of it look at, one after the other, until something is found. */
-import { askBeside, LOADS, PROBES } from './liveness.js';
+import { askBeside, LOADS, PROBES, rewrittenBesideRemovers, SPARSE_SEGMENTS } from './liveness.js';
 import { describeFault, everyFault, leftOver, runWith } from './passing-faults.js';
 
 /** The first line of what was found. `seed` also says which of the faults are tried. */
@@ -11,6 +11,9 @@ export async function huntLive(seed: number, tried: () => void): Promise<string 
       if (typeof steps === 'string') return `${name}, ${load}: ${steps}`;
     }
   }
+  tried();
+  const rewritten = await rewrittenBesideRemovers();
+  if (rewritten < SPARSE_SEGMENTS / 2) return `GC has rewritten ${rewritten} of ${SPARSE_SEGMENTS} sparse segments`;
   const usual = (await runWith(undefined)).files;
   const faults = await everyFault();
   for (const [i, fault] of faults.entries()) {

@@ -169,3 +169,33 @@ export async function askBeside(loads: readonly Load[], probe: Probe, options: S
   if (typeof closed === 'string') return `afterwards close had ${closed}`;
   return left.length === 0 ? result : `left open: ${left.join(', ')}`;
 }
+
+export const SPARSE_SEGMENTS = 20;
+
+/** How many of so many sparse segments GC has rewritten after a while, beside callers that remove something else one by one without a pause. */
+export async function rewrittenBesideRemovers(): Promise<number> {
+  const stage = await openStage({ seed: 1, options: { recycleSegments: 0 } });
+  const { disk, evaq } = stage;
+  const { wal } = evaq;
+  const sparse: number[] = [];
+  for (let i = 0; i < SPARSE_SEGMENTS; i++) {
+    const { firstId, lastId } = await wal.pushMany(Array.from({ length: 6 }, () => Buffer.alloc(10_000)));
+    for (let id = firstId + 1; id <= lastId; id++) sparse.push(id);
+  }
+  const backlog = await wal.pushMany(Array.from({ length: 60_000 }, () => 'x'));
+  let next = backlog.firstId;
+  const removers = Array.from({ length: 3 }, async () => {
+    while (stage.goesOn() && next <= backlog.lastId) await wal.remove(next++);
+  });
+  await new Promise<void>((resolve) => disk.host.after(100, resolve));
+  await wal.removeMany(sparse);
+  // Quiet for two seconds they are due, and 20 of them are a second's work.
+  await new Promise<void>((resolve) => disk.host.after(4_000, resolve));
+  const { rewrittenSegments } = wal.stats().gc;
+  if (next > backlog.lastId) throw new Error('the load was too small: it came to its end');
+  stage.end();
+  await Promise.all(removers);
+  await evaq.close();
+  disk.kill();
+  return rewrittenSegments;
+}
