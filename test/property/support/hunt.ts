@@ -72,17 +72,13 @@ export async function hunt(
           const found = await huntLive(seed + round, () => tries++);
           if (found !== undefined) return result(new BrokenPromise('liveness', found));
         } else if (kind === 'linear') {
-<<<<<<< HEAD
-          const trouble = befalls ?? LINEAR_TROUBLES[round % LINEAR_TROUBLES.length] ?? 'calm';
-=======
           for (const { make } of round === 0 ? LINEAR_REGRESSIONS : []) {
             for (let nth = 1; nth <= 3; nth++) {
               tries++;
               await runLinear(make(seed + nth, nth), linear);
             }
           }
-          const trouble = LINEAR_TROUBLES[round % LINEAR_TROUBLES.length] ?? 'calm';
->>>>>>> w-check
+          const trouble = befalls ?? LINEAR_TROUBLES[round % LINEAR_TROUBLES.length] ?? 'calm';
           const checked = await fc.check(
             fc.asyncProperty(linearScript(trouble), async (value) => {
               tries++;
