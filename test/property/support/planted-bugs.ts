@@ -167,8 +167,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'a damaged record is passed over without a word',
     ['damage'],
     'log/log-reader.ts',
-    '    this.#note(segment, offset, bytes, first, last);\n    if (this.#options.onDamage',
-    "    if (first > 0 && this.#options.onDamage === 'fail') return;\n    if (this.#options.onDamage",
+    "    this.#note(segment, offset, bytes, first, last);\n    if (this.#options.onDamage === 'skip') {",
+    '    if (first > 0) {',
   ),
   edit(
     'the checksum of a record is not looked at',
