@@ -9,7 +9,7 @@ export async function readBesideRemoval(turns: number): Promise<void> {
   await evaq.wal.pushMany(Array.from({ length: 1000 }, (_, i) => `record ${i}`));
   await evaq.wal.read({ maxRecords: 10 });
   const reading = evaq.wal.read({ from: 11, maxRecords: 10 });
-  for (let i = 0; i < turns; i++) await undefined;
+  for (let i = 0; i < turns; i++) await Promise.resolve();
   const removing = evaq.wal.removeThrough(20);
   const { length } = await reading;
   await removing;
