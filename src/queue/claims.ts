@@ -24,24 +24,32 @@ export type ClaimOutcome = 'removed' | 'given back' | 'unknown';
 
 export class Claim {
   readonly id: number;
-  readonly outcome: Promise<ClaimOutcome>;
-  readonly #end: (outcome: ClaimOutcome) => void;
+  readonly #ended: (claim: Claim, outcome: ClaimOutcome) => void;
+  #ending: ClaimOutcome | undefined;
+  /** Made when somebody waits: of tens of thousands of claims hardly one is waited for. */
+  #outcome: Promise<ClaimOutcome> | undefined;
+  #tell: ((outcome: ClaimOutcome) => void) | undefined;
 
   constructor(id: number, ended: (claim: Claim, outcome: ClaimOutcome) => void) {
     this.id = id;
-    let tell: (outcome: ClaimOutcome) => void = () => undefined;
-    this.outcome = new Promise((resolve) => {
-      tell = resolve;
-    });
-    this.#end = (outcome) => {
-      ended(this, outcome);
-      tell(outcome);
-    };
+    this.#ended = ended;
+  }
+
+  get outcome(): Promise<ClaimOutcome> {
+    this.#outcome ??=
+      this.#ending === undefined
+        ? new Promise((resolve) => {
+            this.#tell = resolve;
+          })
+        : Promise.resolve(this.#ending);
+    return this.#outcome;
   }
 
   /** Ends it, once. Synchronous: the record is as the outcome says when this returns. */
   end(outcome: ClaimOutcome): void {
-    this.#end(outcome);
+    this.#ended(this, outcome);
+    this.#ending = outcome;
+    this.#tell?.(outcome);
   }
 }
 
@@ -62,6 +70,7 @@ export class Claims {
   readonly #options: ClaimsOptions;
   readonly #claims: BTreeEx<number, Claim> = new BTreeEx<number, Claim>(undefined, (a, b) => a - b);
   readonly #barriers = new Set<Barrier>();
+  readonly #onEnd = (claim: Claim, outcome: ClaimOutcome): void => this.#ended(claim, outcome);
 
   constructor(options: ClaimsOptions) {
     this.#options = options;
@@ -155,7 +164,7 @@ export class Claims {
     const segment = log.find(id);
     if (segment === undefined || !log.killIn(segment, id)) return undefined;
     segment.hold(1);
-    const claim = new Claim(id, (ended, outcome) => this.#ended(ended, outcome));
+    const claim = new Claim(id, this.#onEnd);
     this.#claims.set(id, claim);
     return claim;
   }

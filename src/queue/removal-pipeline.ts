@@ -31,6 +31,8 @@ const SHRINK_BYTES_MAX = 256 * 1024;
 /** What is owed is tried again by itself after so long, each time twice as long after another failure. */
 const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 5_000;
+/** From so many ranges on, a round lets others have their turn between its steps. */
+const MANY_RANGES = 65_536;
 /** Of one range in a snapshot, about. */
 const RANGE_BYTES = 6;
 
@@ -71,6 +73,8 @@ interface Round {
   /** Single IDs, as they came. */
   readonly ids: number[];
   readonly ranges: IdRange[];
+  /** Runs of IDs, each list ascending: first and last of one after those of the other. */
+  readonly runs: (readonly number[])[];
   /** Records that go back if the round is not written. They hold their segments by themselves. */
   readonly claims: Claim[];
   /** By segment: how many records of it the round removes, but for those that are claimed. */
@@ -82,7 +86,7 @@ interface Round {
 }
 
 function newRound(): Round {
-  return { ids: [], ranges: [], claims: [], touched: new Map(), resolves: [], rejects: [], tickets: [] };
+  return { ids: [], ranges: [], runs: [], claims: [], touched: new Map(), resolves: [], rejects: [], tickets: [] };
 }
 
 function isEmpty({ resolves, claims }: Round): boolean {
@@ -207,6 +211,12 @@ export class RemovalPipeline {
     for (const range of ranges) open.ranges.push(range);
     for (const [segment, count] of touched) open.touched.set(segment, (open.touched.get(segment) ?? 0) + count);
     return this.#wait();
+  }
+
+  /** The same for what is given as first and last of one run after the other, ascending: it becomes ranges in turns of its own. */
+  submitRuns(runs: readonly number[], touched: ReadonlyMap<LogSegment, number>): Promise<boolean> {
+    this.#open.runs.push(runs);
+    return this.submit([], touched);
   }
 
   /** The same for one record of a segment; resolves with true. */
@@ -355,7 +365,12 @@ export class RemovalPipeline {
   async #write(round: Round): Promise<void> {
     const { failStop, queue, synced } = this.#options;
     if (failStop.error !== undefined) return this.#reject(round, failStop.error);
-    const own = ownRanges(round, this.#owed.ranges);
+    let own: readonly IdRange[] = [];
+    if (round.runs.length > 0) {
+      own = await this.#rangesOfRuns(round);
+      if (failStop.error !== undefined) return this.#reject(round, failStop.error);
+    }
+    own = joinRanges(own, ownRanges(round, this.#owed.ranges));
     const claimed = rangesOfIds(round.claims.map(({ id }) => id));
     const ranges = joinRanges(own, claimed);
     // With what is owed, which goes along.
@@ -363,6 +378,7 @@ export class RemovalPipeline {
     this.#owed = NOTHING_OWED;
     if (ranges.length > 0) {
       const number = this.#round + 1;
+      if (ranges.length >= MANY_RANGES) await this.#options.host.yield();
       try {
         await this.#append(this.#statement(KIND_REMOVALS, number), ranges);
       } catch (cause) {
@@ -395,6 +411,21 @@ export class RemovalPipeline {
     this.#options.onSettled(touched);
   }
 
+  /** Merged. Many are made in several turns of the event loop. */
+  async #rangesOfRuns({ runs }: Round): Promise<readonly IdRange[]> {
+    let all: readonly IdRange[] = [];
+    let made = 0;
+    for (const list of runs) {
+      const ranges: IdRange[] = [];
+      for (let i = 0; i < list.length; i += 2) {
+        ranges.push({ first: list[i] ?? 0, last: list[i + 1] ?? 0 });
+        if (++made % MANY_RANGES === 0) await this.#options.host.yield();
+      }
+      all = joinRanges(all, ranges);
+    }
+    return all;
+  }
+
   /** Tries again what is owed, if no other removal does so before. */
   #retryLater(): void {
     if (this.#owed.ranges.length === 0 || this.#options.failStop.error !== undefined) return;
@@ -407,13 +438,15 @@ export class RemovalPipeline {
 
   /** Appends; on a full disk frees what can be freed and tries again. */
   async #append(statement: RoundStatement, ranges: readonly IdRange[]): Promise<void> {
+    const { blocking, host, freeSpace } = this.#options;
+    const pause = (): Promise<void> => host.yield();
     try {
-      await this.#log.append(statement, ranges, this.#options.blocking.write);
+      await this.#log.append(statement, ranges, blocking.write, pause);
     } catch (cause) {
       await this.#wipe();
-      if (!(await this.#options.freeSpace().catch(() => false))) throw cause;
+      if (!(await freeSpace().catch(() => false))) throw cause;
       try {
-        await this.#log.append(statement, ranges);
+        await this.#log.append(statement, ranges, undefined, pause);
       } catch (again) {
         await this.#wipe();
         throw again;

@@ -31,6 +31,8 @@ export const KIND_REMOVALS = 17;
 export const KIND_CLOSE = 18;
 
 const FIXED_BYTES = 48;
+/** So many ranges are encoded in one stretch: a round of a million is some 20 of them, each a few milliseconds. */
+const STRETCH_RANGES = 1 << 15;
 
 /** What a round says beside the removed IDs. */
 export interface RoundStatement {
@@ -54,6 +56,21 @@ export function encodeRound(
   fileOffset: number,
   durableOffset: number,
 ): Buffer {
+  const encoding = encodeRoundInStretches(statement, ranges, seed, fileOffset, durableOffset);
+  for (;;) {
+    const step = encoding.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same, for many ranges: yields wherever others may have their turn. Few are encoded in one stretch, without a yield. */
+export function* encodeRoundInStretches(
+  statement: RoundStatement,
+  ranges: readonly IdRange[],
+  seed: number,
+  fileOffset: number,
+  durableOffset: number,
+): Generator<void, Buffer, undefined> {
   const scratch = Buffer.allocUnsafe(COMMIT_HEADER_BYTES + FIXED_BYTES + ranges.length * 2 * VARINT_BYTES_MAX);
   const b = COMMIT_HEADER_BYTES;
   writeU64(scratch, statement.nextId, b);
@@ -64,7 +81,12 @@ export function encodeRound(
   writeU64(scratch, statement.liveRecords, b + 40);
   let at = b + FIXED_BYTES;
   let next = 0;
+  let rest = STRETCH_RANGES;
   for (const { first, last } of ranges) {
+    if (rest-- === 0) {
+      yield;
+      rest = STRETCH_RANGES - 1;
+    }
     assert(first >= next && last >= first, 'ranges of a round ascend');
     at = writeVarint(scratch, at, first - next);
     at = writeVarint(scratch, at, last - first);

@@ -9,7 +9,7 @@ import { syncFileBlocking } from '../fail-stop.js';
 import { encodeFileHeader, FILE_HEADER_BYTES, type FileHeader, fileSeed } from '../frame/file-header.js';
 import type { IdRange } from '../ids.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
-import { encodeRound, KIND_SNAPSHOT, type RoundStatement } from './tombstone-frame.js';
+import { encodeRound, encodeRoundInStretches, KIND_SNAPSHOT, type RoundStatement } from './tombstone-frame.js';
 import { queueMark, tombstoneFileName, unfinishedTombstoneFileName } from './tombstone-name.js';
 
 /** Zeros kept ahead: about 80 rounds of single removals. */
@@ -114,12 +114,22 @@ export class TombstoneLog {
 
   /**
    * Writes a round, unsynced. On rejection nothing of it counts: the next one goes to the same place. `via` chooses between the two ways to
-   * write it; by default it goes through the thread pool.
+   * write it; by default it goes through the thread pool. `pause` is awaited between the stretches in which many ranges are encoded; where it is
+   * missing they are encoded in one.
    */
-  async append(statement: RoundStatement, ranges: readonly IdRange[], via: WriteVia = pooled): Promise<void> {
+  async append(
+    statement: RoundStatement,
+    ranges: readonly IdRange[],
+    via: WriteVia = pooled,
+    pause?: () => Promise<void>,
+  ): Promise<void> {
     const file = this.#file;
     const position = this.#end;
-    const source = encodeRound(statement, ranges, this.#seed, position, this.#durable);
+    const encoding = encodeRoundInStretches(statement, ranges, this.#seed, position, this.#durable);
+    let step = encoding.next();
+    // What is durable can only become more meanwhile, and no other append comes in between.
+    for (; step.done !== true; step = encoding.next()) if (pause !== undefined) await pause();
+    const source = step.value;
     const { length } = source;
     await via(
       length,

@@ -50,6 +50,8 @@ export class CountingHost implements Host {
   readonly #host: Host;
   /** Timers that neither fired nor were taken back. */
   timers = 0;
+  /** Turns of the event loop that were left to others. */
+  yields = 0;
   /** Who keeps the process alive. */
   holders = 0;
 
@@ -70,6 +72,7 @@ export class CountingHost implements Host {
   }
 
   yield(): Promise<void> {
+    this.yields++;
     return this.#host.yield();
   }
 
