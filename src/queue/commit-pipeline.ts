@@ -293,6 +293,7 @@ export class CommitPipeline {
   async close(): Promise<void> {
     await this.#unsynced.settled();
     await this.#next.close();
+    await this.#active.syncing;
     await this.#active.file.close().catch(() => undefined);
   }
 

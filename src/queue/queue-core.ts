@@ -211,6 +211,11 @@ export class QueueCore {
   /** Runs a call that `close` is to wait for. */
   async call<T>(body: () => Promise<T>): Promise<T> {
     this.requireOpen();
+    return this.finishing(body);
+  }
+
+  /** The same for the end of a call that was let in before. */
+  async finishing<T>(body: () => Promise<T>): Promise<T> {
     this.#calls++;
     try {
       return await body();

@@ -162,7 +162,7 @@ export class RemovalPipeline {
   #cancelRetry: (() => void) | undefined;
   /** A log is not closed under a sync, and not synced while it is being replaced. */
   #rewriting: Promise<void> = Promise.resolve();
-  #syncing: Promise<void> = Promise.resolve();
+  #syncing: Promise<unknown> = Promise.resolve();
   #idle: (() => void)[] = [];
 
   constructor(options: RemovalPipelineOptions, log: TombstoneLog, round: number) {
@@ -293,7 +293,8 @@ export class RemovalPipeline {
     const round = this.#round;
     const log = this.#log;
     const syncing = log.sync();
-    this.#syncing = syncing.catch(() => undefined);
+    // Several may be under way: a log is closed when all of them are over.
+    this.#syncing = Promise.allSettled([this.#syncing, syncing]);
     try {
       await syncing;
     } catch (cause) {
@@ -317,9 +318,10 @@ export class RemovalPipeline {
     await this.#log.sync();
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#cancelRetry?.();
-    return this.#log.close();
+    await this.#syncing;
+    await this.#log.close();
   }
 
   #schedule(): void {
@@ -384,6 +386,8 @@ export class RemovalPipeline {
       } catch (cause) {
         this.#owed = { ranges: own, touched };
         this.#retryLater();
+        // What is given back must not go by a round that was written all the same: it is wiped for good first.
+        if (round.claims.length > 0 && failStop.error === undefined) await this.#syncWiped();
         if (failStop.error !== undefined) return this.#reject(round, failStop.error);
         return this.#reject(round, ioError(cause, `removing from queue '${queue}'`, { queue, path: this.#log.path }));
       }
@@ -459,6 +463,14 @@ export class RemovalPipeline {
       await this.#log.wipeAppended();
     } catch (cause) {
       throw this.#options.failStop.fail(cause, 'wiping a failed round of removals', this.#log.path);
+    }
+  }
+
+  async #syncWiped(): Promise<void> {
+    try {
+      await this.#log.sync();
+    } catch (cause) {
+      this.#options.failStop.fail(cause, 'wiping a failed round of removals', this.#log.path);
     }
   }
 

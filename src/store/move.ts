@@ -163,6 +163,8 @@ async function moveClaimed(
     }
     // The record has moved; only the tombstone is owed, and goes with the next round that finds space.
   }
-  from.removals.whenNothingOwed(() => void from.removalsDurable().then(endMove, endMove));
+  // The call need not wait for it, a close of either queue does.
+  const settle = (): Promise<void> => to.finishing(() => from.finishing(() => from.removalsDurable()));
+  from.removals.whenNothingOwed(() => void settle().then(endMove, endMove));
   return newId;
 }

@@ -402,4 +402,21 @@ describe('a full disk', () => {
     await after.close();
     await evaq.close();
   });
+
+  it('P1: a record that a failed pop gave back is there after a power cut, though the round was written', async () => {
+    for (let seed = 1; seed <= 3; seed++) {
+      const disk = newDisk({ seed });
+      const evaq = await openSim(disk);
+      await evaq.wal.push('precious');
+      disk.fault({ on: ['write', 'writeBlocking'], path: '.tomb', alsoDone: true, error: 'EIO' });
+      await rejection(evaq.wal.pop(1), 'EVAQ_IO');
+      expect(await idsOf(evaq.wal)).toEqual([1]);
+      for (const { disk: after } of disk.crashStates({ draws: 10 })) {
+        const again = await openSim(after);
+        expect(await idsOf(again.wal)).toEqual([1]);
+        await again.close();
+      }
+      disk.kill();
+    }
+  });
 });

@@ -161,6 +161,22 @@ describe('moving to the dead letters and back', () => {
     }
   });
 
+  it('P10: a close waits until the tombstone of a move is durable, in the weaker modes too', async () => {
+    for (const durability of ['os', { intervalMs: 50 }] as const) {
+      for (let seed = 1; seed <= 12; seed++) {
+        const disk = newDisk({ seed, timing: 'wild' });
+        const evaq = await openSim(disk, { durability });
+        await evaq.wal.pushMany(['x', 'y']);
+        await evaq.deadLetter(1, { reason: 'r' });
+        await evaq.close();
+        expect(disk.violations).toEqual([]);
+        const again = await openSim(disk);
+        expect(again.recovery.clean).toBe(true);
+        await again.close();
+      }
+    }
+  });
+
   it('redrives many, in the order that they had', async () => {
     const evaq = await openReal();
     const texts = Array.from({ length: 600 }, (_, i) => `${i}`);
