@@ -6,6 +6,12 @@ export type { FailureDetail, RecordOrigin } from './frame/metadata.js';
 export type { Damage } from './log/log-load.js';
 export type { QueueRecord } from './log/queue-record.js';
 export type {
+  ReadOptions,
+  ReadOptions as ReadOnlyReadOptions,
+  RecordsOptions,
+  RecordsOptions as ReadOnlyRecordsOptions,
+} from './log/read-options.js';
+export type {
   DeadLetterOptions,
   DeadLetterSelection,
   GcReport,
@@ -13,8 +19,6 @@ export type {
   PushOptions,
   Queue,
   QueueStats,
-  ReadOptions,
-  RecordsOptions,
 } from './queue/queue.js';
 export type { Durability, QueueOptions } from './queue/queue-options.js';
 export type { TornTail } from './queue/queue-recovery.js';
@@ -22,8 +26,6 @@ export type { ReadOnlyEvaq, ReadOnlyOptions } from './raw/read-only-evaq.js';
 export type {
   ReadOnlyQueue,
   ReadOnlyQueueStats,
-  ReadOnlyReadOptions,
-  ReadOnlyRecordsOptions,
   ReadOnlyTailOptions,
 } from './raw/read-only-queue.js';
 export { Evaq } from './store/evaq.js';

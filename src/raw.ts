@@ -6,6 +6,10 @@ export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.j
 export type { FileHeader } from './frame/file-header.js';
 export type { Damage } from './log/log-load.js';
 export type { QueueRecord } from './log/queue-record.js';
+export type {
+  ReadOptions as ReadOnlyReadOptions,
+  RecordsOptions as ReadOnlyRecordsOptions,
+} from './log/read-options.js';
 export {
   type RawCommit,
   type RawEntry,
@@ -17,8 +21,6 @@ export { ReadOnlyEvaq, type ReadOnlyOptions } from './raw/read-only-evaq.js';
 export type {
   ReadOnlyQueue,
   ReadOnlyQueueStats,
-  ReadOnlyReadOptions,
-  ReadOnlyRecordsOptions,
   ReadOnlyTailOptions,
 } from './raw/read-only-queue.js';
 export {

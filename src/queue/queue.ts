@@ -3,9 +3,10 @@
  */
 import { EvaqError } from '../errors.js';
 import { encodeMeta } from '../frame/metadata.js';
-import { describe, requireCount, requireRecordId } from '../ids.js';
+import { describe, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { QueueRecord } from '../log/queue-record.js';
+import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
 import { tooLarge } from './commit-pipeline.js';
 import { closedError, type QueueCore } from './queue-core.js';
@@ -17,23 +18,6 @@ export interface PushOptions {
   /** Small named strings kept with the record, for content type, trace context and the like. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Checked when the call is made: an aborted signal rejects with its reason, and nothing is pushed. */
-  readonly signal?: AbortSignal;
-}
-
-export interface ReadOptions {
-  /** Lowest ID to return. Default 0: from the front. */
-  readonly from?: number;
-  /** Payload bytes; at least one record is returned whatever its size. Default 1 MiB, or no bound if `maxRecords` is given. */
-  readonly maxBytes?: number;
-  readonly maxRecords?: number;
-}
-
-export interface RecordsOptions {
-  /** Lowest ID. Default 0. */
-  readonly from?: number;
-  /** Highest ID. Default: no bound. */
-  readonly to?: number;
-  /** Ends the iteration: it throws the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
@@ -90,8 +74,6 @@ export interface QueueStats {
   /** Damage met since the store was opened. */
   readonly damage: readonly Damage[];
 }
-
-const READ_BYTES_DEFAULT = 1024 * 1024;
 
 /** The store's part in a queue: what concerns other queues, and what its statistics mention. */
 export interface QueueHost {
@@ -210,12 +192,7 @@ export class Queue {
    * @throws EVAQ_CORRUPT, EVAQ_IO, EVAQ_CLOSED
    */
   async read(options: ReadOptions = {}): Promise<QueueRecord[]> {
-    const { from = 0, maxRecords } = options;
-    requireRecordId(from, 'from');
-    if (maxRecords !== undefined) requireCount(maxRecords, 'maxRecords', 1);
-    const maxBytes = options.maxBytes ?? (maxRecords === undefined ? READ_BYTES_DEFAULT : Number.MAX_SAFE_INTEGER);
-    requireCount(maxBytes, 'maxBytes', 0);
-    const limits = { maxBytes, maxRecords: maxRecords ?? Number.MAX_SAFE_INTEGER };
+    const { from, limits } = wantedOf(options);
     return this.#core.call(async () => [...(await this.#core.read(from, Number.MAX_SAFE_INTEGER, limits)).records]);
   }
 
@@ -378,13 +355,6 @@ function metaOf(options: PushOptions): Uint8Array | undefined {
     if (typeof value !== 'string') throw new TypeError(`headers.${name} must be a string, got ${describe(value)}`);
   }
   return encodeMeta({ headers });
-}
-
-function rangeOf(options: RecordsOptions): { from: number; to: number; signal: AbortSignal | undefined } {
-  const { from = 0, to = Number.MAX_SAFE_INTEGER, signal } = options;
-  requireRecordId(from, 'from');
-  requireRecordId(to, 'to');
-  return { from, to, signal };
 }
 
 export function notFound(queue: string, id: number): EvaqError {

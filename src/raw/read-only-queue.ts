@@ -11,30 +11,14 @@ import { requireCount, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
+import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
 import { PolledRecords } from './polled-records.js';
 import { haveSameNames, isListed, listQueueFiles } from './queue-files.js';
 import type { LostRange } from './raw-lost.js';
 import { isGone, type QueuePlace, RawPicture } from './raw-picture.js';
 
-export interface ReadOnlyReadOptions {
-  /** Lowest ID to return. Default 0: from the front. */
-  readonly from?: number;
-  /** Payload bytes; at least one record is returned whatever its size. Default 1 MiB, or no bound if `maxRecords` is given. */
-  readonly maxBytes?: number;
-  readonly maxRecords?: number;
-}
-
-export interface ReadOnlyRecordsOptions {
-  /** Lowest ID. Default 0. */
-  readonly from?: number;
-  /** Highest ID. Default: no bound. */
-  readonly to?: number;
-  /** Ends the iteration: it throws the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-export interface ReadOnlyTailOptions extends ReadOnlyRecordsOptions {
+export interface ReadOnlyTailOptions extends RecordsOptions {
   /** How often to look for more, in ms. Default 100. */
   readonly pollMs?: number;
 }
@@ -72,7 +56,6 @@ export interface ReadOnlyQueueInit {
   readonly movedAway: () => Promise<readonly (readonly number[])[]>;
 }
 
-const READ_BYTES_DEFAULT = 1024 * 1024;
 /** What an iteration reads at a time. */
 const BATCH: ReadLimits = { maxBytes: 1024 * 1024, maxRecords: 8192 };
 const POLL_MS_DEFAULT = 100;
@@ -130,20 +113,16 @@ export class ReadOnlyQueue {
    * those in front of them were returned; `details.lastId` says behind which ID to go on. With `onCorruption: 'quarantine'` they are passed over.
    * @throws EVAQ_CORRUPT, EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION
    */
-  async read(options: ReadOnlyReadOptions = {}): Promise<QueueRecord[]> {
-    const { from = 0, maxRecords } = options;
-    requireRecordId(from, 'from');
-    if (maxRecords !== undefined) requireCount(maxRecords, 'maxRecords', 1);
-    const maxBytes = options.maxBytes ?? (maxRecords === undefined ? READ_BYTES_DEFAULT : Number.MAX_SAFE_INTEGER);
-    requireCount(maxBytes, 'maxBytes', 0);
-    return this.#read(from, Number.MAX_SAFE_INTEGER, { maxBytes, maxRecords: maxRecords ?? Number.MAX_SAFE_INTEGER });
+  async read(options: ReadOptions = {}): Promise<QueueRecord[]> {
+    const { from, limits } = wantedOf(options);
+    return this.#read(from, Number.MAX_SAFE_INTEGER, limits);
   }
 
   /**
    * Live records in ID order, each once, up to those there are when the iteration gets there. Records that are removed meanwhile may be left out.
    * @throws as `read`
    */
-  records(options: ReadOnlyRecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+  records(options: RecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
     return new RecordIterator(() => {
       const { from, to, signal } = rangeOf(options);
       const read = (first: number, last: number): Promise<readonly QueueRecord[]> => this.#read(first, last, BATCH);
@@ -381,13 +360,6 @@ function vagueIn({ vague }: RawPicture, from: number, to: number): LostRange | u
 
 function isCorrupt(error: unknown): error is EvaqError {
   return error instanceof EvaqError && error.code === 'EVAQ_CORRUPT';
-}
-
-function rangeOf(options: ReadOnlyRecordsOptions): { from: number; to: number; signal: AbortSignal | undefined } {
-  const { from = 0, to = Number.MAX_SAFE_INTEGER, signal } = options;
-  requireRecordId(from, 'from');
-  requireRecordId(to, 'to');
-  return { from, to, signal };
 }
 
 export function closedError(what: string): EvaqError {
