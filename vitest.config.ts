@@ -7,6 +7,8 @@ const config: ReturnType<typeof defineConfig> = defineConfig({
     testTimeout: 300_000,
     hookTimeout: 300_000,
     pool: 'forks',
+    // The default leaves one of two cores idle.
+    maxWorkers: 2,
     reporters: ['default'],
   },
 });

@@ -9,6 +9,7 @@ import { type SimErrorName, SimSystemError } from './sim-error.js';
 import { type FaultRule, SimFaults } from './sim-fault.js';
 import type { SimImage } from './sim-image.js';
 import type { SimInode } from './sim-inode.js';
+import { ROOT } from './sim-names.js';
 import { Prng } from './sim-prng.js';
 import { SimScheduler } from './sim-scheduler.js';
 
@@ -171,7 +172,7 @@ export class SimMachine {
   openHandles(): string[] {
     const found: string[] = [];
     const paths = this.image.names.paths();
-    const nameOf = (inode: number): string => paths.get(inode) ?? `(removed file ${inode})`;
+    const nameOf = (inode: number): string => (inode === ROOT ? '/' : (paths.get(inode) ?? `(removed file ${inode})`));
     for (const { id, handles, timers } of this.processes) {
       for (const [inode, count] of handles)
         found.push(`p${id} file ${nameOf(inode)}${count > 1 ? ` ${count} times` : ''}`);

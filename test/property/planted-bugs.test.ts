@@ -9,6 +9,7 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { hunt as Hunting } from './support/hunt.js';
 import { FREQUENT_REWRITES, PLANTED_BUGS, type PlantedBug } from './support/planted-bugs.js';
+import { BUGS_IN_COMPANY } from './support/planted-in-company.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '..', '..');
@@ -61,7 +62,7 @@ async function bundle({ edits = [] }: PlantedBug, name: string): Promise<{ reado
 }
 
 describe('a planted bug is found', () => {
-  for (const [i, bug] of PLANTED_BUGS.entries()) {
+  for (const [i, bug] of [...PLANTED_BUGS, ...BUGS_IN_COMPANY].entries()) {
     test(bug.title, { timeout: TIMEOUT_MS }, async () => {
       const { hunt } = await bundle(bug, `bug-${i}`);
       const { found, tries, states } = await hunt(bug, ROUNDS);

@@ -10,6 +10,7 @@ import { linearScript } from './linear-script.js';
 import { huntLive } from './live-hunt.js';
 import { exploreRewriteBesideGc, exploreWeakMode, rewriteBeforeTheUnlink } from './narrow-windows.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
+import { readBesideRemoval } from './read-beside-removal.js';
 import { BrokenPromise } from './store-model.js';
 import { REGRESSIONS } from './store-regressions.js';
 import { newRunStats, type RunOptions, runScript, STORE } from './store-run.js';
@@ -29,7 +30,7 @@ const LINEAR_TROUBLES = ['calm', 'faults', 'crashes', 'weak'] as const;
 
 /** Each round goes through every kind of hunt that the bug names, with seeds of its own. */
 export async function hunt(
-  { hunts, lie, seed = SEED, readers = false }: PlantedBug,
+  { hunts, lie, seed = SEED, readers = false, trouble: befalls }: PlantedBug,
   roundsMax: number,
 ): Promise<HuntResult> {
   const stats = newRunStats();
@@ -64,6 +65,9 @@ export async function hunt(
         } else if (kind === 'weak') {
           tries++;
           stats.states += await exploreWeakMode(seed + round, 'os', 400);
+        } else if (kind === 'reading') {
+          tries++;
+          await readBesideRemoval(round);
         } else if (kind === 'live') {
           const found = await huntLive(seed + round, () => tries++);
           if (found !== undefined) return result(new BrokenPromise('liveness', found));
@@ -74,7 +78,7 @@ export async function hunt(
               await runLinear(make(seed + nth, nth), linear);
             }
           }
-          const trouble = LINEAR_TROUBLES[round % LINEAR_TROUBLES.length] ?? 'calm';
+          const trouble = befalls ?? LINEAR_TROUBLES[round % LINEAR_TROUBLES.length] ?? 'calm';
           const checked = await fc.check(
             fc.asyncProperty(linearScript(trouble), async (value) => {
               tries++;

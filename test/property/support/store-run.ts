@@ -416,10 +416,15 @@ class StoreRun {
     if (found === undefined) return;
     const { token, id } = found;
     const certain = this.model.isCertain(token) && token.busy === 0;
+    const before = token.removed;
     const free = this.#begin([token]);
+    if (free.length === 0 && before === 'no') token.removed = 'maybe';
     try {
       const removed = await queue.remove(id);
-      if (removed && free.length > 0) this.#removed(free, 'remove');
+      // It was moved, or somebody else removed it.
+      if (!removed && free.length === 0 && token.removed === 'maybe') token.removed = before;
+      // Of a record that was being moved, too: then the move was given up, and it was removed from where it was.
+      if (removed) this.#removed([token], 'remove');
       if (!removed && certain) throw new BrokenPromise('P1', `remove(${id}) found nothing: token ${token.number}`);
     } catch (error) {
       if (error instanceof BrokenPromise) throw error;
@@ -494,6 +499,8 @@ class StoreRun {
       if (count < certain || count > certain + doubtful) {
         throw new BrokenPromise('P2', `${what} removed ${count} of ${certain} records (and ${doubtful} in doubt)`);
       }
+      // Those that were being moved are removed where the move was given up.
+      for (const token of tokens) if (!free.includes(token) && token.removed === 'no') token.removed = 'maybe';
       const known = free.filter(({ homes }) => homes.length === 1);
       this.#removed(known, what);
       // One that may have moved before is gone from here; whether it is live elsewhere is open.
