@@ -25,7 +25,8 @@ import { type RecoveryReport, Store } from './open-store.js';
 import { ownLockNote } from './store-lock.js';
 
 /**
- * A store, open for writing by this process alone. Made by `Evaq.open`. `await using evaq = await Evaq.open(path)` closes it at the end of the block.
+ * A store, open for writing by this process alone. Made by `Evaq.open`. In TypeScript, and in JavaScript from Node 24 on,
+ * `await using evaq = await Evaq.open(path)` closes it at the end of the block.
  */
 export class Evaq implements AsyncDisposable {
   /** Where records wait until their destination has them. */
