@@ -5,6 +5,7 @@
 import { getEventListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
+import { leaveWaitingTail, leftInAnyMode } from './support/live-ends.js';
 import {
   askBeside,
   LOADS,
@@ -104,14 +105,7 @@ describe('a call that waits for another', () => {
 
 describe('what is ended is ended', () => {
   test('return() of a tail that waits resolves, though no record comes', async () => {
-    const { disk, evaq } = await openStage({ seed: 1 });
-    const tail = evaq.wal.tail();
-    const waiting = tail.next();
-    await new Promise<void>((resolve) => disk.host.after(10, resolve));
-    expect(await stepsOf(disk, tail.return())).toBeTypeOf('number');
-    expect(await stepsOf(disk, waiting)).toBeTypeOf('number');
-    await evaq.close();
-    expect(disk.openHandles()).toEqual([]);
+    expect(await leaveWaitingTail()).toBeUndefined();
   });
 
   test('a stream made of a tail that waits is destroyed at once', async () => {
@@ -153,15 +147,6 @@ describe('what is ended is ended', () => {
   });
 
   test('after close no file, lock or timer is left, in each durability mode', async () => {
-    for (const durability of ['sync', 'os', { intervalMs: 10 }] as const) {
-      const { disk, evaq } = await openStage({ seed: 1, timing: 'wild', options: { durability } });
-      const extra = await evaq.queue('extra');
-      for (let i = 0; i < 60; i++) await extra.push(Buffer.alloc(4_000));
-      await extra.removeThrough(40);
-      for await (const _ of extra.records()) break;
-      await extra.compact();
-      await evaq.close();
-      expect(disk.openHandles()).toEqual([]);
-    }
+    expect(await leftInAnyMode()).toBeUndefined();
   });
 });

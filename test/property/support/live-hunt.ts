@@ -1,9 +1,15 @@
 /** The liveness checks as one hunt: what the tests of it look at, one after the other, until something is found. */
+import { leaveWaitingTail, leftInAnyMode } from './live-ends.js';
 import { askBeside, LOADS, PROBES, rewrittenBesideRemovers, SPARSE_SEGMENTS } from './liveness.js';
 import { describeFault, everyFault, leftOver, runWith } from './passing-faults.js';
 
 /** The first line of what was found. `seed` also says which of the faults are tried. */
 export async function huntLive(seed: number, tried: () => void): Promise<string | undefined> {
+  for (const look of [leaveWaitingTail, leftInAnyMode]) {
+    tried();
+    const left = await look();
+    if (left !== undefined) return left;
+  }
   for (const [load, callers] of Object.entries(LOADS)) {
     for (const [name, probe] of Object.entries(PROBES)) {
       tried();

@@ -8,6 +8,10 @@ function linear(title: string, trouble: Trouble, ...edits: readonly Edit[]): Pla
   return { title, hunts: ['linear'], trouble, edits };
 }
 
+function live(title: string, ...edits: readonly Edit[]): PlantedBug {
+  return { title, hunts: ['live'], edits };
+}
+
 const CORE = 'queue/queue-core.ts';
 const REMOVING = 'queue/removing.ts';
 
@@ -47,5 +51,15 @@ export const BUGS_IN_COMPANY: readonly PlantedBug[] = [
     file: 'store/move.ts',
     find: '    await from.commits.syncNow();\n',
     put: '',
+  }),
+  live('return() of a tail waits for the next record', {
+    file: 'queue/live-records.ts',
+    find: '    this.#stopped = true;\n    this.#batch = NOTHING;\n    this.#wake();',
+    put: '    this.#stopped = true;\n    this.#batch = NOTHING;',
+  }),
+  live('the timer of an interval outlives its queue', {
+    file: CORE,
+    find: '          if (this.isOpen) tick();',
+    put: '          tick();',
   }),
 ];
