@@ -227,6 +227,7 @@ export class GcRunner {
     });
     segment.adopt(summary);
     segment.wide = copy.index.wide;
+    if (sources.some(({ damaged }) => damaged)) segment.noteGiven();
     for (const source of sources) {
       // Removals and claims that began meanwhile: it is the copy that they hold from now on.
       source.bequeath(segment);

@@ -76,6 +76,8 @@ export class LogSegment {
   #held = 0;
   #heir: LogSegment | undefined;
   #rewrite: Rewrite | undefined;
+  /** Of a copy of segments that were damaged: what came into it. */
+  #given: LiveSet | undefined;
   #pins = 0;
   #unpinned: (() => void)[] = [];
 
@@ -200,6 +202,16 @@ export class LogSegment {
   /** A removal was taken back. */
   noteRevived(id: number): void {
     this.#rewrite?.revived.push(id);
+  }
+
+  /** It is a copy, and not all that it should hold could be read. To be called before it is bequeathed anything. */
+  noteGiven(): void {
+    this.#given = this.live.clone();
+  }
+
+  /** Whether a record that is claimed came into it. */
+  wasGiven(id: number): boolean {
+    return this.#given === undefined || this.#given.has(id);
   }
 
   /** From now on the copy stands for it: what was removed since it was begun, and what is held, goes to the copy. */

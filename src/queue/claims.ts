@@ -24,14 +24,17 @@ export type ClaimOutcome = 'removed' | 'given back' | 'unknown';
 
 export class Claim {
   readonly id: number;
+  /** Where it was when it was taken. */
+  readonly segment: LogSegment;
   readonly #ended: (claim: Claim, outcome: ClaimOutcome) => void;
   #ending: ClaimOutcome | undefined;
   /** Made when somebody waits: of tens of thousands of claims hardly one is waited for. */
   #outcome: Promise<ClaimOutcome> | undefined;
   #tell: ((outcome: ClaimOutcome) => void) | undefined;
 
-  constructor(id: number, ended: (claim: Claim, outcome: ClaimOutcome) => void) {
+  constructor(id: number, segment: LogSegment, ended: (claim: Claim, outcome: ClaimOutcome) => void) {
     this.id = id;
+    this.segment = segment;
     this.#ended = ended;
   }
 
@@ -164,7 +167,7 @@ export class Claims {
     const segment = log.find(id);
     if (segment === undefined || !log.killIn(segment, id)) return undefined;
     segment.hold(1);
-    const claim = new Claim(id, this.#onEnd);
+    const claim = new Claim(id, segment, this.#onEnd);
     this.#claims.set(id, claim);
     return claim;
   }
@@ -173,9 +176,9 @@ export class Claims {
     const { log, onEnded } = this.#options;
     assert(this.#claims.get(claim.id) === claim, 'a claim ends once');
     this.#claims.delete(claim.id);
-    const segment = log.find(claim.id);
-    assert(segment !== undefined, 'the segment of a claimed record is still there');
-    if (outcome === 'given back') log.revive(claim.id);
+    const segment = claim.segment.heir;
+    // A record that could not be read is not in the copy by which GC has replaced its segment: it does not come back.
+    if (outcome === 'given back' && segment.wasGiven(claim.id)) log.revive(claim.id);
     // What became of it is unknown: it stays held, so that nothing is concluded from it before the next open.
     if (outcome !== 'unknown') segment.release(1);
     onEnded(segment, outcome);

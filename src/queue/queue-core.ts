@@ -442,7 +442,8 @@ export class QueueCore {
     const tick = (): void => {
       this.#cancelInterval = host.after(intervalMs, () => {
         if (this.#state !== 'open' || failStop.error !== undefined) return;
-        const synced = this.commits.syncNow().then(() => this.removals.syncNow());
+        // A close waits for both: the second must not begin on a file that is closed by then.
+        const synced = this.finishing(() => this.commits.syncNow().then(() => this.removals.syncNow()));
         // A failure has thrown the switch already; it shows at the next call.
         const again = (): void => {
           if (this.isOpen) tick();

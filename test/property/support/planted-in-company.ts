@@ -18,7 +18,7 @@ const REMOVING = 'queue/removing.ts';
 export const BUGS_IN_COMPANY: readonly PlantedBug[] = [
   linear('a claim that is given back is forgotten', 'faults', {
     file: 'queue/claims.ts',
-    find: "if (outcome === 'given back') log.revive(claim.id);",
+    find: "if (outcome === 'given back' && segment.wasGiven(claim.id)) log.revive(claim.id);",
     put: '',
   }),
   linear('removing a range passes over what is claimed', 'faults', {
