@@ -129,6 +129,11 @@ export class Removing {
     return removed;
   }
 
+  /** Throws once the store has stopped: what is claimed then is hidden for nothing. */
+  throwIfFailed(): void {
+    this.#options.failStop.throwIfFailed();
+  }
+
   /** Takes a live record; `undefined` where there is none, and then it is gone for good: its removal is durable. */
   async claim(id: number): Promise<Claim | undefined> {
     const { failStop, log, claims } = this.#options;
@@ -177,7 +182,8 @@ export class Removing {
   async #gone(segment: LogSegment | undefined, id: number): Promise<void> {
     const { rounds } = this.#options;
     await this.settled(segment);
-    if (rounds.owes(id)) await rounds.join();
+    // One that was moved is gone for good, whenever its tombstone is written: the copy is durable, and says so.
+    if (rounds.owes(id) && !this.#moved.has(id)) await rounds.join();
   }
 
   /** Synchronous. */

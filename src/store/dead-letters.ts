@@ -71,8 +71,9 @@ export class DeadLetters {
       for (const id of which) requireRecordId(id, 'ids');
     }
     return source.call(async () => {
-      const dead = await this.#options.core(deadLettersNameOf(source.name));
-      const ids = typeof which === 'function' ? await select(dead, which) : [...which];
+      const found = this.#options.core(deadLettersNameOf(source.name));
+      const dead = found instanceof Promise ? await found : found;
+      const ids = typeof which === 'function' ? await select(dead, which) : which;
       const outcome = await dead.call(() =>
         moveRecords(dead, source, ids, (record) => ({
           ...carriedMeta(record),

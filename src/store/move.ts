@@ -94,24 +94,43 @@ interface Batch {
   readonly failure: MoveOutcome['failure'];
 }
 
-/** Claims and reads what may be moved together, from `ids[at]` on. It waits for others only while it holds nothing. */
+/**
+ * Claims and reads what may be moved together, from `ids[at]` on. It waits for others only while it holds nothing; what it claims it claims in one
+ * synchronous stretch, so that whoever asks later comes later.
+ */
 async function takeBatch(from: QueueCore, ids: readonly number[], at: number): Promise<Batch> {
-  const taken: { claim: Claim; record: QueueRecord }[] = [];
-  let bytes = 0;
+  const claims: { readonly claim: Claim; readonly at: number }[] = [];
   let next = at;
+  for (; next < ids.length && claims.length < BATCH_RECORDS; next++) {
+    const id = ids[next] ?? 0;
+    let claim: Claim | 'gone' | 'busy' | undefined;
+    try {
+      from.removing.throwIfFailed();
+      claim = from.claims.takeIfFree(id);
+      if (claim === 'busy' && claims.length > 0) break;
+      if (typeof claim === 'string' && claims.length === 0) claim = await from.removing.claim(id);
+    } catch (error) {
+      return { taken: [], next, failure: { error } };
+    }
+    if (claim !== undefined && typeof claim !== 'string') claims.push({ claim, at: next });
+  }
+  const taken: { claim: Claim; record: QueueRecord }[] = [];
   let failure: MoveOutcome['failure'];
-  try {
-    for (; next < ids.length && taken.length < BATCH_RECORDS && bytes < BATCH_BYTES; next++) {
-      const id = ids[next] ?? 0;
-      const claim = taken.length === 0 ? await from.removing.claim(id) : from.claims.takeIfFree(id);
-      if (claim === 'busy') break;
-      if (claim === 'gone' || claim === undefined) continue;
+  let bytes = 0;
+  for (const { claim, at } of claims) {
+    if (failure !== undefined || bytes >= BATCH_BYTES) {
+      // For the next batch, which begins with the first of them.
+      next = Math.min(next, at);
+      claim.end('given back');
+      continue;
+    }
+    try {
       const record = await readOrGiveBack(from, claim);
       bytes += record.payload.length;
       taken.push({ claim, record });
+    } catch (error) {
+      failure = { error };
     }
-  } catch (error) {
-    failure = { error };
   }
   try {
     await settleData(

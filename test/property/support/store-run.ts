@@ -126,6 +126,8 @@ class StoreRun {
   /** What the disk was left as by the death that came last, until an open has shown it. */
   #left: Left | undefined;
   #compacting = 0;
+  /** How many calls were after a record so far. */
+  readonly #entered = new WeakMap<Token, number>();
   /** Faults or a full disk were in force since the last open. */
   #trouble = false;
   #pending: Promise<void>[] = [];
@@ -387,15 +389,29 @@ class StoreRun {
     return all[pick % Math.max(1, all.length)];
   }
 
-  /** Marks tokens as being removed; the result says which of them were settled before. */
+  /**
+   * Marks tokens as being removed; the result says which of them were settled before. A removal waits for the moves and pops that the others are in,
+   * and removes what those give back.
+   */
   #begin(tokens: readonly Token[]): Token[] {
     const free = tokens.filter((token) => token.busy === 0);
-    for (const token of tokens) token.busy++;
-    for (const token of free) {
-      if (token.removed === 'no') token.last = 'removal asked for';
+    for (const token of tokens) {
+      this.#enter(token);
+      if (token.removed !== 'no') continue;
+      if (token.busy === 1) token.last = 'removal asked for';
       token.removed = 'maybe';
     }
     return free;
+  }
+
+  /** One more call is after this record. */
+  #enter(token: Token): void {
+    token.busy++;
+    this.#entered.set(token, this.#enteredBy(token) + 1);
+  }
+
+  #enteredBy(token: Token): number {
+    return this.#entered.get(token) ?? 0;
   }
 
   #end(tokens: readonly Token[]): void {
@@ -418,7 +434,6 @@ class StoreRun {
     const certain = this.model.isCertain(token) && token.busy === 0;
     const before = token.removed;
     const free = this.#begin([token]);
-    if (free.length === 0 && before === 'no') token.removed = 'maybe';
     try {
       const removed = await queue.remove(id);
       // It was moved, or somebody else removed it.
@@ -439,6 +454,7 @@ class StoreRun {
     if (found === undefined) return;
     const { token, id } = found;
     const certain = this.model.isCertain(token) && token.busy === 0;
+    const before = token.removed;
     const free = this.#begin([token]);
     try {
       const record = await queue.pop(id);
@@ -448,11 +464,13 @@ class StoreRun {
           `pop(${id}) gave record ${record.id} with other bytes than token ${token.number}`,
         );
       }
-      this.#removed(free, 'pop');
+      this.#removed([token], 'pop');
     } catch (error) {
       if (error instanceof BrokenPromise) throw error;
       if (codeOf(error) !== 'EVAQ_RECORD_NOT_FOUND') this.#expectTrouble(error, 'pop');
       else if (certain) throw new BrokenPromise('P1', `pop(${id}) found nothing: token ${token.number}`);
+      // It was moved, or somebody else removed it.
+      else if (free.length === 0 && token.removed === 'maybe') token.removed = before;
     } finally {
       this.#end([token]);
     }
@@ -491,16 +509,17 @@ class StoreRun {
     remove: () => Promise<number>,
     unknown: number = 0,
   ): Promise<void> {
-    const certain = tokens.filter((token) => this.model.isCertain(token) && token.busy === 0).length;
-    const doubtful = tokens.length - certain + unknown;
+    const certain = tokens.filter((token) => this.model.isCertain(token) && token.busy === 0);
     const free = this.#begin(tokens);
+    const before = new Map(certain.map((token) => [token, this.#enteredBy(token)]));
     try {
       const count = await remove();
-      if (count < certain || count > certain + doubtful) {
-        throw new BrokenPromise('P2', `${what} removed ${count} of ${certain} records (and ${doubtful} in doubt)`);
+      // It may have waited for a claim, and who came later have been first to take another of its records.
+      const sure = certain.filter((token) => this.#enteredBy(token) === before.get(token)).length;
+      const most = tokens.length + unknown;
+      if (count < sure || count > most) {
+        throw new BrokenPromise('P2', `${what} removed ${count} of ${sure} records (and ${most - sure} in doubt)`);
       }
-      // Those that were being moved are removed where the move was given up.
-      for (const token of tokens) if (!free.includes(token) && token.removed === 'no') token.removed = 'maybe';
       const known = free.filter(({ homes }) => homes.length === 1);
       this.#removed(known, what);
       // One that may have moved before is gone from here; whether it is live elsewhere is open.
@@ -534,7 +553,7 @@ class StoreRun {
     const tokens = [...chosen.values()];
     const before = tokens.map((token) => token.homes);
     for (const token of tokens) {
-      token.busy++;
+      this.#enter(token);
       token.moved = true;
       token.homes = [...token.homes, { queue: 'wal', id: undefined, above: this.model.highest('wal') }];
       token.last = 'redrive asked for';
@@ -559,7 +578,7 @@ class StoreRun {
     const certain = this.model.isCertain(token) && token.busy === 0;
     const alone = token.busy === 0;
     const before = token.homes;
-    token.busy++;
+    this.#enter(token);
     token.moved = true;
     if (alone) {
       token.homes = [...before, { queue: to, id: undefined, above: this.model.highest(to) }];
@@ -575,7 +594,8 @@ class StoreRun {
       const notFound = codeOf(error) === 'EVAQ_RECORD_NOT_FOUND';
       if (!notFound) this.#expectTrouble(error, what);
       else if (certain) throw new BrokenPromise('P1', `${what} found nothing: token ${token.number}`);
-      if (alone && codeOf(error) !== 'EVAQ_FAILED') token.homes = before;
+      // Whoever waited for this move to be given up may be moving it by now.
+      if (alone && token.busy === 1 && codeOf(error) !== 'EVAQ_FAILED') token.homes = before;
       token.last = `${what} rejected with ${codeOf(error)}`;
     } finally {
       this.#end([token]);
