@@ -1,8 +1,8 @@
 // Builds dist/: the library by the TypeScript compiler, file for file, and the CLI as one bundle, so that what only the
 // CLI needs (argument parsing, tables, progress bars) stays out of the library's dependencies.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -18,6 +18,25 @@ execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '
   stdio: 'inherit',
 });
 
+// For CommonJS: Node.js requires modules since 20.19, so the entries only pass on what those export. Their types are written once more, as
+// TypeScript takes a declaration file for what it stands beside; else `require` would be refused where it works.
+const declared = new Set();
+for (const entry of ['evaq', 'raw', 'sim', 'prometheus', 'otel']) {
+  writeFileSync(join(root, `dist/${entry}.cjs`), `'use strict';\nmodule.exports = require('./${entry}.js');\n`);
+  declare(join(root, `dist/${entry}.d.ts`));
+}
+
+function declare(file) {
+  if (declared.has(file)) return;
+  declared.add(file);
+  const text = readFileSync(file, 'utf8');
+  const common = text.replaceAll(/(['"])(\.{1,2}\/[^'"]+)\.js\1/g, (_whole, quote, path) => {
+    declare(resolve(dirname(file), `${path}.d.ts`));
+    return `${quote}${path}.cjs${quote}`;
+  });
+  writeFileSync(file.replace(/\.d\.ts$/, '.d.cts'), common);
+}
+
 const cli = join(root, 'dist/cli/main.js');
 await build({
   entryPoints: [join(root, 'src/cli/main.ts')],
@@ -26,7 +45,7 @@ await build({
   platform: 'node',
   format: 'esm',
   target: 'node20.19',
-  external: ['fs-ext', 'crc-32', 'sorted-btree', '@msgpack/msgpack'],
+  external: ['fs-ext', 'fs-native-extensions', 'crc-32', 'sorted-btree', '@msgpack/msgpack'],
   // The bundled packages are CommonJS and call require for Node's own modules.
   banner: {
     js: "#!/usr/bin/env node\nimport { createRequire as evaqCreateRequire } from 'node:module';\nconst require = evaqCreateRequire(import.meta.url);",

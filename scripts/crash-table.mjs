@@ -42,6 +42,6 @@ await tests('Words of calls', 'test/property/crash-words.test.ts');
 await tests('Steps', 'test/property/crash-steps.test.ts');
 await tests('Narrow windows', 'test/property/narrow-windows.test.ts');
 await tests('Damage at rest', 'test/property/corruption.test.ts');
-await tests('Planted bugs', 'test/property/planted-bugs.test.ts');
+await tests('Planted bugs', 'test/property/planted-');
 await tests('Killed processes', 'test/crash/sigkill.test.ts');
 await tests('Real power cuts', 'test/crash/real-power-cut.test.ts');

@@ -44,3 +44,58 @@ export function placeMask(seed: number, offset: number, length: number, id: numb
   h = Math.imul(h ^ (h >>> 13), 0x9e3779b1);
   return (h ^ (h >>> 16)) >>> 0;
 }
+
+/** Undoes `placeMask` of an offset below 2^32 and an ID of 0 for the seed: each of its steps is a bijection. */
+export function maskedSeed(mask: number, offset: number, length: number): number {
+  let h = beforeId(mask, 0);
+  h = unshift(Math.imul(h, INVERSE_27D4EB2F), 16);
+  h = unshift(Math.imul(h ^ length, INVERSE_C2B2AE3D), 13);
+  h = unshift(Math.imul(h, INVERSE_85EBCA77), 15);
+  const seed = (h ^ Math.imul(offset, 0x9e3779b1)) >>> 0;
+  return placeMask(seed, offset, length, 0) === mask ? seed : 0;
+}
+
+/** The ID from `least` to `most`, which are less than 2^32 apart, that gives this mask; `undefined` where none does. */
+export function maskedId(
+  mask: number,
+  seed: number,
+  offset: number,
+  length: number,
+  least: number,
+  most: number,
+): number | undefined {
+  // Without an ID the rounds in front of it leave this.
+  const before = beforeId(placeMask(seed, offset, length, 0), 0);
+  for (let high = Math.floor(least / TWO_32); high <= Math.floor(most / TWO_32); high++) {
+    const id = high * TWO_32 + ((beforeId(mask, high) ^ before) >>> 0);
+    if (id >= least && id <= most) return id;
+  }
+  return undefined;
+}
+
+const TWO_32 = 0x1_0000_0000;
+const INVERSE_9E3779B1 = inverse(0x9e3779b1);
+const INVERSE_165667B1 = inverse(0x165667b1);
+const INVERSE_27D4EB2F = inverse(0x27d4eb2f);
+const INVERSE_C2B2AE3D = inverse(0xc2b2ae3d);
+const INVERSE_85EBCA77 = inverse(0x85ebca77);
+
+/** The state of `placeMask` into which the low half of the ID was XOR-ed, with that in it. `high` is the high half. */
+function beforeId(mask: number, high: number): number {
+  const h = unshift(Math.imul(unshift(mask, 16), INVERSE_9E3779B1), 13) ^ high;
+  return unshift(Math.imul(h, INVERSE_165667B1), 15);
+}
+
+/** The x with x ^ (x >>> bits) = h. */
+function unshift(h: number, bits: number): number {
+  let x = h;
+  for (let done = bits; done < 32; done += bits) x = h ^ (x >>> bits);
+  return x;
+}
+
+/** The inverse of an odd number modulo 2^32, by Newton's iteration: each round doubles the bits that are right. */
+function inverse(odd: number): number {
+  let x = odd;
+  for (let i = 0; i < 5; i++) x = Math.imul(x, 2 - Math.imul(odd, x));
+  return x;
+}

@@ -12,10 +12,12 @@ export type EvaqErrorCode =
   | 'EVAQ_CORRUPT'
   | 'EVAQ_UNSUPPORTED_VERSION'
   | 'EVAQ_NOT_A_STORE'
+  | 'EVAQ_NOT_OWNER'
   | 'EVAQ_FAILED'
   | 'EVAQ_IO'
   | 'EVAQ_NO_SPACE'
   | 'EVAQ_QUEUE_FULL'
+  | 'EVAQ_DUPLICATE'
   | 'EVAQ_RECORD_NOT_FOUND'
   | 'EVAQ_RECORD_TOO_LARGE'
   | 'EVAQ_QUEUE_NAME'
@@ -36,13 +38,25 @@ export interface EvaqErrorDetails {
   /** Milliseconds since the epoch: the time range of the records concerned. */
   readonly fromMs?: number;
   readonly toMs?: number;
+  /** Of a batch: the message that came in before, and its place in the batch. `id` is that of its record, if it is in another batch. */
+  readonly messageId?: string;
+  readonly index?: number;
   /** The limit that was exceeded, in the unit of the option that sets it. */
   readonly limit?: number;
+  /** Which limit of the queue or store that is: `limits.bytes`, `limits.records`, or `minFreeBytes`. */
+  readonly exceeded?: 'bytes' | 'records' | 'minFreeBytes';
+  /** How much of it is taken: by live records, pushes under way and removals under way; of `minFreeBytes`, how much is free. */
+  readonly used?: number;
+  /** How much the push would take. */
+  readonly wanted?: number;
   /** Of many records some of which were moved: which, and their IDs where they are now. */
   readonly moved?: readonly { readonly id: number; readonly newId: number }[];
+  /** Of many records: how many had been moved, or removed. */
+  readonly done?: number;
   /** The holder of a lock. */
   readonly pid?: number;
-  readonly command?: string;
+  /** The name of its script. */
+  readonly script?: string;
   readonly since?: string;
   readonly host?: string;
 }
@@ -54,7 +68,13 @@ export interface EvaqErrorOptions {
   readonly details?: EvaqErrorDetails;
 }
 
-/** A failure of the store or of the machine under it. `cause` holds the operating system's error where there is one. */
+/** What an `EvaqError` of any copy of this package carries: a test runner, or a bundle beside the package, loads it more than once. */
+const BRAND = Symbol.for('evaq.EvaqError');
+
+/**
+ * A failure of the store or of the machine under it. `cause` holds the operating system's error where there is one. `instanceof EvaqError` holds
+ * for those of every copy of this package that the process has loaded.
+ */
 export class EvaqError extends Error {
   override readonly name = 'EvaqError';
   readonly code: EvaqErrorCode;
@@ -68,6 +88,32 @@ export class EvaqError extends Error {
     this.details = options.details ?? {};
   }
 }
+// Not a field: what is printed of an error is its data.
+Object.defineProperty(EvaqError.prototype, BRAND, { value: true });
+Object.defineProperty(EvaqError, Symbol.hasInstance, {
+  value(this: unknown, value: unknown): boolean {
+    // Of a class derived from this one the usual question is asked.
+    if (this !== EvaqError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return isObject(value) && Reflect.get(value, BRAND) === true;
+  },
+});
+
+/** Whoever made it: errors of Node, and what callers throw, may come from another realm, where `Error` is another class. */
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+/** The code of an error, by which Node and the operating system tell what happened. */
+export function codeOf(error: unknown): string | undefined {
+  return isObject(error) && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** What a thrown thing says of itself, in one line. */
+export function messageOf(thrown: unknown): string {
+  return isObject(thrown) && 'message' in thrown && typeof thrown.message === 'string'
+    ? thrown.message
+    : String(thrown);
+}
 
 /** What a `Vfs` rejects with: the shape of Node's own system errors. */
 export interface SystemError extends Error {
@@ -76,7 +122,7 @@ export interface SystemError extends Error {
 }
 
 export function isSystemError(error: unknown): error is SystemError {
-  return error instanceof Error && 'errno' in error && typeof error.errno === 'number';
+  return codeOf(error) !== undefined && isObject(error) && 'errno' in error && typeof error.errno === 'number';
 }
 
 // Linux numbers. Node 20 has no name for EDQUOT (its `code` is 'Unknown system error -122'), so numbers are compared.
@@ -112,10 +158,32 @@ export function isPassing(error: unknown): boolean {
   return isSystemError(error) && (PASSING_NUMBERS.has(Math.abs(error.errno)) || PASSING_CODES.has(error.code));
 }
 
+/**
+ * What a call rejects with for what it met: an `EvaqError` as it is, an error of the operating system wrapped, and anything else as itself: what a
+ * callback threw is the caller's, and a fault of ours is not to be told as one of the disk.
+ */
+export function reported(error: unknown, doing: string, details: EvaqErrorDetails = {}): unknown {
+  return isSystemError(error) ? ioError(error, doing, details) : error;
+}
+
+/** What can be done about it, by the code of the operating system. */
+const HINTS: ReadonlyMap<string, string> = new Map([
+  ['EACCES', 'This user may not do that there: see the owner and the mode of the path, and of the folders above it.'],
+  ['EPERM', 'This user may not do that there: see the owner and the mode of the path, and of the folders above it.'],
+  ['EROFS', 'The file system is mounted for reading only. A store on it can be read: Evaq.openReadOnly.'],
+  ['ENOTDIR', 'A part of the path is a file and no folder.'],
+  ['ELOOP', 'A part of the path is a symbolic link that leads in a circle, or one in the place of a file.'],
+  ['ENAMETOOLONG', 'The path, or a name in it, is too long for the file system.'],
+  ['EMFILE', 'This process has too many files open: close some, or raise its limit (ulimit -n).'],
+  ['ENFILE', 'The machine has too many files open.'],
+  ['EIO', "The device reports an error: see the system's log, and back up what can be read."],
+  ['ESTALE', 'The network file system has lost the file: evaq wants a local one.'],
+]);
+
 /** Wraps an error of the operating system; anything that is an `EvaqError` already goes through unchanged. */
 export function ioError(error: unknown, doing: string, details: EvaqErrorDetails = {}): EvaqError {
   if (error instanceof EvaqError) return error;
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = messageOf(error);
   if (isNoSpace(error)) {
     return new EvaqError('EVAQ_NO_SPACE', `no space left while ${doing}: ${reason}`, {
       cause: error,
@@ -123,5 +191,10 @@ export function ioError(error: unknown, doing: string, details: EvaqErrorDetails
       hint: 'Free some space or remove records (removals work on a full disk), then try again.',
     });
   }
-  return new EvaqError('EVAQ_IO', `input/output error while ${doing}: ${reason}`, { cause: error, details });
+  const hint = isSystemError(error) ? HINTS.get(error.code) : undefined;
+  return new EvaqError('EVAQ_IO', `input/output error while ${doing}: ${reason}`, {
+    cause: error,
+    details,
+    ...(hint === undefined ? {} : { hint }),
+  });
 }

@@ -1,8 +1,27 @@
 /**
  * evaq: an embedded durable queue. This is the public entry: named re-exports, nothing else.
  */
+export type { WaitOptions } from './abortable.js';
+export type { BackoffOptions } from './delivery/backoff.js';
+export type { BreakerOptions } from './delivery/breaker.js';
+export type { FailureClass } from './delivery/classify.js';
+export type { Delivery } from './delivery/delivery.js';
+export type { BatchContext, BatchResult, DeliveryContext } from './delivery/delivery-context.js';
+export { DeadLetterError, RetryLater, type RetryLaterOptions } from './delivery/delivery-errors.js';
+export type { BatchLimits, BatchOptions, DeliveryOptions, RetryOptions } from './delivery/delivery-options.js';
+export type { DeliveryReport, DeliveryStats, StopOptions } from './delivery/delivery-report.js';
+export type { BreakerEvent, DeliveredRecord, DeliverTrace } from './delivery/delivery-trace.js';
+export type { Order } from './delivery/dispatcher.js';
+export type { BatchHandler, Handler } from './delivery/invocation.js';
+export type { RateOptions } from './delivery/token-bucket.js';
 export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.js';
-export type { FailureDetail, RecordOrigin } from './frame/metadata.js';
+export type { FailureDetail, RecordIdentity, RecordOrigin } from './frame/metadata.js';
+export type { GcTrace } from './gc/gc-trace.js';
+export type { LinkedDelivery } from './link/linked-delivery.js';
+export type { LinkedBatchOptions, LinkedDeliveryOptions, LinkedOrder } from './link/linked-delivery-options.js';
+export type { LinkedEvaq } from './link/linked-evaq.js';
+export type { LinkedQueue } from './link/linked-queue.js';
+export type { DamageEvent } from './log/damage-event.js';
 export type { Damage } from './log/log-load.js';
 export type { QueueRecord } from './log/queue-record.js';
 export type {
@@ -11,25 +30,54 @@ export type {
   RecordsOptions,
   RecordsOptions as ReadOnlyRecordsOptions,
 } from './log/read-options.js';
+export type { IdSpan } from './queue/commit-pipeline.js';
+export type { CommitTrace } from './queue/commit-trace.js';
+export type { DeadLetter, DeadLetterGroup, DeadLetterSummary } from './queue/dead-letter.js';
+export type { DropCause, DroppedMessage } from './queue/dropping.js';
+export type { Checkpoint } from './queue/intake.js';
+export type { LimitOptions, WhenFull } from './queue/limit-options.js';
+export type {
+  MoveOptions,
+  MoveProgress,
+  MoveResult,
+  PurgeOptions,
+  PurgeResult,
+  RedriveOptions,
+} from './queue/move-options.js';
+export type { PushTrace } from './queue/push-trace.js';
 export type {
   DeadLetterOptions,
   DeadLetterSelection,
   GcReport,
   Payload,
+  PushEntry,
+  PushManyOptions,
   PushOptions,
   Queue,
   QueueStats,
+  ReadableOptions,
 } from './queue/queue.js';
-export type { Durability, QueueOptions } from './queue/queue-options.js';
+export type { DeadLetterListOptions, QueueDeadLetters } from './queue/queue-dead-letters.js';
+export type { LimitStats } from './queue/queue-limits.js';
+export type { DedupeOptions, Durability, QueueOptions } from './queue/queue-options.js';
 export type { TornTail } from './queue/queue-recovery.js';
+export type { HeadersLike } from './queue/record-headers.js';
+export type { RecordCriteria, RecordSelection } from './queue/record-selection.js';
+export type { RemovalTrace } from './queue/removal-trace.js';
 export type { ReadOnlyEvaq, ReadOnlyOptions } from './raw/read-only-evaq.js';
 export type {
   ReadOnlyQueue,
   ReadOnlyQueueStats,
   ReadOnlyTailOptions,
 } from './raw/read-only-queue.js';
+export { type CloseOnSignalOptions, closeOnSignal } from './store/close-on-signal.js';
+export type { DeliveryTotals } from './store/deliveries.js';
 export { Evaq } from './store/evaq.js';
 export type { EvaqOptions, Ports } from './store/evaq-options.js';
+export type { Health, HealthEvent, HealthOptions, HealthReason, HealthReasonCode } from './store/health.js';
 export type { QueueRecovery, RecoveryProgress, RecoveryReport } from './store/open-store.js';
+export type { RecoveryTrace } from './store/recovery-trace.js';
+export type { StoreStats } from './store/store-stats.js';
+export type { QueueWritable, WritableOptions } from './streams/queue-writable.js';
 export type { Host } from './vfs/host.js';
 export type { Vfs, VfsFile } from './vfs/vfs.js';

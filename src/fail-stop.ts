@@ -2,7 +2,7 @@
  * The switch that a failed sync throws, for a whole store (P7): after it nothing is acknowledged by this handle any more. What was durable can
  * still be read. The cure is to close and reopen, which reads the disk anew.
  */
-import { EvaqError, isPassing } from './errors.js';
+import { EvaqError, isPassing, messageOf } from './errors.js';
 
 /**
  * A sync was made and failed: what it was to make durable may or may not be, and no later sync can tell (Linux reports a failed write-back
@@ -13,7 +13,7 @@ export class SyncFailure extends Error {
   readonly path: string;
 
   constructor(cause: unknown, path: string) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    super(messageOf(cause), { cause });
     this.path = path;
   }
 }
@@ -65,6 +65,7 @@ export async function syncFolder(vfs: { syncDir(dir: string): Promise<void> }, d
 
 export class FailStop {
   #error: EvaqError | undefined;
+  readonly #told: (() => void)[] = [];
 
   /** The failure, or undefined while all is well. */
   get error(): EvaqError | undefined {
@@ -75,7 +76,7 @@ export class FailStop {
   fail(failure: unknown, doing: string, path: string): EvaqError {
     if (this.#error !== undefined) return this.#error;
     const cause = failure instanceof SyncFailure ? failure.cause : failure;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     return this.stop(
       new EvaqError('EVAQ_FAILED', `the store has stopped: ${doing} failed: ${reason}`, {
         cause,
@@ -87,8 +88,15 @@ export class FailStop {
 
   /** Throws the switch with an error that says all (only the first cause counts), and returns the one that every waiter is to get. */
   stop(error: EvaqError): EvaqError {
-    this.#error ??= error;
-    return this.#error;
+    if (this.#error !== undefined) return this.#error;
+    this.#error = error;
+    for (const tell of this.#told.splice(0)) tell();
+    return error;
+  }
+
+  /** Calls `tell`, which must not throw, when the switch is thrown: for those who wait for what cannot come then. */
+  onStop(tell: () => void): void {
+    this.#told.push(tell);
   }
 
   throwIfFailed(): void {

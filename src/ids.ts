@@ -16,10 +16,37 @@ export function segmentId(value: number): SegmentId {
 /** The first ID of a queue. */
 export const FIRST_RECORD_ID = 1;
 
+/**
+ * The ID that the next record gets is at most this, and then there is none any more: the largest ID of a record is the one before. So the ID behind
+ * any record can be written down.
+ */
+export const NEXT_ID_MAX: number = Number.MAX_SAFE_INTEGER;
+
+/** The next ID where all below are given out, or may be: whatever a file says, none is past the end. */
+export function nextIdBehind(...given: readonly number[]): number {
+  return Math.min(Math.max(...given), NEXT_ID_MAX);
+}
+
 /** A closed range of record IDs: both ends belong to it. */
 export interface IdRange {
   readonly first: number;
   readonly last: number;
+}
+
+/** A number that stands this far above all others was given by nobody: no store lives long enough to get there. */
+const STRAY_GAP: number = 2 ** 40;
+
+/**
+ * The highest of numbers that are given out in order: `vouched` stands in a file that is intact, the others in the names of files, which anybody can
+ * make. A name that is far above all the rest is a stray, and does not count: behind it there might be no number left.
+ */
+export function highestGiven(vouched: number, named: Iterable<number>): number {
+  let highest = vouched;
+  for (const one of [...named].sort((a, b) => a - b)) {
+    if (one > highest + STRAY_GAP) break;
+    highest = Math.max(highest, one);
+  }
+  return highest;
 }
 
 const TWO_32 = 0x1_0000_0000;
@@ -53,13 +80,18 @@ export function requireCount(value: unknown, argument: string, min: number): ass
   }
 }
 
+/** The name of a store as it is written. */
+export function uuidText(uuid: Buffer): string {
+  return uuid.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
 /** A short, safe rendering of a wrong argument for an error message. */
 export function describe(value: unknown): string {
   switch (typeof value) {
     case 'string':
       return value.length > 40 ? `a string of ${value.length} characters` : JSON.stringify(value);
     case 'object':
-      return value === null ? 'null' : `an object (${value.constructor?.name ?? 'no prototype'})`;
+      return value === null ? 'null' : `an object (${classNameOf(value)})`;
     case 'function':
       return 'a function';
     case 'bigint':
@@ -71,5 +103,15 @@ export function describe(value: unknown): string {
       return String(value);
     default:
       return 'undefined';
+  }
+}
+
+/** Looking at what a caller gives may throw: a getter, or a proxy that was revoked. */
+function classNameOf(value: object): string {
+  try {
+    const name: unknown = value.constructor?.name;
+    return typeof name === 'string' && name !== '' ? name : 'no prototype';
+  } catch {
+    return 'that cannot be looked at';
   }
 }

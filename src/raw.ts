@@ -2,6 +2,7 @@
  * evaq/raw: looking at stores and segment files without opening them for writing; no lock is taken and nothing is changed. Named re-exports,
  * nothing else.
  */
+export type { WaitOptions } from './abortable.js';
 export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.js';
 export type { FileHeader } from './frame/file-header.js';
 export type { Damage } from './log/log-load.js';
@@ -32,3 +33,4 @@ export {
   verifyStore,
 } from './raw/verify.js';
 export type { SegmentSummary } from './segment/segment-footer.js';
+export type { TimeSpan } from './segment/segment-times.js';

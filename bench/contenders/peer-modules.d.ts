@@ -44,7 +44,7 @@ declare module 'classic-level' {
 declare module 'better-sqlite3' {
   export interface Statement {
     run(...parameters: unknown[]): unknown;
-    iterate(): IterableIterator<{ id: number; payload: Buffer }>;
+    iterate(...parameters: unknown[]): IterableIterator<{ id: number; payload: Buffer }>;
   }
   class Database {
     constructor(path: string);

@@ -6,9 +6,12 @@ import type { Evaq } from '../../src/evaq.js';
 
 export interface EngineModule {
   readonly Evaq: typeof Evaq;
+  /** Where it was loaded from: for other threads. */
+  readonly url: string;
 }
 
 export async function loadEngine(path: string): Promise<EngineModule> {
-  const loaded: EngineModule = await import(pathToFileURL(path).href);
-  return loaded;
+  const url = pathToFileURL(path).href;
+  const loaded: { readonly Evaq: typeof Evaq } = await import(url);
+  return { Evaq: loaded.Evaq, url };
 }

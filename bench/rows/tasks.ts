@@ -111,4 +111,33 @@ const grow: Task = async (engine, params) => {
   };
 };
 
-export const TASKS: Readonly<Record<string, Task>> = { fill, open, memory, grow };
+/** What records that wait cost once they are delivered: each in the queue, none in a handler but the first few, which do not end. */
+const waiting: Task = async (engine, params) => {
+  const records = numberParam(params, 'records');
+  const driver = await openEvaq({ dir: textParam(params, 'dir'), mode: 'os', engine });
+  if (!(driver instanceof EvaqDriver)) throw new TypeError('not ours');
+  const { queue } = driver;
+  const ends: (() => void)[] = [];
+  const handler = (): Promise<void> => new Promise((resolve) => ends.push(resolve));
+  const delivery = queue.process(handler, { concurrency: 16, timeoutMs: 0 });
+  const first = Math.floor(records / 10);
+  await fillStore(driver, first, numberParam(params, 'size'));
+  await queue.flush();
+  const before = collectGarbage();
+  await fillStore(driver, records - first, numberParam(params, 'size'));
+  await queue.flush();
+  const after = collectGarbage();
+  const { inFlight } = delivery.stats();
+  const stopped = delivery.stop({ graceMs: 0 });
+  for (const end of ends) end();
+  await stopped;
+  await driver.close();
+  if (inFlight !== 16) throw new Error(`${inFlight} handlers were at work, and not 16`);
+  return {
+    bytesPerRecord: (after.heapUsed + after.external - before.heapUsed - before.external) / (records - first),
+    rssMiB: after.rss / 2 ** 20,
+    heapMiB: after.heapUsed / 2 ** 20,
+  };
+};
+
+export const TASKS: Readonly<Record<string, Task>> = { fill, open, memory, grow, waiting };

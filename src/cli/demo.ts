@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
+import { messageOf } from '../errors.js';
 import { runApplication } from './demo/application.js';
 import { runDestination } from './demo/destination.js';
 import { type DrillEvent, DrillInputError, type DrillResult, type DrillStatus, runDrill } from './demo/drill.js';
@@ -87,7 +88,7 @@ async function demo(flags: DemoFlags): Promise<number> {
       console.error('evaq demo: interrupted; its processes are ended');
       return 130;
     }
-    console.error(`evaq demo: ${error instanceof Error ? error.message : String(error)}`);
+    console.error(`evaq demo: ${messageOf(error)}`);
     return error instanceof DrillInputError ? 2 : 1;
   } finally {
     for (const signal of INTERRUPTS) process.off(signal, stop);

@@ -2,7 +2,7 @@
  * What the shell is told, and how errors look on standard error. The numbers are part of the contract, the texts are not.
  */
 import { styleText } from 'node:util';
-import { EvaqError, type EvaqErrorCode } from '../errors.js';
+import { EvaqError, type EvaqErrorCode, messageOf } from '../errors.js';
 
 export const EXIT_ERROR = 1;
 export const EXIT_USAGE = 2;
@@ -52,9 +52,12 @@ export function printError(error: unknown): void {
     return;
   }
   // Anything else is a bug, of evaq or of the machine: the stack says where.
-  const text =
-    error instanceof Error && !(error instanceof UsageError) ? (error.stack ?? error.message) : messageOf(error);
-  say(text);
+  say(error instanceof UsageError ? error.message : stackOf(error));
+}
+
+function stackOf(thrown: unknown): string {
+  const hasStack = typeof thrown === 'object' && thrown !== null && 'stack' in thrown;
+  return hasStack && typeof thrown.stack === 'string' ? thrown.stack : messageOf(thrown);
 }
 
 /** A line on standard error. */
@@ -65,8 +68,4 @@ export function say(line: string): void {
 /** Coloured where standard error is a terminal that wants it (NO_COLOR, FORCE_COLOR). */
 function styled(format: 'red' | 'dim', text: string): string {
   return styleText(format, text, { stream: process.stderr });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -114,6 +114,6 @@ function render({ path, uuid, created, state, diskFreeBytes, queues }: StoreInfo
 function describeState(state: StoreState): string {
   if (state.kind === 'clean') return 'closed';
   if (state.kind === 'unclean') return 'not closed: its writer died, the next one to open it recovers it';
-  const { pid, command, since } = state.holder;
-  return `open for writing by pid ${pid}${command === undefined ? '' : ` (${command})`}${since === undefined ? '' : ` since ${since}`}`;
+  const { pid, script, since } = state.holder;
+  return `open for writing by ${pid === undefined ? 'another process' : `pid ${pid}`}${script === undefined ? '' : ` (${script})`}${since === undefined ? '' : ` since ${since}`}`;
 }

@@ -3,13 +3,14 @@
  * share commits, and no more than that, so that memory stays flat however slow the disk is.
  */
 import { Command, Option } from 'commander';
+import { EvaqError } from '../errors.js';
 import { Evaq, type Queue } from '../evaq.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
+import { RecordSplitter } from '../streams/record-splitter.js';
 import { parseCount, queueOption } from './arguments.js';
 import { say } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { formatCount } from './record-format.js';
-import { RecordSplitter } from './record-splitter.js';
 
 interface PushFlags {
   readonly queue: string;
@@ -45,14 +46,24 @@ async function push(dir: string, flags: PushFlags, signal: AbortSignal): Promise
     if (process.stdin.isTTY) say('reading records from the terminal, one a line; Ctrl-D ends');
     await pushInput(queue, flags, tally, signal);
   } finally {
-    await evaq.close();
-    say(tally.toString());
+    try {
+      await evaq.close();
+    } finally {
+      say(tally.toString());
+    }
   }
   signal.throwIfAborted();
 }
 
+function tooLong(limit: number): Error {
+  return new EvaqError('EVAQ_RECORD_TOO_LARGE', `a record of more than ${limit} bytes on standard input`, {
+    details: { limit },
+    hint: 'Records end at a newline, or with --null at a NUL byte.',
+  });
+}
+
 async function pushInput(queue: Queue, flags: PushFlags, tally: Tally, signal: AbortSignal): Promise<void> {
-  const splitter = new RecordSplitter(flags.null ? 0 : NEWLINE_BYTE, DEFAULT_QUEUE_OPTIONS.recordBytesMax);
+  const splitter = new RecordSplitter(flags.null ? 0 : NEWLINE_BYTE, DEFAULT_QUEUE_OPTIONS.recordBytesMax, tooLong);
   const pusher = new Pusher(queue, flags.batch, tally);
   const stop = (): void => {
     process.stdin.destroy();

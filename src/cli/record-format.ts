@@ -23,8 +23,12 @@ export function recordToJson(record: QueueRecord, offset?: number): string {
   });
 }
 
+/** The farthest from the epoch that a date can be. */
+const DATE_MS_MAX = 8.64e15;
+
+/** What is no date is the nearest one: the metadata of a record may hold any number. */
 export function isoTime(ms: number): string {
-  return new Date(ms).toISOString();
+  return new Date(Math.min(Math.max(ms, -DATE_MS_MAX), DATE_MS_MAX)).toISOString();
 }
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;

@@ -1,11 +1,14 @@
 /** `evaq repair`: says what is damaged and what would be done about it; with --apply it does it. */
-import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import { Command } from 'commander';
+import { STORE_FILE } from '../layout/store-file.js';
 import type { RepairAction, RepairPlan, RepairStep } from '../raw/repair-plan.js';
 import { surveyRepair } from '../raw/repair-survey.js';
+import { ownLockNote } from '../store/store-lock.js';
 import { type RepairReport, repairStore } from '../store/store-repair.js';
+import { timeOf } from '../vfs/host.js';
+import { nodeVfsFor } from '../vfs/node-access.js';
 import { nodeHost } from '../vfs/node-host.js';
-import { nodeVfs } from '../vfs/node-vfs.js';
 import { EXIT_CORRUPT, say } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
@@ -56,13 +59,11 @@ async function preview(dir: string, signal: AbortSignal): Promise<RepairReport> 
   return { plan, applied: false, backup: undefined, left: plan.damage };
 }
 
-function apply(dir: string, signal: AbortSignal): Promise<RepairReport> {
-  const since = new Date().toISOString();
-  const command = process.argv.slice(0, 6).join(' ').slice(0, 300);
+async function apply(dir: string, signal: AbortSignal): Promise<RepairReport> {
   return repairStore(dir, {
-    vfs: nodeVfs,
+    vfs: await nodeVfsFor({ path: resolve(dir), mode: undefined, like: resolve(dir, STORE_FILE) }),
     host: nodeHost,
-    lockNote: { pid: process.pid, host: hostname(), bootId: '', since, command },
+    lockNote: ownLockNote(timeOf(nodeHost)),
     signal,
   });
 }

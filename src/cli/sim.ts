@@ -2,6 +2,7 @@
 import { pathToFileURL } from 'node:url';
 import { SingleBar } from 'cli-progress';
 import { Command, InvalidArgumentError } from 'commander';
+import { messageOf } from '../errors.js';
 import { type CrashCheck, type ExploreReport, explore, type Workload } from '../sim.js';
 import { EXIT_ERROR, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
@@ -88,7 +89,7 @@ async function loadSubject(file: string): Promise<Subject> {
   try {
     module = await import(pathToFileURL(file).href);
   } catch (cause) {
-    throw new UsageError(`${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`);
+    throw new UsageError(`${file} cannot be loaded: ${messageOf(cause)}`);
   }
   if (!isSubject(module))
     throw new UsageError(`${file} must export \`workload\` ({ ops, run }) and \`check\` (a function)`);

@@ -57,6 +57,8 @@ const CHUNK_BYTES = 1024 * 1024;
 /** What a burst made longer than this is given back. */
 const BYTES_KEPT = 16 * 1024 * 1024;
 const LENGTH_MASK = 0x3fff_ffff;
+/** Times in a sparse commit count from one that may be earlier than its first record's: half of what a delta holds is for later ones. */
+const TIME_DELTA_FIRST_MAX = 0x7fff_ffff;
 
 class Chunk implements CommitChunk {
   readonly buffer: Buffer;
@@ -166,8 +168,8 @@ export class CommitBuilder {
     if (meta === undefined) {
       buffer.set(payload, at + DENSE_FRAME_BYTES);
       // Payload and copy are equal in this one synchronous stretch, unless another thread shares the memory.
-      crc =
-        payload.buffer instanceof ArrayBuffer ? crc32(payload) : crc32(buffer.subarray(at + DENSE_FRAME_BYTES, end));
+      const isShared = payload.buffer[Symbol.toStringTag] === 'SharedArrayBuffer';
+      crc = isShared ? crc32(buffer.subarray(at + DENSE_FRAME_BYTES, end)) : crc32(payload);
     } else {
       view.setUint32(at + DENSE_FRAME_BYTES, meta.length, true);
       buffer.set(meta, at + DENSE_FRAME_BYTES + 4);
@@ -187,15 +189,27 @@ export class CommitBuilder {
     return id - this.#sparseFirstId <= 0xffff_ffff && time >= 0 && time <= 0xffff_ffff;
   }
 
-  /** Adds to a sparse commit the record whose body (metadata block included) is a range of `source`. IDs must ascend. */
-  addCopy(id: number, timestamp: number, source: Buffer, bodyAt: number, bodyBytes: number, hasMeta: boolean): void {
+  /**
+   * Adds to a sparse commit the record whose body (metadata block included) is a range of `source`. IDs must ascend. `leastTime`: of those to come,
+   * if it is known; where the clock went back they fit the same commit so.
+   */
+  addCopy(
+    id: number,
+    timestamp: number,
+    source: Buffer,
+    bodyAt: number,
+    bodyBytes: number,
+    hasMeta: boolean,
+    leastTime: number = timestamp,
+  ): void {
     assert(
       this.#headBytes === SPARSE_FRAME_BYTES && this.#state === 'open' && this.accepts(id, timestamp),
       'a copied record does not fit the commit',
     );
     if (this.#count === 0) {
       this.#sparseFirstId = id;
-      this.#sparseTimestamp = timestamp;
+      const isNear = leastTime <= timestamp && timestamp - leastTime <= TIME_DELTA_FIRST_MAX;
+      this.#sparseTimestamp = isNear ? leastTime : timestamp;
     }
     const chunk = this.#room(SPARSE_FRAME_BYTES + bodyBytes);
     const { buffer, view } = chunk;

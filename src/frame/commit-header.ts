@@ -30,6 +30,8 @@ export const KIND_RECORDS = 1;
 export const KIND_LINK = 2;
 /** The end of a sealed segment. */
 export const KIND_FOOTER = 3;
+/** In the file STORE: a queue that there is. The body is its name. */
+export const KIND_QUEUE = 32;
 
 /** The record frames carry their own ID and time (`record-frame.ts`). */
 export const COMMIT_FLAG_SPARSE = 1;

@@ -4,10 +4,10 @@
  *
  *    0       4   5   6       8                       24              32              40              48          54  56      60      64
  *    +-------+---+---+-------+-----------------------+---------------+---------------+---------------+-----------+---+-------+-------+
- *    | magic |maj|min| flags |      store UUID       |    file ID    |    base ID    | ID high water | created ms| 0 | salt  | crc32 |
+ *    | magic |maj|min| flags |      store UUID       |    file ID    |    base ID    | ID high water | created ms|que| salt  | crc32 |
  *    +-------+---+---+-------+-----------------------+---------------+---------------+---------------+-----------+---+-------+-------+
  *
- * Little-endian. `crc32` is the plain CRC-32 of bytes 0 to 59. Magic, versions, size and the place of the checksum are the same
+ * Little-endian. `que` is the mark of the queue, of a segment. `crc32` is the plain CRC-32 of bytes 0 to 59. Magic, versions, size and the place of the checksum are the same
  * in every format to come, so that a newer file is told from a damaged one.
  */
 import { assert } from '../assert.js';
@@ -22,9 +22,15 @@ const COPY_BYTES = 64;
 export const FILE_HEADER_BYTES = 128;
 assert(FILE_HEADER_BYTES === 2 * COPY_BYTES, 'a header and its copy fill the header');
 
-export type FileKind = 'store' | 'segment' | 'tombstones';
+export type FileKind = 'store' | 'segment' | 'tombstones' | 'delivery' | 'intake';
 
-const MAGIC: Readonly<Record<FileKind, string>> = { store: 'EvqM', segment: 'EvqS', tombstones: 'EvqT' };
+const MAGIC: Readonly<Record<FileKind, string>> = {
+  store: 'EvqM',
+  segment: 'EvqS',
+  tombstones: 'EvqT',
+  delivery: 'EvqD',
+  intake: 'EvqI',
+};
 
 /** The segment was made by rewriting others: its frames carry their own IDs and times, and IDs may be missing in between. */
 export const HEADER_FLAG_REWRITTEN = 1;
@@ -47,6 +53,8 @@ export interface FileHeader {
    */
   readonly idHighWater: number;
   readonly createdMs: number;
+  /** Segment: of which queue (`segmentQueueMark`), in 16 bits; `undefined` where it does not say. */
+  readonly queueMark?: number;
   /** Random: makes the seed of this file unlike that of any other, should a file ID ever come twice. */
   readonly salt: number;
 }
@@ -72,6 +80,7 @@ export function encodeFileHeader(header: FileHeader): Buffer {
   writeU64(bytes, header.baseId, 32);
   writeU64(bytes, header.idHighWater, 40);
   bytes.writeUIntLE(header.createdMs, 48, 6);
+  bytes.writeUInt16LE(header.queueMark ?? 0, 54);
   bytes.writeUInt32LE(header.salt, 56);
   bytes.writeUInt32LE(crc32(bytes.subarray(0, 60)), 60);
   bytes.copy(bytes, COPY_BYTES, 0, COPY_BYTES);
@@ -103,8 +112,10 @@ function decodeCopy(bytes: Buffer, at: number, kind: FileKind): CopyDecoding {
   if (crc32(copy.subarray(0, 60)) !== copy.readUInt32LE(60)) return { kind: 'bad' };
   const major = copy.readUInt8(4);
   if (major !== FORMAT_MAJOR) return { kind: 'unsupported', major };
+  const queueMark = copy.readUInt16LE(54);
   const header: FileHeader = {
     kind,
+    ...(queueMark === 0 ? {} : { queueMark }),
     flags: copy.readUInt16LE(6),
     storeUuid: Buffer.from(copy.subarray(8, 24)),
     fileId: readU64(copy, 24),

@@ -12,6 +12,12 @@ export interface RecordOrigin {
   readonly timestamp: number;
 }
 
+/** Where a record was pushed first, wherever it has moved since. */
+export interface RecordIdentity {
+  readonly queue: string;
+  readonly id: number;
+}
+
 /** What was thrown, in texts. */
 export interface FailureDetail {
   readonly name?: string;
@@ -23,21 +29,36 @@ export interface FailureDetail {
   readonly errors?: readonly FailureDetail[];
 }
 
+/** How far a source of records had come with a commit. */
+export interface RecordCheckpoint {
+  readonly source: string;
+  readonly position: string | number;
+  /** Counts the checkpoints of the queue: of two for one source the higher one is the later. */
+  readonly sequence: number;
+}
+
 /** Failures within failures are read to this depth. */
 const FAILURE_DEPTH_MAX = 8;
 
 export interface RecordMeta {
   readonly headers?: Readonly<Record<string, string>>;
   readonly origin?: RecordOrigin;
+  readonly identity?: RecordIdentity;
   /** Why it was dead-lettered. */
   readonly reason?: string;
   readonly error?: FailureDetail;
-  /** How often its delivery was tried and failed. */
+  /** How often its delivery was tried and failed, in all queues it was in. */
   readonly attempts?: number;
+  /** When it failed first and last, in ms since the epoch. */
+  readonly failedMs?: readonly [first: number, last: number];
   /** Not to be retried before this time, in ms since the epoch. */
   readonly dueMs?: number;
   /** How often it went back from the dead letter queue. */
   readonly redrives?: number;
+  /** By which whoever pushed it recognises it. */
+  readonly messageId?: string;
+  /** Stands with the last record of its commit, and is committed with it. */
+  readonly checkpoint?: RecordCheckpoint;
 }
 
 const utf8 = new TextDecoder();
@@ -46,11 +67,15 @@ export function encodeMeta(meta: RecordMeta): Uint8Array {
   const map: Record<string, unknown> = {};
   if (meta.headers !== undefined) map['h'] = meta.headers;
   if (meta.origin !== undefined) map['o'] = [meta.origin.queue, meta.origin.id, meta.origin.timestamp];
+  if (meta.identity !== undefined) map['i'] = [meta.identity.queue, meta.identity.id];
+  if (meta.failedMs !== undefined) map['f'] = meta.failedMs;
   if (meta.reason !== undefined) map['r'] = meta.reason;
   if (meta.error !== undefined) map['e'] = meta.error;
   if (meta.attempts !== undefined) map['a'] = meta.attempts;
   if (meta.dueMs !== undefined) map['d'] = meta.dueMs;
   if (meta.redrives !== undefined) map['v'] = meta.redrives;
+  if (meta.messageId !== undefined) map['m'] = meta.messageId;
+  if (meta.checkpoint !== undefined) map['c'] = checkpointValue(meta.checkpoint);
   return encode(map);
 }
 
@@ -68,17 +93,32 @@ export function decodeMeta(bytes: Uint8Array): RecordMeta {
   const map = plain(decoded);
   if (!isMap(map)) return {};
   const origin = originOf(map['o']);
+  const identity = identityOf(map['i']);
+  const failedMs = failedMsOf(map['f']);
   const error = failureOf(map['e']);
   const headers = headersOf(map['h']);
+  const checkpoint = checkpointOf(map['c']);
   return {
     ...(headers === undefined ? {} : { headers }),
     ...(origin === undefined ? {} : { origin }),
+    ...(identity === undefined ? {} : { identity }),
+    ...(failedMs === undefined ? {} : { failedMs }),
     ...(typeof map['r'] === 'string' ? { reason: map['r'] } : {}),
     ...(error === undefined ? {} : { error }),
-    ...(typeof map['a'] === 'number' ? { attempts: map['a'] } : {}),
-    ...(typeof map['d'] === 'number' ? { dueMs: map['d'] } : {}),
-    ...(typeof map['v'] === 'number' ? { redrives: map['v'] } : {}),
+    ...(isCount(map['a']) ? { attempts: map['a'] } : {}),
+    ...(isTime(map['d']) ? { dueMs: map['d'] } : {}),
+    ...(isCount(map['v']) ? { redrives: map['v'] } : {}),
+    ...(typeof map['m'] === 'string' ? { messageId: map['m'] } : {}),
+    ...(checkpoint === undefined ? {} : { checkpoint }),
   };
+}
+
+/** What of it is the record's own, and handed out: how far a source has come is the queue's. */
+export function handedOut(meta: RecordMeta): Omit<RecordMeta, 'checkpoint'> {
+  if (meta.checkpoint === undefined) return meta;
+  const { checkpoint, ...own } = meta;
+  void checkpoint;
+  return own;
 }
 
 /**
@@ -94,7 +134,7 @@ const KEYS = {
 /** The same value with its keys as they were. */
 function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
-  if (!isMap(value) || value instanceof Uint8Array) return value;
+  if (!isMap(value) || ArrayBuffer.isView(value)) return value;
   const result: Record<string, unknown> = {};
   for (const [key, one] of Object.entries(value)) setOwn(result, key.startsWith('.') ? key.slice(1) : key, plain(one));
   return result;
@@ -113,11 +153,43 @@ function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value);
+}
+
 function originOf(value: unknown): RecordOrigin | undefined {
   if (!Array.isArray(value)) return undefined;
   const [queue, id, timestamp]: unknown[] = value;
-  if (typeof queue !== 'string' || typeof id !== 'number' || typeof timestamp !== 'number') return undefined;
+  if (typeof queue !== 'string' || !isCount(id) || !isTime(timestamp)) return undefined;
   return { queue, id, timestamp };
+}
+
+function identityOf(value: unknown): RecordIdentity | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const [queue, id]: unknown[] = value;
+  return typeof queue === 'string' && typeof id === 'number' ? { queue, id } : undefined;
+}
+
+/** As it stands in files. */
+export function checkpointValue({ source, position, sequence }: RecordCheckpoint): unknown {
+  return [source, position, sequence];
+}
+
+export function checkpointOf(value: unknown): RecordCheckpoint | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const [source, position, sequence]: unknown[] = value;
+  if (typeof source !== 'string' || !isCount(sequence)) return undefined;
+  return typeof position === 'string' || typeof position === 'number' ? { source, position, sequence } : undefined;
+}
+
+function failedMsOf(value: unknown): readonly [number, number] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const [first, last]: unknown[] = value;
+  return typeof first === 'number' && typeof last === 'number' ? [first, last] : undefined;
 }
 
 function failureOf(value: unknown, depth = 0): FailureDetail | undefined {

@@ -16,6 +16,7 @@
  * offset, `length` and record ID, so that a frame is valid only in its place and under its ID.
  */
 import { crc32, placeMask } from '../checksum.js';
+import { clampTime } from '../times.js';
 
 /** Length word and checksum, with which every frame begins. */
 export const HEAD_BYTES = 8;
@@ -89,7 +90,8 @@ export function viewFrame(
     payloadAt += 4 + metaBytes;
   }
   into.id = sparse ? commitFirstId + buffer.readUInt32LE(at + 8) : denseId;
-  into.timestamp = sparse ? commitTimestamp + buffer.readUInt32LE(at + 12) : commitTimestamp;
+  if (into.id > Number.MAX_SAFE_INTEGER) return false;
+  into.timestamp = sparse ? clampTime(commitTimestamp + buffer.readUInt32LE(at + 12)) : commitTimestamp;
   into.frameBytes = headBytes + bodyBytes;
   into.payloadAt = payloadAt;
   into.payloadBytes = frameEnd - payloadAt;

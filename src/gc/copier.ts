@@ -7,9 +7,10 @@ import { DENSE_FRAME_BYTES, type FrameView, SPARSE_FRAME_BYTES } from '../frame/
 import type { IdRange } from '../ids.js';
 import type { LiveSet } from '../index/live-set.js';
 import type { LogSegment } from '../log/log-segment.js';
-import type { SegmentSummary } from '../segment/segment-footer.js';
+import { type SegmentSummary, summaryTimes } from '../segment/segment-footer.js';
 import { newSegmentIndex, type SegmentIndex } from '../segment/segment-index.js';
 import type { DraftSegment } from '../segment/segment-supply.js';
+import { SegmentTimes } from '../segment/segment-times.js';
 
 /** Size of one written commit of copies. */
 const COPY_BYTES = 256 * 1024;
@@ -27,8 +28,7 @@ export class Copier {
   #end = FILE_HEADER_BYTES;
   #marked = -Infinity;
   #payloadBytes = 0;
-  #minTimeMs = 0;
-  #maxTimeMs = 0;
+  readonly #times = new SegmentTimes();
   #firstId = -1;
   count = 0;
   /** Commits that are complete and not yet written. */
@@ -50,12 +50,10 @@ export class Copier {
     if (!live.has(id)) return;
     if (!this.#builder.accepts(id, timestamp)) this.#complete();
     const headBytes = source.rewritten ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
-    this.#builder.addCopy(id, timestamp, buffer, at + headBytes, frame.frameBytes - headBytes, frame.metaAt > 0);
-    if (this.count === 0) {
-      this.#firstId = id;
-      this.#minTimeMs = timestamp;
-    }
-    this.#maxTimeMs = Math.max(this.#maxTimeMs, timestamp);
+    const { minMs } = source.times;
+    this.#builder.addCopy(id, timestamp, buffer, at + headBytes, frame.frameBytes - headBytes, frame.metaAt > 0, minMs);
+    if (this.count === 0) this.#firstId = id;
+    this.#times.note(id, timestamp);
     this.#payloadBytes += frame.payloadBytes;
     this.count++;
     if (id === this.#runLast + 1) {
@@ -85,8 +83,7 @@ export class Copier {
       count: this.count,
       firstId: this.count === 0 ? this.#draft.baseId : this.#firstId,
       lastId: this.count === 0 ? this.#draft.baseId - 1 : this.#runLast,
-      minTimeMs: this.#minTimeMs,
-      maxTimeMs: this.#maxTimeMs,
+      ...summaryTimes(this.#times),
       payloadBytes: this.#payloadBytes,
       dataEnd: this.#end,
       removalSeq: this.#removalRound,

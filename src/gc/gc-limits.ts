@@ -1,6 +1,7 @@
 /**
  * The limits of GC: by themselves and for `compact()`, and how much space is kept for it.
  */
+import type { MergeLimits } from './gc-merge.js';
 import type { GcLimits } from './gc-plan.js';
 
 /** How long a segment is to be left alone before it is rewritten. */
@@ -13,14 +14,24 @@ const GAIN_BYTES_MIN = 64 * 1024;
 const SPARE_SHARE = 1 / 20;
 const AMPLE_SEGMENTS = 16;
 
+/** So many small segments are put together: a merge costs as many syncs as a few starts. See `gc-merge.ts` for the ratio. */
+export const MERGE: MergeLimits = { countMin: 8, ratio: 2 };
+
 /** What GC does by itself. `liveShareMax` 0: it only drops what is dead. */
 export function backgroundLimits(liveShareMax: number, segmentBytes: number): GcLimits {
-  return { liveShareMax, segmentBytes, gainBytesMin: GAIN_BYTES_MIN, quietMsMin: QUIET_MS };
+  const merge = liveShareMax === 0 ? undefined : MERGE;
+  return { liveShareMax, segmentBytes, gainBytesMin: GAIN_BYTES_MIN, quietMsMin: QUIET_MS, merge };
+}
+
+/** What is put together when a queue is opened: a program that is started often may never live for long enough to have it done by itself. */
+export function openingLimits(segmentBytes: number): GcLimits {
+  return { liveShareMax: 0, segmentBytes, gainBytesMin: Infinity, quietMsMin: 0, merge: MERGE };
 }
 
 /** All that can be gained, now. */
 export function compactLimits(segmentBytes: number): GcLimits {
-  return { liveShareMax: 1, segmentBytes, gainBytesMin: 1, quietMsMin: 0 };
+  const merge: MergeLimits = { countMin: 2, ratio: Infinity };
+  return { liveShareMax: 1, segmentBytes, gainBytesMin: 1, quietMsMin: 0, merge };
 }
 
 /** How large the reserve of a queue of `queueBytes` is, where `freeBytes` are left on the disk. */

@@ -4,6 +4,7 @@
  *     no live record                                     -> drop
  *     live share below the limit, by count or by bytes,
  *     and the segment is quiet                           -> rewrite, together with its sparse neighbours, up to one segment's size
+ *     small, with small neighbours                       -> merge (`gc-merge.ts`)
  *     otherwise                                          -> leave
  *
  * Hysteresis: a segment that is being drained in order would be rewritten again and again on its way to being empty. So it has to
@@ -14,6 +15,8 @@
  * queue has come to rest, the longer ago the more there would be to copy. Work in order, with any number of records outstanding,
  * fills its segments to the end instead, and finds dead files to overwrite.
  */
+
+import { groupSmall, type MergeLimits } from './gc-merge.js';
 
 /** A sealed segment, in numbers. */
 export interface SegmentStats {
@@ -38,11 +41,15 @@ export interface GcLimits {
   /** Bytes that a rewrite has to gain. */
   readonly gainBytesMin: number;
   readonly quietMsMin: number;
+  /** Puts small segments together. Default: not. */
+  readonly merge?: MergeLimits | undefined;
 }
 
 export type GcStep =
   | { readonly kind: 'drop'; readonly positions: readonly number[] }
-  | { readonly kind: 'rewrite'; readonly positions: readonly number[] };
+  | { readonly kind: 'rewrite'; readonly positions: readonly number[] }
+  /** A rewrite for the number of files alone. */
+  | { readonly kind: 'merge'; readonly positions: readonly number[] };
 
 export interface GcPlan {
   readonly steps: readonly GcStep[];
@@ -130,6 +137,27 @@ export function planGc(segments: readonly SegmentStats[], limits: GcLimits): GcP
     run.push(segment);
   }
   flush();
+  const merges = planMerges(segments, limits, steps);
+  steps.push(...merges.steps);
+  if (merges.againInMs !== undefined) againInMs = Math.max(againInMs ?? 0, merges.againInMs);
+  return { steps, againInMs };
+}
+
+/** The merges alone, but for what other steps are about. */
+export function planMerges(
+  segments: readonly SegmentStats[],
+  { merge, segmentBytes, quietMsMin }: GcLimits,
+  others: readonly GcStep[] = [],
+): GcPlan {
+  const steps: GcStep[] = [];
+  if (merge === undefined) return { steps, againInMs: undefined };
+  const taken = new Set(others.flatMap(({ positions }) => positions));
+  let againInMs: number | undefined;
+  for (const group of groupSmall(segments, segmentBytes, merge, ({ position }) => taken.has(position))) {
+    const waitMs = Math.max(...group.map(({ quietMs }) => quietMsMin - quietMs));
+    if (waitMs > 0) againInMs = Math.max(againInMs ?? 0, waitMs);
+    else steps.push({ kind: 'merge', positions: group.map(({ position }) => position) });
+  }
   return { steps, againInMs };
 }
 

@@ -16,13 +16,12 @@
  * Concurrency: one step at a time; the scheduler sees to it.
  */
 import { assert } from '../assert.js';
-import { EvaqError, ioError, isNotFound } from '../errors.js';
+import { EvaqError, isNotFound, reported } from '../errors.js';
 import { type FailStop, SyncFailure, syncFolder } from '../fail-stop.js';
-import { COMMIT_FLAG_SPARSE, COMMIT_HEADER_BYTES, KIND_RECORDS } from '../frame/commit-header.js';
-import { salvageCommit } from '../frame/commit-salvage.js';
-import { CommitScanner } from '../frame/commit-scanner.js';
+import { COMMIT_FLAG_SPARSE, KIND_RECORDS } from '../frame/commit-header.js';
+import { type BadRange, CommitScanner } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
-import { type FrameView, newFrameView, viewFrame } from '../frame/record-frame.js';
+import { newFrameView, viewFrame } from '../frame/record-frame.js';
 import type { SegmentId } from '../ids.js';
 import type { LiveSet } from '../index/live-set.js';
 import type { FileCache } from '../log/file-cache.js';
@@ -30,14 +29,15 @@ import { LogSegment } from '../log/log-segment.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import { encodeFooter, type SegmentSummary } from '../segment/segment-footer.js';
 import type { SegmentIndex } from '../segment/segment-index.js';
+import { salvageBad } from '../segment/segment-salvage.js';
 import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
-import type { Host } from '../vfs/host.js';
-import type { Vfs } from '../vfs/vfs.js';
+import { type Host, timeOf } from '../vfs/host.js';
+import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { Copier } from './copier.js';
 
 /** How long it may hold the event loop at a time. */
 const SLICE_MS = 1.5;
-/** How long it waits at a time to keep to its rate: so soon it notices that it is to stop. */
+/** How long it waits at a time to keep to its rate: so soon it notices that the store has stopped. */
 const NAP_MS = 100;
 
 export interface GcRunnerOptions {
@@ -60,6 +60,15 @@ export interface GcRunnerOptions {
   /** Damage met on the way: the file is kept aside under quarantine/. */
   readonly onDamage: (segment: LogSegment, offset: number, bytes: number, firstId: number, lastId: number) => void;
 }
+
+export interface RewriteManner {
+  /** A file of the recycle pool may be overwritten. Not for small copies: those files are large, and the last one is a reserve. */
+  readonly usesPool: boolean;
+  /** Keeps to `bytesPerSecond`. */
+  readonly isPaced: boolean;
+}
+
+const THOROUGH: RewriteManner = { usesPool: true, isPaced: true };
 
 export interface GcCounters {
   droppedSegments: number;
@@ -93,9 +102,12 @@ export class GcRunner {
   readonly #bound = new Map<SegmentId, readonly LogSegment[]>();
   readonly counters: GcCounters = newGcCounters();
   #sliceStart = 0;
+  #isPaced = true;
   #budgetStart = 0;
   #budgetBytes = 0;
-  #pressed: 'no' | 'hastened' | 'stopped' = 'no';
+  #stopped = false;
+  /** Ends the wait under way. */
+  #wake: () => void = () => undefined;
 
   constructor(options: GcRunnerOptions) {
     this.#options = options;
@@ -112,14 +124,10 @@ export class GcRunner {
     return false;
   }
 
-  /** No longer keeps to a rate: the queue is being closed. */
-  hasten(): void {
-    if (this.#pressed === 'no') this.#pressed = 'hastened';
-  }
-
-  /** Gives up a rewrite under way at its next step. */
+  /** The queue is being closed: gives up a rewrite under way at its next step, and does not wait for that to keep to its rate. */
   stop(): void {
-    this.#pressed = 'stopped';
+    this.#stopped = true;
+    this.#wake();
   }
 
   /** Does again what failed. Rejects if it fails again. */
@@ -149,21 +157,23 @@ export class GcRunner {
   }
 
   /**
-   * Copies what is live in neighbouring segments into one. False if it was given up: nothing has changed then. Rejects if a step failed; what that
+   * Copies what is live in neighbouring segments into one; by default into a file of the pool if there is one, and at the rate. False if it was given up: nothing has changed then. Rejects if a step failed; what that
    * leaves is for `tidy`.
    */
-  async rewrite(sources: readonly LogSegment[]): Promise<boolean> {
+  async rewrite(sources: readonly LogSegment[], { usesPool, isPaced }: RewriteManner = THOROUGH): Promise<boolean> {
     const { supply, removalsWritten } = this.#options;
     const [first] = sources;
     assert(first !== undefined, 'something is rewritten');
     if (sources.some((one) => one.pendingRemovals > 0)) await removalsWritten();
     if (sources.some((one) => one.phase !== 'sealed' || one.pendingRemovals > 0 || this.isBound(one))) return false;
+    const keep = usesPool ? 0 : Infinity;
+    this.#isPaced = isPaced;
     // From here on removals leave word of themselves.
     const begun = sources.map((segment) => ({ segment, live: segment.beginRewrite() }));
     let draft: DraftSegment | undefined;
     let copy: Copy;
     try {
-      draft = await this.#synced('starting a copy', () => supply.draft(first.baseId, HEADER_FLAG_REWRITTEN, 0, 0));
+      draft = await this.#synced('starting a copy', () => supply.draft(first.baseId, HEADER_FLAG_REWRITTEN, 0, keep));
       copy = await this.#copy(draft, begun);
       // What was dead when it began is not in the copy. From its name on the copy speaks for the originals, so all that has to be durable.
       await removalsWritten();
@@ -178,7 +188,7 @@ export class GcRunner {
     } catch (error) {
       if (this.#options.failStop.error !== undefined) await draft?.file.close().catch(() => undefined);
       else if (draft !== undefined) await this.#giveUp(draft, sources);
-      throw ioError(error, 'rewriting segments', { queue: this.#options.queue });
+      throw reported(error, 'rewriting segments', { queue: this.#options.queue });
     } finally {
       for (const source of sources) source.endRewrite();
     }
@@ -269,7 +279,7 @@ export class GcRunner {
       }
       failure ??= retired.failure;
     }
-    if (failure !== undefined) throw ioError(failure, 'removing dead segments', { queue });
+    if (failure !== undefined) throw reported(failure, 'removing dead segments', { queue });
   }
 
   #noteGone(segment: LogSegment): void {
@@ -310,44 +320,48 @@ export class GcRunner {
     }
     await copier.flush();
     const summary = copier.summary(sources.map(({ segment }) => segment.id));
-    const footer = encodeFooter(summary, copier.index, draft.seed, 0, this.#options.host.now());
+    const footer = encodeFooter(summary, copier.index, draft.seed, 0, timeOf(this.#options.host));
     await draft.file.writeAt(footer, 0, footer.length, summary.dataEnd);
     const fileBytes = summary.dataEnd + footer.length;
     if (draft.formerBytes > fileBytes) await draft.file.truncate(fileBytes);
     return { summary, index: copier.index, fileBytes };
   }
 
-  async #copySegment(
-    copier: Copier,
-    { segment: source, live }: Begun,
-    file: ConstructorParameters<typeof CommitScanner>[0],
-  ): Promise<void> {
+  async #copySegment(copier: Copier, { segment: source, live }: Begun, file: VfsFile): Promise<void> {
+    await this.#options.log.ensureIndexed(source, file);
+    const index = this.#options.log.indexOf(source);
     const scanner = new CommitScanner(file, source.seed, FILE_HEADER_BYTES, source.end, 'resync');
+    const from = { source: file, seed: source.seed, rewritten: source.rewritten, index };
     const view = newFrameView();
     let expected = source.firstId;
+    let bad: BadRange | undefined;
+    // What is missed between the last record and the next was in the bad range.
+    const settle = (to: number): void => {
+      if (bad === undefined) return;
+      const first = live.firstLive(expected);
+      if (first !== undefined && first <= to)
+        this.#options.onDamage(source, bad.offset, bad.end - bad.offset, first, to);
+    };
     for (;;) {
       const outcome = await scanner.next();
-      if (outcome === 'end') return;
+      if (outcome === 'end') return settle(source.lastId);
       const { header, buffer, bodyAt } = scanner;
       if (outcome === 'bad') {
-        const before = copier.count;
-        if (scanner.bad.headerIntact && header.kind === KIND_RECORDS) {
-          const take = (frame: FrameView, at: number): void => copier.add(source, live, buffer, at, frame);
-          salvageCommit(
-            buffer,
-            bodyAt,
-            scanner.bodyHeld,
-            header,
-            source.seed,
-            scanner.bad.offset + COMMIT_HEADER_BYTES,
-            take,
-          );
-        }
+        source.damaged = true;
+        const { offset } = bad ?? scanner.bad;
+        bad = { ...scanner.bad, offset };
+        await salvageBad(scanner, from, (frame, bytes, at) => {
+          if (frame.id < expected) return;
+          settle(frame.id - 1);
+          copier.add(source, live, bytes, at, frame);
+          expected = frame.id + 1;
+        });
         await copier.flush();
-        this.#noteDamage(source, scanner, expected, before === copier.count);
         continue;
       }
       if (header.kind !== KIND_RECORDS) continue;
+      settle(header.firstId - 1);
+      bad = undefined;
       const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
       const end = bodyAt + header.bodyBytes;
       let at = bodyAt;
@@ -365,13 +379,6 @@ export class GcRunner {
     }
   }
 
-  #noteDamage(source: LogSegment, scanner: CommitScanner, expected: number, nothingSaved: boolean): void {
-    source.damaged = true;
-    const { bad, header } = scanner;
-    const last = bad.headerIntact && nothingSaved ? header.firstId + header.count - 1 : source.lastId;
-    this.#options.onDamage(source, bad.offset, bad.end - bad.offset, expected, last);
-  }
-
   /** Lets others have their turn, and keeps to the rate. Throws where the rewrite is to be given up. */
   async #pace(bytes: number): Promise<void> {
     const { host, bytesPerSecond } = this.#options;
@@ -381,7 +388,7 @@ export class GcRunner {
       await host.yield();
       this.#sliceStart = host.elapsed();
     }
-    if (bytesPerSecond === undefined) return;
+    if (bytesPerSecond === undefined || !this.#isPaced) return;
     const due = (this.#budgetBytes / bytesPerSecond) * 1000;
     if (host.elapsed() - this.#budgetStart > due + 1000) {
       this.#budgetStart = host.elapsed();
@@ -390,16 +397,25 @@ export class GcRunner {
     }
     for (;;) {
       const early = due - (host.elapsed() - this.#budgetStart);
-      if (early <= 5 || this.#pressed !== 'no') return;
-      await new Promise<void>((resolve) => host.after(Math.min(early, NAP_MS), resolve));
+      if (early <= 5) return;
+      await this.#nap(Math.min(early, NAP_MS));
       this.#throwIfStopped();
     }
+  }
+
+  async #nap(ms: number): Promise<void> {
+    let cancel: () => void = () => undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      cancel = this.#options.host.after(ms, resolve);
+    });
+    cancel();
   }
 
   #throwIfStopped(): void {
     const { failStop, queue } = this.#options;
     failStop.throwIfFailed();
-    if (this.#pressed !== 'stopped') return;
+    if (!this.#stopped) return;
     throw new EvaqError('EVAQ_CLOSED', `'${queue}' is being closed: a rewrite was given up`);
   }
 }

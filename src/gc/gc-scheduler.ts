@@ -10,17 +10,34 @@ import type { LiveBytes } from '../log/live-bytes.js';
 import type { LogSegment } from '../log/log-segment.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import type { Host } from '../vfs/host.js';
-import { type ActivePlan, type GcLimits, type GcStep, planActive, planGc, type SegmentStats } from './gc-plan.js';
+import {
+  type ActivePlan,
+  type GcLimits,
+  type GcStep,
+  planActive,
+  planGc,
+  planMerges,
+  type SegmentStats,
+} from './gc-plan.js';
 import type { GcCounters, GcRunner } from './gc-runner.js';
+import { traceGc } from './gc-trace.js';
+
+/** What kept the active segment from being left. */
+export interface LeaveFailure {
+  readonly error: unknown;
+}
 
 export interface GcSchedulerOptions {
+  /** The store's name, for whoever observes it. */
+  readonly storeId: string;
+  readonly queue: string;
   readonly host: Host;
   readonly log: SegmentLog;
   readonly runner: GcRunner;
   readonly limits: GcLimits;
   readonly liveBytes: LiveBytes;
-  /** Leaves the active segment for a new one, so that its space can come back. Resolves when that is done, or has failed. */
-  readonly rollActive: () => Promise<void>;
+  /** Leaves the active segment for a new one, so that its space can come back. Resolves when that is done, or with what it failed by. */
+  readonly rollActive: () => Promise<LeaveFailure | undefined>;
   /** There is nothing to collect, and no record was removed for a while. Never rejects. */
   readonly atRest: () => Promise<void>;
   /** The last push found no space. */
@@ -52,6 +69,8 @@ export class GcScheduler {
   #failures = 0;
   #retryDueMs = -Infinity;
   lastError: EvaqError | undefined;
+  /** The active segment is worth leaving, and could not be left. */
+  #leaveError: EvaqError | undefined;
 
   constructor(options: GcSchedulerOptions) {
     this.#options = options;
@@ -85,21 +104,29 @@ export class GcScheduler {
     if (this.#state !== 'stopped' && segment.live.liveCount < segment.count) this.#schedule();
   }
 
-  /** Leaves the active segment if that is worth it by these limits; resolves when it is left. */
-  async rollIfWorth(limits: GcLimits): Promise<void> {
-    if ((await this.#planActive(limits)).kind === 'roll') await this.#options.rollActive();
+  /** Leaves the active segment if that is worth it by these limits; resolves when it is left, or with what that failed by. */
+  async rollIfWorth(limits: GcLimits): Promise<LeaveFailure | undefined> {
+    return (await this.#planActive(limits)).kind === 'roll' ? this.#options.rollActive() : undefined;
   }
 
   /**
-   * One cycle, as soon as those asked for before are over, with other limits; for `compact()` and tests. Resolves with what it did; rejects with what
-   * went wrong.
+   * One cycle, as soon as those asked for before are over, with other limits; for `compact()` and tests. `prepare` comes right before it, and resolves
+   * with what went wrong in it, if anything. Resolves with what was done; rejects with what went wrong, when the rest is done.
    */
-  runOnce(limits: GcLimits): Promise<GcCounters> {
+  runOnce(limits: GcLimits, prepare?: () => Promise<unknown>): Promise<GcCounters> {
     return this.exclusively(async () => {
-      const { runner } = this.#options;
+      const { queue, runner } = this.#options;
       const before = { ...runner.counters };
       try {
-        await this.#runCycle(limits, true);
+        let failure: unknown;
+        for (let tries = 1; !this.#isStopped(); tries++) {
+          failure = await prepare?.();
+          await this.#runCycle(limits, true);
+          // On a full disk what was given back may be what was missing.
+          if (failure === undefined || tries === 2) break;
+        }
+        if (this.#isStopped()) throw closedError(queue);
+        if (failure !== undefined) throw ioError(failure, `compacting queue '${queue}'`, { queue });
       } catch (error) {
         if (isForNow(error)) this.#lookIn(this.#backOff());
         throw error;
@@ -116,6 +143,35 @@ export class GcScheduler {
     });
   }
 
+  /**
+   * Puts small segments together, up to `limits.segmentBytes` in all, where there may be any that are due; at no rate, since it is waited for. Rejects with
+   * EVAQ_FAILED alone: what else goes wrong is done again by and by.
+   */
+  mergeSmall(limits: GcLimits): Promise<void> {
+    if (this.#options.log.segments.length <= (limits.merge?.countMin ?? Infinity)) return Promise.resolve();
+    return this.exclusively(async () => {
+      try {
+        await this.#mergeSmall(limits);
+      } catch (error) {
+        if (!isForNow(error)) throw error;
+        this.lastError = ioError(error, 'collecting garbage');
+        this.#lookIn(this.#backOff());
+      }
+    });
+  }
+
+  async #mergeSmall(limits: GcLimits): Promise<void> {
+    const segments = [...this.#options.log.segments];
+    const stats = await this.#stats(segments, limits);
+    const bytesAt = new Map(stats.map(({ position, liveBytes }) => [position, liveBytes]));
+    let bytes = 0;
+    for (const step of planMerges(stats, limits).steps) {
+      bytes += step.positions.reduce((sum, position) => sum + (bytesAt.get(position) ?? 0), 0);
+      if (bytes > limits.segmentBytes) return;
+      await this.#carryOut(step, segments, false);
+    }
+  }
+
   /** Runs `work` when the cycles asked for before are over; none starts until it is done. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
     // Chained in the same turn: of two callers that waited for one cycle both would start when it ends.
@@ -127,12 +183,7 @@ export class GcScheduler {
     return cycle;
   }
 
-  /** The queue is being closed: what is under way no longer keeps to a rate. */
-  hasten(): void {
-    this.#options.runner.hasten();
-  }
-
-  /** Resolves when the cycle under way is over, which gives up at its next step. No further one starts. */
+  /** Resolves when the cycle under way is over, which gives up at its next step, `runOnce` with EVAQ_CLOSED. No further one starts. */
   async stop(): Promise<void> {
     this.#state = 'stopped';
     this.#options.runner.stop();
@@ -179,7 +230,7 @@ export class GcScheduler {
     try {
       const againInMs = (await this.#runCycle(limits, false)) ?? (await this.#rest());
       if (runner.isTidy) {
-        this.lastError = undefined;
+        this.lastError = this.#leaveError;
         this.#failures = 0;
       }
       return againInMs;
@@ -254,11 +305,13 @@ export class GcScheduler {
     }
     for (let pass = 1; !this.#isStopped(); pass++) {
       const active = await this.#planActive(limits);
-      if (active.kind === 'roll') void rollActive();
+      if (active.kind === 'roll') void rollActive().then((failure) => this.#noteLeft(failure));
+      else this.#leaveError = undefined;
       const segments = [...log.segments];
       const plan = planGc(await this.#stats(segments, limits), limits);
       let progress = false;
       for (const step of plan.steps) {
+        if (this.#isStopped()) return undefined;
         if (await attempt(() => this.#carryOut(step, segments))) progress = true;
       }
       if (failures.length > 0) throw failures[0];
@@ -270,6 +323,14 @@ export class GcScheduler {
       return againInMs === Infinity ? undefined : againInMs;
     }
     return undefined;
+  }
+
+  /** The next cycle tries it again. */
+  #noteLeft(failure: LeaveFailure | undefined): void {
+    if (failure === undefined) return;
+    const { queue } = this.#options;
+    this.#leaveError = ioError(failure.error, `leaving a segment of queue '${queue}'`, { queue });
+    this.lastError = this.#leaveError;
   }
 
   async #planActive(limits: GcLimits): Promise<ActivePlan> {
@@ -304,8 +365,8 @@ export class GcScheduler {
     return this.#watched.sinceMs;
   }
 
-  async #carryOut(step: GcStep, segments: readonly LogSegment[]): Promise<boolean> {
-    const { runner, log } = this.#options;
+  async #carryOut(step: GcStep, segments: readonly LogSegment[], isPaced = true): Promise<boolean> {
+    const { runner, log, queue, storeId, host } = this.#options;
     const chosen: LogSegment[] = [];
     for (const position of step.positions) {
       const segment = segments[position];
@@ -313,13 +374,15 @@ export class GcScheduler {
     }
     const [first] = chosen;
     if (first === undefined) return false;
+    const tracing = { storeId, queue, host, counters: runner.counters };
     if (step.kind === 'drop') {
-      return (await runner.drop(chosen)) > 0;
+      return (await traceGc(tracing, 'drop', chosen.length, () => runner.drop(chosen))) > 0;
     }
     // What stood between them may not have gone after all.
     const at = log.positionOf(first);
     if (chosen.some((segment, i) => log.segments[at + i] !== segment)) return false;
-    return runner.rewrite(chosen);
+    const how = { usesPool: step.kind === 'rewrite', isPaced };
+    return traceGc(tracing, step.kind, chosen.length, () => runner.rewrite(chosen, how));
   }
 
   /** The numbers may be a little old where there are many segments: every step looks again. */
@@ -334,7 +397,9 @@ export class GcScheduler {
         now = host.elapsed();
       }
       // One that is being drained is measured when it has been left alone: until then it is not rewritten.
-      if (now - segment.lastRemovalMs >= limits.quietMsMin && !this.#isStopped()) await liveBytes.measure(segment);
+      const isQuiet = now - segment.lastRemovalMs >= limits.quietMsMin;
+      // Where nothing sparse is rewritten an estimate will do.
+      if (isQuiet && limits.liveShareMax > 0 && !this.#isStopped()) await liveBytes.measure(segment);
       // It may be gone by now.
       if (segment.phase !== 'sealed') continue;
       stats.push({
@@ -349,6 +414,12 @@ export class GcScheduler {
     }
     return stats;
   }
+}
+
+function closedError(queue: string): EvaqError {
+  return new EvaqError('EVAQ_CLOSED', `'${queue}' is being closed: collecting was given up`, {
+    hint: 'What it had done by then is done. Open the store again to go on.',
+  });
 }
 
 /** Whether GC can go on with other steps, and try again later. */

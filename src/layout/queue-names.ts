@@ -5,7 +5,7 @@
  * A link to a folder is a queue like any other: a queue may lie on another disk. A link that leads nowhere is not the same as no queue, for
  * then its records are somewhere else.
  */
-import { EvaqError, isNotFound } from '../errors.js';
+import { codeOf, EvaqError, isNotFound } from '../errors.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { DEAD_LETTERS_QUEUE, QUEUES_DIR, queueDir, requireQueueName, WAL_QUEUE } from './store-file.js';
 
@@ -45,6 +45,26 @@ export async function requireQueues(vfs: Vfs, store: string): Promise<QueueNames
   return listed;
 }
 
+/** Queues that are in the register, and of which there is no folder; what is in its place, if anything, is told as a stranger. Sorted. */
+export function missingQueues({ names, strangers }: QueueNames, register: ReadonlySet<string>): string[] {
+  const there = new Set([...names, ...strangers.map(({ name }) => name)]);
+  return [...register].filter((name) => !there.has(name)).sort();
+}
+
+/** @see missingQueues */
+export function missingQueueError(name: string, store: string): EvaqError {
+  const path = queueDir(store, name);
+  return new EvaqError('EVAQ_CORRUPT', `queue '${name}': its folder ${path} is gone, and records may have been in it`, {
+    details: { queue: name, path },
+    hint: missingHint(store),
+  });
+}
+
+/** What to do where something is not there that was. */
+export function missingHint(store: string): string {
+  return `Bring back what is missing (mount the disk that it is on, complete the restore). To go on without it: 'evaq repair ${store}', or open with onCorruption: 'quarantine'.`;
+}
+
 export function lostQueueError({ name, path }: Omit<Stranger, 'kind'>): EvaqError {
   return new EvaqError('EVAQ_CORRUPT', `queue '${name}': ${path} does not lead to a folder`, {
     details: { queue: name, path },
@@ -76,7 +96,7 @@ async function leadsToFolder(vfs: Vfs, path: string): Promise<boolean> {
     await vfs.list(path);
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && LEADS_NOWHERE.has(String(error.code))) return false;
+    if (LEADS_NOWHERE.has(codeOf(error) ?? '')) return false;
     throw error;
   }
 }

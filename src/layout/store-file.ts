@@ -1,13 +1,22 @@
 /**
- * The file STORE, which makes a folder a store: a file header with the store's UUID. And the layout of the folder.
+ * The file STORE, which makes a folder a store: a file header with the store's UUID, and the register of its queues (`queue-register.ts`). And the
+ * layout of the folder.
  *
  * Made once, atomically: written under a temporary name, synced, renamed, the folder synced. A crash before that leaves a folder that holds
  * nothing but what a store in the making may hold, and the next open makes it anew.
  */
-import { EvaqError, isSystemError } from '../errors.js';
-import { decodeFileHeader, encodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from '../frame/file-header.js';
-import type { Host } from '../vfs/host.js';
+import { EvaqError, isNotFound, isSystemError } from '../errors.js';
+import {
+  decodeFileHeader,
+  encodeFileHeader,
+  FILE_HEADER_BYTES,
+  type FileHeader,
+  fileSeed,
+} from '../frame/file-header.js';
+import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
+import { EMPTY_REGISTER, encodeRegister, type QueueRegister, readRegister } from './queue-register.js';
+import { isOfTheSystem, lookAtPlace } from './store-place.js';
 
 export const STORE_FILE = 'STORE';
 export const STORE_FILE_UNFINISHED = 'STORE.tmp';
@@ -16,7 +25,11 @@ export const QUEUES_DIR = 'queues';
 export const WAL_QUEUE = 'wal';
 export const DEAD_LETTERS_QUEUE = 'dead-letters';
 
-const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
+/** Of a queue that the user named, the dead letters are in a queue of its name with this behind it. */
+export const DEAD_LETTERS_SUFFIX = '.dead';
+
+/** Any name has its queue of dead letters. */
+const QUEUE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}(?:\.dead)?$/;
 
 export interface StoreIdentity {
   readonly uuid: Buffer;
@@ -24,6 +37,8 @@ export interface StoreIdentity {
   readonly header: FileHeader;
   /** One of the two copies in the file is damaged. */
   readonly damaged: boolean;
+  /** The queues that there have been. */
+  readonly register: QueueRegister;
 }
 
 /** Throws EVAQ_QUEUE_NAME unless `name` may be a queue's: 1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot. */
@@ -35,19 +50,56 @@ export function requireQueueName(name: unknown): asserts name is string {
   });
 }
 
+/** Names of devices, with whatever ending: Windows has no such files. */
+const DEVICE_NAME = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)/i;
+
+/**
+ * Throws EVAQ_QUEUE_NAME unless a queue of that name, and later its dead letters, may be made beside `others`: some file systems could not keep it, or
+ * not keep it apart. Queues that are there already are served, whatever their names, and have dead letters.
+ */
+export function requireNewQueueName(name: string, others: ReadonlySet<string>): void {
+  const details = { queue: name };
+  if (name.endsWith(DEAD_LETTERS_SUFFIX) && others.has(name.slice(0, -DEAD_LETTERS_SUFFIX.length))) return;
+  if (DEVICE_NAME.test(name) || name.endsWith('.')) {
+    throw new EvaqError(
+      'EVAQ_QUEUE_NAME',
+      `'${name}' cannot be the name of a new queue: Windows has no folder of that name`,
+      { details, hint: 'Avoid the names of devices (con, nul, com1 …), and a dot at the end.' },
+    );
+  }
+  const taken = new Map<string, string>();
+  for (const other of others) for (const one of namesWith(other)) taken.set(one.toLowerCase(), one);
+  for (const one of namesWith(name)) {
+    const other = taken.get(one.toLowerCase());
+    if (other === undefined || other === one) continue;
+    throw new EvaqError(
+      'EVAQ_QUEUE_NAME',
+      `'${other}' is or will be a queue: '${one}' would be the same folder on macOS and Windows`,
+      { details, hint: 'Use one spelling of a name, or another name.' },
+    );
+  }
+}
+
+/** A queue, and that of its dead letters. */
+function namesWith(queue: string): readonly string[] {
+  return queue.endsWith(DEAD_LETTERS_SUFFIX) ? [queue] : [queue, `${queue}${DEAD_LETTERS_SUFFIX}`];
+}
+
 export function queueDir(storePath: string, queue: string): string {
   return `${storePath}/${QUEUES_DIR}/${queue}`;
 }
 
 /** Who the store is; `undefined` where there is none and one may be made. Rejects where the folder is something else. */
 export async function readStore(vfs: Vfs, path: string): Promise<StoreIdentity | undefined> {
-  const stat = await vfs.stat(path);
-  if (stat === undefined) return undefined;
-  if (stat.kind !== 'directory') throw notAStore(path, 'it is not a folder');
-  const entries = await vfs.list(path);
+  const place = await lookAtPlace(vfs, path);
+  if (place.kind === 'nothing') return undefined;
+  if (place.kind === 'lost link') throw lostLinkError(path);
+  if (place.kind === 'other') throw notAStore(path, 'it is not a folder');
+  const { entries } = place;
   const store = entries.find(({ name }) => name === STORE_FILE);
   if (store === undefined) {
-    const foreign = entries.find(({ name }) => name !== LOCK_FILE && name !== STORE_FILE_UNFINISHED);
+    const isForeign = (name: string): boolean => name !== LOCK_FILE && name !== STORE_FILE_UNFINISHED;
+    const foreign = entries.find(({ name }) => isForeign(name) && !isOfTheSystem(name));
     if (foreign !== undefined)
       throw notAStore(path, `it holds ${JSON.stringify(foreign.name)} and no ${STORE_FILE} file`);
     return undefined;
@@ -60,7 +112,9 @@ export async function readStore(vfs: Vfs, path: string): Promise<StoreIdentity |
     const decoding = decodeFileHeader(bytes.subarray(0, read), 'store');
     if (decoding.kind === 'ok') {
       const { header, damaged } = decoding;
-      return { uuid: header.storeUuid, createdMs: header.createdMs, header, damaged };
+      const { names, ...rest } = await readRegister(file, fileSeed(header), await file.size());
+      const register = { ...rest, names: new Set([...names].filter((name) => QUEUE_NAME.test(name))) };
+      return { uuid: header.storeUuid, createdMs: header.createdMs, header, damaged, register };
     }
     if (decoding.kind === 'unsupported') {
       throw new EvaqError(
@@ -81,8 +135,14 @@ export async function readStore(vfs: Vfs, path: string): Promise<StoreIdentity |
   }
 }
 
-/** Makes the folder a store. The caller holds the lock. */
-export async function createStore(vfs: Vfs, host: Host, path: string): Promise<StoreIdentity> {
+/** Locks one more file of the store; throws where somebody else has it. */
+type Take = (file: string) => void;
+
+/**
+ * Makes the folder a store. The caller holds the lock. Should its file have been deleted, so that two are here: `take` locks a file, and throws where
+ * somebody else has it. Of the unfinished file only he who has locked it renames or removes it; so nobody replaces a STORE that there is.
+ */
+export async function createStore(vfs: Vfs, host: Host, path: string, take: Take): Promise<StoreIdentity> {
   const uuid = Buffer.alloc(16);
   host.random(uuid);
   // Version 4, variant 1 (RFC 9562), for those who print it.
@@ -90,7 +150,7 @@ export async function createStore(vfs: Vfs, host: Host, path: string): Promise<S
   uuid[8] = ((uuid[8] ?? 0) & 0x3f) | 0x80;
   const salt = Buffer.alloc(4);
   host.random(salt);
-  const createdMs = host.now();
+  const createdMs = timeOf(host);
   const header: FileHeader = {
     kind: 'store',
     flags: 0,
@@ -101,31 +161,55 @@ export async function createStore(vfs: Vfs, host: Host, path: string): Promise<S
     createdMs,
     salt: salt.readUInt32LE(0),
   };
-  const temporary = `${path}/${STORE_FILE_UNFINISHED}`;
-  if ((await vfs.stat(temporary)) !== undefined) await vfs.remove(temporary);
-  const file = await vfs.create(temporary);
-  try {
-    const bytes = encodeFileHeader(header);
-    await file.writeAt(bytes, 0, bytes.length, 0);
-    await file.sync();
-  } finally {
-    await file.close().catch(() => undefined);
+  const temporary = await writeUnfinished(vfs, path, encodeFileHeader(header), take);
+  if ((await vfs.stat(`${path}/${STORE_FILE}`)) !== undefined) {
+    await vfs.remove(temporary);
+    const made = await readStore(vfs, path);
+    if (made !== undefined) return made;
+    throw notAStore(path, `its ${STORE_FILE} file comes and goes`);
   }
   await vfs.rename(temporary, `${path}/${STORE_FILE}`);
   await vfs.syncDir(path);
-  return { uuid, createdMs, header, damaged: false };
+  return { uuid, createdMs, header, damaged: false, register: EMPTY_REGISTER };
 }
 
-/** Writes both copies again: the intact one gets the bytes that it has. The caller holds the lock. */
-export async function mendStore(vfs: Vfs, path: string, identity: StoreIdentity): Promise<void> {
-  const file = await vfs.open(`${path}/${STORE_FILE}`, 'write');
+/**
+ * Writes the file anew, with the header that it has and `names` as its register; resolves with the register then. The caller holds the lock.
+ */
+export async function mendStore(
+  vfs: Vfs,
+  path: string,
+  { header }: StoreIdentity,
+  names: ReadonlySet<string>,
+  nowMs: number,
+): Promise<QueueRegister> {
+  const bytes = Buffer.concat([encodeFileHeader(header), encodeRegister(names, fileSeed(header), nowMs)]);
+  const temporary = await writeUnfinished(vfs, path, bytes);
+  await vfs.rename(temporary, `${path}/${STORE_FILE}`);
+  await vfs.syncDir(path);
+  return { names, end: bytes.length, damaged: false };
+}
+
+/** Writes the file under its unfinished name, and resolves with that: at every instant of a crash STORE is as before or as it is to be. */
+async function writeUnfinished(vfs: Vfs, path: string, bytes: Buffer, take?: Take): Promise<string> {
+  const temporary = `${path}/${STORE_FILE_UNFINISHED}`;
+  if ((await vfs.stat(temporary)) !== undefined) await removeUnfinished(vfs, temporary, take);
+  const file = await vfs.create(temporary);
   try {
-    const bytes = encodeFileHeader(identity.header);
+    take?.(temporary);
     await file.writeAt(bytes, 0, bytes.length, 0);
     await file.sync();
   } finally {
     await file.close().catch(() => undefined);
   }
+  return temporary;
+}
+
+async function removeUnfinished(vfs: Vfs, temporary: string, take: Take | undefined): Promise<void> {
+  take?.(temporary);
+  await vfs.remove(temporary).catch((error: unknown) => {
+    if (!isNotFound(error)) throw error;
+  });
 }
 
 /** A folder above the store that this user may not read was not made by evaq, so its names are none of ours. */
@@ -139,11 +223,16 @@ export async function makeDirs(vfs: Vfs, path: string): Promise<void> {
   const dirs: string[] = [];
   for (let at = path; at !== '' && at !== '/'; at = parentOf(at)) dirs.unshift(at);
   for (const dir of dirs) {
-    const made = (await vfs.stat(dir)) === undefined && (await vfs.makeDir(dir));
+    const stat = await vfs.stat(dir);
+    const made = stat === undefined && (await vfs.makeDir(dir));
     try {
       await vfs.syncDir(parentOf(dir));
+      // Behind a link the folder has its name elsewhere.
+      if (stat?.kind === 'other') await vfs.syncDir(`${dir}/..`);
     } catch (error) {
-      if (made || !(isSystemError(error) && FOREIGN_DIR_CODES.has(error.code))) throw error;
+      if (!isSystemError(error)) throw error;
+      if (stat?.kind === 'other' && (error.code === 'ENOENT' || error.code === 'ELOOP')) throw lostLinkError(dir);
+      if (made || !FOREIGN_DIR_CODES.has(error.code)) throw error;
     }
   }
 }
@@ -151,6 +240,13 @@ export async function makeDirs(vfs: Vfs, path: string): Promise<void> {
 export function parentOf(path: string): string {
   const slash = path.lastIndexOf('/');
   return slash <= 0 ? '/' : path.slice(0, slash);
+}
+
+function lostLinkError(path: string): EvaqError {
+  return new EvaqError('EVAQ_NOT_A_STORE', `${path} is not an evaq store: it is a link that leads to no folder`, {
+    details: { path },
+    hint: 'Bring back what it leads to (a disk that is not mounted, say), make that folder, or name another one; nothing was changed.',
+  });
 }
 
 function notAStore(path: string, why: string): EvaqError {

@@ -1,7 +1,9 @@
 /**
  * Damage, as it is told to whoever opens, reads or verifies a store.
  */
+import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import type { Stranger } from '../layout/queue-names.js';
+import { STORE_FILE, type StoreIdentity } from '../layout/store-file.js';
 
 /** Damage to bytes that had been synced, in words and numbers. */
 export interface Damage {
@@ -20,6 +22,22 @@ export interface Damage {
   readonly vague?: true;
   /** Nothing is lost: a second copy is intact, or what is damaged can be worked out anew. It is mended when the store is opened for writing. */
   readonly lossless: boolean;
+}
+
+/** What is told of the file STORE, of which enough is intact. */
+export function storeDamage(store: string, { damaged, register }: StoreIdentity): Damage[] {
+  const file = `${store}/${STORE_FILE}`;
+  const told: Damage[] = [];
+  if (damaged) {
+    const what = 'one copy of the header is damaged; the other is intact';
+    told.push({ queue: '', file, offset: 0, bytes: FILE_HEADER_BYTES, what, lossless: true });
+  }
+  if (register.damaged) {
+    const what = 'the register of queues is damaged: one that is missing may not be missed';
+    const bytes = register.end - FILE_HEADER_BYTES;
+    told.push({ queue: '', file, offset: FILE_HEADER_BYTES, bytes, what, lossless: true });
+  }
+  return told;
 }
 
 /** What is told of something in the place of a queue. */

@@ -14,11 +14,15 @@ import {
   HEADER_FLAG_RECYCLED,
   HEADER_FLAG_REWRITTEN,
 } from '../frame/file-header.js';
+import { IntakeMarks } from '../frame/intake-marks.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
-import { FIRST_RECORD_ID } from '../ids.js';
-import { type Footer, readFooter } from '../segment/segment-footer.js';
+import { FIRST_RECORD_ID, highestGiven, NEXT_ID_MAX } from '../ids.js';
+import { loadIntake } from '../intake/intake-load.js';
+import { IntakeState } from '../intake/intake-state.js';
+import { type Footer, readFooter, summaryTimes } from '../segment/segment-footer.js';
 import { judgeSegment, type SegmentVerdict } from '../segment/segment-judge.js';
-import { type SegmentScan, scanSegment } from '../segment/segment-scan.js';
+import { segmentQueueMark } from '../segment/segment-name.js';
+import { type SegmentScan, scanSegment, timesToTell } from '../segment/segment-scan.js';
 import { RemovedRanges } from '../tombstone/removed-ranges.js';
 import type { TombstoneState } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
@@ -26,7 +30,8 @@ import type { Damage } from './damage.js';
 import { LogSegment } from './log-segment.js';
 import { findMissing } from './missing-segments.js';
 import { type LoadedFile, openedAhead } from './opened-ahead.js';
-import { listQueue, openListed, type SegmentFile, unsupportedError } from './queue-listing.js';
+import { missingEvidence } from './queue-evidence.js';
+import { listQueue, openListed, type QueueListing, type SegmentFile, unsupportedError } from './queue-listing.js';
 import { SegmentLog } from './segment-log.js';
 import { loadTombstones } from './tombstone-load.js';
 
@@ -47,6 +52,8 @@ export interface FoundSegment {
   readonly contentEnd: number;
   /** How much of it had been synced, by the best statement there is. */
   readonly durableOffset: number;
+  /** Of those without a valid footer: what they tell of what came in. */
+  readonly marks?: IntakeMarks;
 }
 
 export interface LoadedQueue {
@@ -65,10 +72,14 @@ export interface LoadedQueue {
   /** Tombstone logs, oldest first, with those that cannot be read. */
   readonly tombstoneLogs: readonly string[];
   readonly tombstones: TombstoneState;
+  /** What is known of what came in, where that was asked for. */
+  readonly intake: IntakeState;
   readonly generation: number;
   /** The ID that the next record gets. The store raises it for moves that it settles. */
   nextId: number;
+  /** The highest that was given out in the store, as far as this queue knows; and those that stand in the names of its files. */
   readonly segmentIdMax: number;
+  readonly segmentIds: readonly number[];
   readonly damage: readonly Damage[];
   /** Files that were listed and gone when they were to be read: a writer's GC is at work. */
   readonly vanished: number;
@@ -81,6 +92,10 @@ export interface LoadOptions {
   /** Lets the event loop turn; called now and then where much is done in memory alone. */
   readonly pause?: () => Promise<void>;
   readonly progress?: (bytes: number) => void;
+  /** For who is going to push: what came in is remembered, as of this time. */
+  readonly intakeMs?: number;
+  /** The queue is in the register: it has been there before. Where nothing tells which IDs it has given out, it goes on from `idFloor`. */
+  readonly registered?: { readonly idFloor: number } | undefined;
 }
 
 /** Scans and judges one queue. Rejects with EVAQ_UNSUPPORTED_VERSION, EVAQ_CORRUPT for a link in place of a file, or EVAQ_IO. */
@@ -134,6 +149,7 @@ export async function loadQueue(
   }
 
   found.reverse();
+  const intake = await loadIntakeOf(vfs, dir, queue, storeUuid, listing, options.intakeMs, damage);
 
   const log = new SegmentLog(options.indexIntervalBytes);
   const kept: FoundSegment[] = [];
@@ -156,12 +172,18 @@ export async function loadQueue(
     }
     kept.push(one);
   }
+  // Of what does not count no damage is told: another speaks for it.
+  for (let i = damage.length - 1; i >= 0; i--) if (replaced.includes(damage[i]?.file ?? '')) damage.splice(i, 1);
+  if (options.intakeMs !== undefined) {
+    for (const { marks, segment } of kept)
+      if (marks !== undefined) intake.adopt(marks, segment.lastId, options.intakeMs);
+  }
   // Empty segments have nothing to be found by, and would stand in the way of the order.
   for (const one of kept) if (!one.segment.isEmpty) addToLog(log, one);
   await removeFrom(log, removed, options.pause);
   let nextId = Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd, removed.last + 1);
 
-  const mentioned = mentionedRound(kept);
+  const mentioned = mentionedRound(kept, tombstones.round);
   if (mentioned > tombstones.round && vanished === 0) {
     damage.push({
       queue,
@@ -182,11 +204,17 @@ export async function loadQueue(
     if (one.segment.relaxed && one.footer === undefined && !clean) nextId = Math.max(nextId, one.header.idHighWater);
     for (const range of one.scan?.damaged ?? []) nextId = Math.max(nextId, range.lastId + 1);
   }
-  if (vanished === 0 && damage.every(({ lossless }) => lossless)) {
+  // Of a file that cannot be read the IDs are guessed.
+  nextId = Math.min(nextId, NEXT_ID_MAX);
+  if (vanished === 0 && damage.every(({ lossless, what }) => lossless || what === OF_ANOTHER_QUEUE)) {
     const closedWithLive = clean ? tombstones.closedWithLive : undefined;
     const facts = { log, kept, replacedIds, links, removed, tombstones, durable, nextId, closedWithLive };
     damage.push(...findMissing(facts).map((missing) => ({ queue, file: dir, offset: 0, bytes: 0, ...missing })));
   }
+  const what = options.registered === undefined ? undefined : missingEvidence(listing);
+  if (what !== undefined && damage.every(({ lossless }) => lossless))
+    damage.push({ queue, file: dir, offset: 0, bytes: 0, what, vague: true, lossless: false });
+  if (what !== undefined && !clean) nextId = Math.max(nextId, options.registered?.idFloor ?? 0);
   const told = damage.map((one) => withoutNothing(one, kept, nextId));
   return {
     queue,
@@ -199,13 +227,39 @@ export async function loadQueue(
     pool: listing.pool,
     tombstoneLogs: listing.tombstones.map(({ path }) => path),
     tombstones,
-    generation: listing.tombstones.at(-1)?.generation ?? 0,
+    intake,
+    generation: highestGiven(
+      tombstones.generation,
+      listing.tombstones.map(({ generation }) => generation),
+    ),
     nextId,
-    segmentIdMax: Math.max(listing.segmentIdMax, tombstones.segmentIdMax),
+    segmentIdMax: found.reduce((highest, { segment }) => Math.max(highest, segment.id), tombstones.segmentIdMax),
+    segmentIds: listing.segmentIds,
     damage: told,
     vanished,
     clean,
   };
+}
+
+async function loadIntakeOf(
+  vfs: Vfs,
+  dir: string,
+  queue: string,
+  storeUuid: Buffer,
+  listing: QueueListing,
+  nowMs: number | undefined,
+  damage: Damage[],
+): Promise<IntakeState> {
+  if (nowMs === undefined || listing.intake.length === 0) return new IntakeState();
+  const loaded = await loadIntake(listing.intake, {
+    dir,
+    storeUuid,
+    nowMs,
+    open: (path) => openListed(vfs, path, queue),
+    unsupported: (path, major) => unsupportedError(path, queue, major),
+  });
+  damage.push(...loaded.damage.map((one) => ({ queue, ...one })));
+  return loaded.state;
 }
 
 /** Damage at the end of a segment behind which no ID is missing, of a footer for instance, has cost no record. */
@@ -229,13 +283,21 @@ async function removeFrom(log: SegmentLog, removed: RemovedRanges, pause: LoadOp
   log.changes = 0;
 }
 
-/** The highest number of a round of removals that a segment speaks of. */
-export function mentionedRound(found: readonly FoundSegment[]): number {
+/** The highest number of a round of removals that a segment speaks of. Commits tell its low half: it is one that is near `round`, the last known. */
+export function mentionedRound(found: readonly FoundSegment[], round: number): number {
   let mentioned = 0;
   for (const { scan, footer } of found) {
-    mentioned = Math.max(mentioned, scan?.removalSeq ?? footer?.summary.removalSeq ?? 0);
+    const one = scan === undefined ? (footer?.summary.removalSeq ?? 0) : roundNear(round, scan.removalSeq);
+    mentioned = Math.max(mentioned, one);
   }
   return mentioned;
+}
+
+function roundNear(round: number, low: number): number {
+  const half = 2 ** 32;
+  const same = round - (round % half) + low;
+  if (same > round + half / 2 && same >= half) return same - half;
+  return same < round - half / 2 ? same + half : same;
 }
 
 /** Puts a found segment into the log, with the index that its scan made, if it was scanned. */
@@ -269,9 +331,19 @@ async function loadSegment(
     decoding.header.storeUuid.equals(storeUuid) &&
     decoding.header.fileId === id &&
     decoding.header.baseId === baseId;
+  if (decoding.kind === 'ok' && isOfAnotherQueue(decoding.header, path)) {
+    // Whatever is in it was never in this queue: nothing of this one is lost with it.
+    damage.push({ queue, file: path, offset: 0, bytes: fileBytes, what: OF_ANOTHER_QUEUE, lossless: false });
+    return undefined;
+  }
   if (!matches) {
     // The newest one may be nothing yet; a header is synced before the name, so anywhere else it is damage.
-    if (decoding.kind !== 'blank' || !newest || (durable.get(id) ?? 0) > 0) {
+    if (
+      decoding.kind !== 'blank' ||
+      !newest ||
+      (durable.get(id) ?? 0) > 0 ||
+      (fileBytes > FILE_HEADER_BYTES && !(await isZero(handle, fileBytes)))
+    ) {
       const what =
         decoding.kind === 'ok'
           ? 'the header belongs to another segment or store'
@@ -313,8 +385,16 @@ async function loadSegment(
     };
   }
 
+  let marks: IntakeMarks | undefined;
+  const marksOf = (): IntakeMarks | undefined => {
+    marks = options.intakeMs === undefined ? undefined : new IntakeMarks();
+    return marks;
+  };
   const scanTo = (size: number): Promise<SegmentScan> =>
-    scanSegment(handle, size, seed, baseId, options.indexIntervalBytes, options.progress);
+    scanSegment(handle, size, seed, baseId, options.indexIntervalBytes, options.progress, undefined, marksOf(), {
+      rewritten: (header.flags & HEADER_FLAG_REWRITTEN) !== 0,
+      index: undefined,
+    });
   let scan = await scanTo(fileBytes);
   const promised = Math.max(durableOffset, scan.promisedOffset);
   const verdict = judgeSegment(scan, { durableOffset: promised, sealed });
@@ -326,9 +406,9 @@ async function loadSegment(
       file: path,
       offset: range.offset,
       bytes: range.end - range.offset,
-      ...(lost ? { firstId: range.firstId, lastId: range.lastId, fromMs: range.fromMs, toMs: range.toMs } : {}),
+      ...(lost ? { firstId: range.firstId, lastId: range.lastId, ...timesToTell(range.fromMs, range.toMs) } : {}),
       // Nothing intact follows in this file: what comes behind it says how far it goes.
-      ...(!lost && range.toMs === 0 ? { firstId: range.firstId } : {}),
+      ...(!lost && range.toMs === undefined ? { firstId: range.firstId } : {}),
       what: range.headerIntact ? 'the body of a commit is damaged' : 'frames are damaged',
       lossless: false,
     });
@@ -349,7 +429,7 @@ async function loadSegment(
   const contentEnd = verdict.cutAt ?? (scan.footerAt >= 0 ? scan.footerAt : scan.end);
   const segment = new LogSegment({ ...init, phase: 'rolled', end: contentEnd, fileBytes });
   const whole = scan.count === scan.lastId - scan.firstId + 1;
-  segment.adopt({ ...scan, runs: whole ? undefined : scan.runs });
+  segment.adopt({ ...scan, ...summaryTimes(scan.times), runs: whole ? undefined : scan.runs });
   segment.damaged = verdict.damage.length > 0;
   return {
     segment,
@@ -361,7 +441,29 @@ async function loadSegment(
     verdict,
     contentEnd,
     durableOffset: promised,
+    ...(marks === undefined ? {} : { marks }),
   };
+}
+
+/** What is told of a segment that came here from elsewhere. */
+const OF_ANOTHER_QUEUE = "a segment of another queue: nothing in it is this one's";
+
+/** Whether nothing stands in the file: then it never came to hold anything. A sector that is gone leaves what is behind it. */
+async function isZero(handle: LoadedFile, size: number): Promise<boolean> {
+  const chunk = Buffer.allocUnsafe(Math.min(size, ZERO_CHECK_BYTES));
+  for (let at = 0; at < size; ) {
+    const held = await handle.readAt(chunk, 0, Math.min(chunk.length, size - at), at);
+    if (held === 0) return true;
+    if (!chunk.subarray(0, held).every((byte) => byte === 0)) return false;
+    at += held;
+  }
+  return true;
+}
+
+const ZERO_CHECK_BYTES = 256 * 1024;
+
+function isOfAnotherQueue({ queueMark }: FileHeader, path: string): boolean {
+  return queueMark !== undefined && queueMark !== segmentQueueMark(path);
 }
 
 /** The link of a sealed segment is its first frame. */
@@ -376,5 +478,9 @@ export function worthKeeping(one: FoundSegment): boolean {
   if (one.verdict === undefined || one.verdict.cutAt === undefined || !one.verdict.cutHoldsBytes) return false;
   const { cutAt } = one.verdict;
   const recycled = (one.header.flags & HEADER_FLAG_RECYCLED) !== 0;
-  return !recycled || (one.scan?.damaged.some((range) => range.offset >= cutAt && range.headerIntact) ?? false);
+  return (
+    !recycled ||
+    one.verdict.cutHoldsCommits ||
+    (one.scan?.damaged.some((range) => range.offset >= cutAt && range.headerIntact) ?? false)
+  );
 }

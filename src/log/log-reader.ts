@@ -7,7 +7,7 @@
  * a segment is pinned while it is read.
  */
 import { assert } from '../assert.js';
-import { EvaqError, ioError } from '../errors.js';
+import { EvaqError, reported } from '../errors.js';
 import {
   COMMIT_FLAG_HEADS,
   COMMIT_FLAG_SPARSE,
@@ -18,12 +18,11 @@ import {
   KIND_RECORDS,
   newCommitHeader,
 } from '../frame/commit-header.js';
-import { salvageCommit } from '../frame/commit-salvage.js';
-import { CommitScanner } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
-import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
+import { DENSE_FRAME_BYTES, type FrameView } from '../frame/record-frame.js';
 import type { IdRange } from '../ids.js';
 import { wideCommitAt } from '../segment/segment-index.js';
+import { type SalvageSource, salvageAt } from '../segment/segment-salvage.js';
 import { mergeRanges } from '../tombstone/id-ranges.js';
 import { type ReadAt, ReadWindow } from '../vfs/read-window.js';
 import { newViewBuffer } from '../vfs/view-buffer.js';
@@ -73,6 +72,12 @@ export interface ReadOutcome {
   readonly coveredTo: number;
   /** Whether the range holds live records behind that. */
   readonly more: boolean;
+}
+
+/** A record of a damaged commit; itself, where it is wanted. */
+interface Salvaged {
+  readonly id: number;
+  readonly record: QueueRecord | undefined;
 }
 
 /** What a reader met and could not read. */
@@ -250,16 +255,28 @@ export class LogReader {
         await this.#log.ensureIndexed(segment, file);
         const walk = this.#start(segment, { ...wanted, file }, before);
         while (!taking.full && walk.nextId <= to && walk.at < segment.end) await this.#step(walk);
+        if (wanted.mode === 'one' && isMissed(segment, wanted)) await this.#lookAgain(walk, wanted);
         return walk;
       });
     } catch (error) {
-      throw ioError(error, `reading queue '${this.#options.queue}'`, {
+      throw reported(error, `reading queue '${this.#options.queue}'`, {
         queue: this.#options.queue,
         path: segment.path,
         id: wanted.from,
       });
     } finally {
       segment.unpin();
+    }
+  }
+
+  /** Damaged lengths can lead past a record and look like none: from the front of the file, where the commits tell how many are in them, it is met. */
+  async #lookAgain(walk: Walk, { from, to, taking }: Omit<Wish, 'file'>): Promise<void> {
+    const { segment } = walk;
+    Object.assign(walk, { at: FILE_HEADER_BYTES, commitEnd: 0, nextId: segment.firstId, end: segment.end });
+    while (!taking.full && walk.nextId <= to && walk.at < segment.end) await this.#step(walk);
+    if (isMissed(segment, { from, taking })) {
+      const bytes = segment.end - FILE_HEADER_BYTES;
+      this.#missing(segment, taking, FILE_HEADER_BYTES, bytes, from, to);
     }
   }
 
@@ -275,7 +292,9 @@ export class LogReader {
       streaming: goesOn && before.streaming,
       nextId: segment.firstId,
       at: FILE_HEADER_BYTES,
+      commitAt: FILE_HEADER_BYTES,
       commitEnd: 0,
+      commitNextId: undefined,
       commitFirstId: 0,
       commitTimestamp: 0,
       commitSparse: segment.rewritten,
@@ -298,6 +317,7 @@ export class LogReader {
       walk.at = offset;
       walk.nextId = key;
       walk.denseId = key;
+      walk.commitAt = commit?.offset ?? offset;
       walk.commitEnd = commit?.end ?? 0;
       walk.commitFirstId = commit?.firstId ?? 0;
       walk.commitTimestamp = commit?.timestamp ?? 0;
@@ -348,7 +368,7 @@ export class LogReader {
       !window.holds(walk.at, COMMIT_HEADER_BYTES) ||
       !decodeCommitHeader(window.chunk, walk.at - window.from, segment.seed, walk.at, commit)
     ) {
-      await this.#damagedHeader(walk);
+      await this.#damagedCommit(walk);
       return false;
     }
     const { kind, flags, bodyBytes, bodyCrc, firstId, timestamp, count } = commit;
@@ -374,7 +394,9 @@ export class LogReader {
       const bodyAt = start - window.from + COMMIT_HEADER_BYTES;
       walk.verified = commitBodyCrc(window.chunk.subarray(bodyAt, bodyAt + bodyBytes), segment.seed, start) === bodyCrc;
     }
+    walk.commitAt = start;
     walk.commitEnd = start + total;
+    walk.commitNextId = firstId + count;
     walk.commitFirstId = firstId;
     walk.commitTimestamp = timestamp;
     walk.commitSparse = sparse;
@@ -383,68 +405,44 @@ export class LogReader {
     return true;
   }
 
-  /** A record of the commit failed its checksum: looks whether the rest of the commit can be read, and how far the damage goes. */
+  /** A record of the commit in which the walk is failed its checksum. */
   async #damagedRest(walk: Walk): Promise<void> {
-    const { segment } = walk;
-    const badAt = walk.at;
-    const lostFrom = walk.nextId;
-    // The commit as a whole, from its first frame on: small next to the cost of losing a record that is intact.
-    const bodyBytes = walk.commitEnd - badAt;
-    const body = newViewBuffer(bodyBytes);
-    const held = await walk.wish.file.readAt(body, 0, bodyBytes, badAt);
-    const rest = {
-      ...newCommitHeader(),
-      flags: walk.commitSparse ? COMMIT_FLAG_SPARSE : 0,
-      count: 0xffff_ffff,
-      firstId: walk.commitSparse ? walk.commitFirstId : walk.denseId,
-      timestamp: walk.commitTimestamp,
-    };
-    const found: QueueRecord[] = [];
-    salvageCommit(body, 0, held, rest, segment.seed, badAt, (view) => found.push(recordOf(body, view)));
-    const commitEnd = walk.commitEnd;
-    const lostTo = await this.#lastIdBefore(walk, commitEnd);
-    walk.at = commitEnd;
+    walk.at = walk.commitAt;
     walk.commitEnd = 0;
-    walk.nextId = lostTo + 1;
-    this.#lose(walk, badAt, commitEnd - badAt, lostFrom, lostTo, found);
+    await this.#damagedCommit(walk);
   }
 
-  async #damagedHeader(walk: Walk): Promise<void> {
-    const { segment } = walk;
-    const badAt = walk.at;
-    const lostFrom = walk.nextId;
-    const scanner = new CommitScanner(walk.wish.file, segment.seed, badAt, segment.end, 'resync');
-    // 'end' means that the file is shorter than it was.
-    const end = (await scanner.next()) === 'bad' ? scanner.bad.end : segment.end;
-    const lostTo = await this.#lastIdBefore(walk, end);
+  /** No valid commit stands where the walk is: takes what can be read of it, as everybody does, and says how far the damage goes. */
+  async #damagedCommit(walk: Walk): Promise<void> {
+    const { segment, at: badAt, nextId: lostFrom } = walk;
+    const { file: source, to } = walk.wish;
+    const { seed, rewritten } = segment;
+    const found: Salvaged[] = [];
+    const from: SalvageSource = { source, seed, rewritten, index: this.#log.indexOf(segment) };
+    const { end, lastId } = await salvageAt(from, badAt, segment.end, (view, buffer, at) => {
+      // What came before is taken already.
+      if (view.id < lostFrom) return;
+      const record = view.id > to || walk.wish.taking.full ? undefined : copyOf(buffer, at, view);
+      found.push({ id: view.id, record });
+    });
+    const lostTo = lastId ?? segment.lastId;
     walk.at = end;
-    walk.nextId = lostTo + 1;
-    this.#lose(walk, badAt, end - badAt, lostFrom, lostTo, []);
-  }
-
-  /** The last ID that can have stood before the commit at `offset`. */
-  async #lastIdBefore(walk: Walk, offset: number): Promise<number> {
-    const { segment } = walk;
-    const scanner = new CommitScanner(walk.wish.file, segment.seed, offset, segment.end, 'resync');
-    for (;;) {
-      const outcome = await scanner.next();
-      if (outcome === 'end') return segment.lastId;
-      if (outcome === 'commit' && scanner.header.kind === KIND_RECORDS) return scanner.header.firstId - 1;
-      if (outcome === 'bad' && scanner.bad.headerIntact && scanner.header.kind === KIND_RECORDS)
-        return scanner.header.firstId - 1;
-    }
+    walk.nextId = Math.max(lostFrom, lostTo + 1);
+    // Also where nothing is lost: what is rotten is not to be recycled.
+    segment.damaged = true;
+    this.#lose(walk, badAt, end - badAt, lostFrom, lostTo, found);
   }
 
   /**
    * Between `first` and `last` only the records in `intact` can be read: takes them, and reports the live ones among the others as damage, run by
    * run. Under 'fail' the first run that was asked for ends the walk.
    */
-  #lose(walk: Walk, offset: number, bytes: number, first: number, last: number, intact: readonly QueueRecord[]): void {
+  #lose(walk: Walk, offset: number, bytes: number, first: number, last: number, intact: readonly Salvaged[]): void {
     let next = first;
-    for (const record of intact) {
-      this.#loseRun(walk, offset, bytes, next, record.id - 1);
-      take(walk, record);
-      next = record.id + 1;
+    for (const { id, record } of intact) {
+      this.#loseRun(walk, offset, bytes, next, id - 1);
+      if (record !== undefined) take(walk, record);
+      next = id + 1;
     }
     this.#loseRun(walk, offset, bytes, next, last);
   }
@@ -507,6 +505,19 @@ export class LogReader {
       }
     };
   }
+}
+
+/** Whether a walk for one record that is live neither found it nor said why. */
+function isMissed(segment: LogSegment, { from, taking }: Pick<Wish, 'from' | 'taking'>): boolean {
+  return taking.records.length === 0 && taking.lost.length === 0 && segment.live.has(from);
+}
+
+/** A record of its own: the buffer that it is in is used again. */
+function copyOf(buffer: Buffer, at: number, view: FrameView): QueueRecord {
+  const { frameBytes, payloadAt, metaAt } = view;
+  const bytes = newViewBuffer(frameBytes);
+  buffer.copy(bytes, 0, at, at + frameBytes);
+  return recordOf(bytes, { ...view, payloadAt: payloadAt - at, metaAt: metaAt - at });
 }
 
 function meanFrameBytes(segment: LogSegment): number {

@@ -9,8 +9,9 @@ import { assert } from '../assert.js';
 import { HEADER_FLAG_RELAXED, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import type { IdRange, SegmentId } from '../ids.js';
 import { LiveSet } from '../index/live-set.js';
-import type { Footer, SegmentSummary } from '../segment/segment-footer.js';
+import { type Footer, type SegmentSummary, timesOf } from '../segment/segment-footer.js';
 import type { SegmentIndex, WideCommit } from '../segment/segment-index.js';
+import { SegmentTimes } from '../segment/segment-times.js';
 
 /**
  * active: being appended to. rolled: full, its footer not yet durable. sealed: immutable. dropped: no longer part of the log; its
@@ -60,8 +61,7 @@ export class LogSegment {
   live: LiveSet;
   count = 0;
   payloadBytes = 0;
-  minTimeMs = 0;
-  maxTimeMs = 0;
+  times: SegmentTimes = new SegmentTimes();
   indexPlace: IndexPlace = { kind: 'loaded' };
   /** The sparse index as it grows, for the footer; only while active or rolled. */
   building: SegmentIndex | undefined;
@@ -70,6 +70,8 @@ export class LogSegment {
   lastRemovalMs: number = -Infinity;
   /** A reader or GC met damage here. */
   damaged = false;
+  /** Told how many more are held, or fewer. */
+  onHeld: ((count: number) => void) | undefined;
   #phase: SegmentPhase;
   #footerDurable: boolean;
   #fileGone = false;
@@ -162,7 +164,9 @@ export class LogSegment {
   /** The removal of `count` records is under way, or they are claimed. */
   hold(count: number): void {
     assert(count >= 0, 'records are held, not let go');
-    this.heir.#held += count;
+    const { heir } = this;
+    heir.#held += count;
+    heir.onHeld?.(count);
   }
 
   /** Those removals are durable, or were taken back. If the segment was rewritten meanwhile the copy has held them since. */
@@ -170,6 +174,7 @@ export class LogSegment {
     const { heir } = this;
     assert(count >= 0 && heir.#held >= count, 'what is let go was held');
     heir.#held -= count;
+    heir.onHeld?.(-count);
   }
 
   /** Nothing in it will be read again, and every removal that says so is durable. */
@@ -232,8 +237,7 @@ export class LogSegment {
   adopt(summary: Omit<SegmentSummary, 'removalSeq' | 'replaces' | 'dataEnd'>): void {
     this.count = summary.count;
     this.payloadBytes = summary.payloadBytes;
-    this.minTimeMs = summary.minTimeMs;
-    this.maxTimeMs = summary.maxTimeMs;
+    this.times = timesOf(summary);
     this.live =
       summary.runs === undefined
         ? new LiveSet(summary.firstId, summary.lastId)
@@ -243,15 +247,12 @@ export class LogSegment {
   /** Appended records become visible. Their IDs follow those that are there. */
   grow(firstId: number, count: number, payloadBytes: number, timestamp: number, end: number): void {
     assert(this.#phase === 'active', 'only the active segment grows');
-    if (this.count === 0) {
-      this.live = new LiveSet(firstId, firstId - 1);
-      this.minTimeMs = timestamp;
-    }
+    if (this.count === 0) this.live = new LiveSet(firstId, firstId - 1);
     assert(firstId === this.live.last + 1, 'IDs within a segment are consecutive');
     this.live.extend(firstId + count - 1);
     this.count += count;
     this.payloadBytes += payloadBytes;
-    this.maxTimeMs = timestamp;
+    this.times.note(firstId, timestamp);
     this.end = end;
     this.fileBytes = Math.max(this.fileBytes, end);
   }
@@ -279,6 +280,7 @@ export class LogSegment {
   /** Throws at the first broken invariant. */
   check(): void {
     this.live.check();
+    this.times.check();
     assert(this.count <= this.live.last - this.live.first + 1, 'a segment holds no more records than IDs');
     assert(this.live.liveCount <= this.count, 'no more live records than records');
     assert(this.#held + this.live.liveCount <= this.count, 'no more records are held or live than there are');

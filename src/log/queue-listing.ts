@@ -1,8 +1,9 @@
 /**
  * The files of a queue by what they are, and the opening of them. A name that is none of ours is foreign and left alone.
  */
-import { EvaqError, isNotFound } from '../errors.js';
+import { codeOf, EvaqError, isNotFound } from '../errors.js';
 import type { SegmentId } from '../ids.js';
+import { parseIntakeFileName } from '../intake/intake-name.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
@@ -19,17 +20,21 @@ export interface QueueListing {
   readonly pool: string[];
   /** Oldest first. */
   readonly tombstones: { readonly path: string; readonly generation: number }[];
-  segmentIdMax: number;
+  /** Oldest first. */
+  readonly intake: { readonly path: string; readonly generation: number }[];
+  /** The segment IDs in the names of files. */
+  readonly segmentIds: number[];
 }
 
 /** Rejects with EVAQ_CORRUPT for a link in place of a file, or with the system error. */
 export async function listQueue(vfs: Vfs, dir: string, queue: string): Promise<QueueListing> {
-  const listing: QueueListing = { segments: [], unfinished: [], pool: [], tombstones: [], segmentIdMax: 0 };
+  const listing: QueueListing = { segments: [], unfinished: [], pool: [], tombstones: [], intake: [], segmentIds: [] };
   for (const entry of await vfs.list(dir)) {
     const path = `${dir}/${entry.name}`;
     const segment = parseSegmentFileName(entry.name);
     const tombstone = parseTombstoneFileName(entry.name);
-    if (segment === undefined && tombstone === undefined) continue;
+    const intake = parseIntakeFileName(entry.name);
+    if (segment === undefined && tombstone === undefined && intake === undefined) continue;
     if (entry.kind !== 'file') {
       throw new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${path} is not a regular file`, {
         details: { queue, path },
@@ -37,17 +42,20 @@ export async function listQueue(vfs: Vfs, dir: string, queue: string): Promise<Q
       });
     }
     if (segment !== undefined) {
-      listing.segmentIdMax = Math.max(listing.segmentIdMax, segment.segmentId);
+      listing.segmentIds.push(segment.segmentId);
       if (segment.kind === 'free') listing.pool.push(path);
       else if (segment.kind === 'unfinished') listing.unfinished.push(path);
       else listing.segments.push({ path, baseId: segment.baseId, id: segment.segmentId });
-    } else if (tombstone?.kind === 'unfinished') {
+    } else if (tombstone?.kind === 'unfinished' || intake?.kind === 'unfinished') {
       listing.unfinished.push(path);
     } else if (tombstone !== undefined) {
       listing.tombstones.push({ path, generation: tombstone.generation });
+    } else if (intake !== undefined) {
+      listing.intake.push({ path, generation: intake.generation });
     }
   }
   listing.tombstones.sort((a, b) => a.generation - b.generation);
+  listing.intake.sort((a, b) => a.generation - b.generation);
   return listing;
 }
 
@@ -58,7 +66,7 @@ export async function openListed(vfs: Vfs, path: string, queue: string): Promise
   } catch (error) {
     // Reading beside a writer: GC took it meanwhile.
     if (isNotFound(error)) return undefined;
-    if (error instanceof Error && 'code' in error && error.code === 'ELOOP') {
+    if (codeOf(error) === 'ELOOP') {
       throw new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${path} is a symbolic link`, {
         cause: error,
         details: { queue, path },

@@ -1,7 +1,7 @@
 /**
  * A record as it is handed out.
  */
-import type { FailureDetail, RecordOrigin } from '../frame/metadata.js';
+import type { FailureDetail, RecordIdentity, RecordOrigin } from '../frame/metadata.js';
 
 export interface QueueRecord {
   readonly id: number;
@@ -11,13 +11,22 @@ export interface QueueRecord {
    * is never transferred to another thread: Node throws a DataCloneError, or copies.
    */
   readonly payload: Buffer;
-  /** When it was pushed, in ms since the epoch; never decreases with the ID. A moved record: when it was moved. */
+  /**
+   * What the clock said when it was pushed, in ms since the epoch, to within a second; a clock that goes back makes it decrease with the ID. From 0 to
+   * 2^48 - 1, whatever the clock says. A moved record: when it was moved.
+   */
   readonly timestamp: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Dead letters: how often its delivery failed. */
+  /** The one that it was pushed with. A record that has moved has none. */
+  readonly messageId?: string;
+  /** How often its delivery failed before it moved, over all its lives. */
   readonly attempts?: number;
+  /** When it failed first and last before it moved, in ms since the epoch. */
+  readonly failedMs?: readonly [first: number, last: number];
   /** Dead letters: the queue and ID it had before, and when it was first pushed. */
   readonly origin?: RecordOrigin;
+  /** Of a record that has moved: where it was pushed first. With the store's ID its name for good (`DeliveryContext.deliveryId`). */
+  readonly identity?: RecordIdentity;
   readonly reason?: string;
   readonly error?: FailureDetail;
   /** Not to be retried before this time, in ms since the epoch. */

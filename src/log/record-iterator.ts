@@ -6,30 +6,30 @@
  */
 import type { QueueRecord } from './queue-record.js';
 
-export interface RecordSource {
+export interface RecordSource<R = QueueRecord> {
   /** The next record, if it is in hand; `undefined` says nothing. */
-  readonly inHand: () => QueueRecord | undefined;
+  readonly inHand: () => R | undefined;
   /** The next record, or `undefined` at the end and after `stop`. One call at a time. */
-  readonly next: () => Promise<QueueRecord | undefined>;
+  readonly next: () => Promise<R | undefined>;
   /** Nothing more is wanted: a `next` that waits resolves with `undefined` at once. Called once. */
   readonly stop: () => void;
   /** Resolves when nothing is under way any more; after `stop`, or at the end. */
   readonly settled: () => Promise<void>;
 }
 
-type Result = IteratorResult<QueueRecord, void>;
+type Result<R> = IteratorResult<R, void>;
 
-const DONE: Result = { done: true, value: undefined };
+const DONE: Result<never> = { done: true, value: undefined };
 
 /** What an iteration begins with. `signal`: when it is aborted the iteration ends, and `next` throws its reason, once. */
-export interface Beginning {
-  readonly source: RecordSource;
+export interface Beginning<R = QueueRecord> {
+  readonly source: RecordSource<R>;
   readonly signal: AbortSignal | undefined;
 }
 
-export class RecordIterator implements AsyncGenerator<QueueRecord, void, undefined> {
-  readonly #begin: () => Beginning;
-  #source: RecordSource | undefined;
+export class RecordIterator<R = QueueRecord> implements AsyncGenerator<R, void, undefined> {
+  readonly #begin: () => Beginning<R>;
+  #source: RecordSource<R> | undefined;
   #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.#end();
   /** Its turn is over when this resolves. Never rejects. */
@@ -40,11 +40,11 @@ export class RecordIterator implements AsyncGenerator<QueueRecord, void, undefin
   #told = false;
 
   /** `begin` is called at the first `next`, which throws what it throws. */
-  constructor(begin: () => Beginning) {
+  constructor(begin: () => Beginning<R>) {
     this.#begin = begin;
   }
 
-  next(): Promise<Result> {
+  next(): Promise<Result<R>> {
     if (this.#turns === 0) {
       if (this.#ended) return this.#last();
       const value = this.#source?.inHand();
@@ -59,7 +59,7 @@ export class RecordIterator implements AsyncGenerator<QueueRecord, void, undefin
     return result;
   }
 
-  async return(): Promise<Result> {
+  async return(): Promise<Result<R>> {
     this.#told = true;
     this.#end();
     await this.#turn;
@@ -67,7 +67,7 @@ export class RecordIterator implements AsyncGenerator<QueueRecord, void, undefin
     return DONE;
   }
 
-  async throw(error: unknown): Promise<Result> {
+  async throw(error: unknown): Promise<Result<R>> {
     await this.return();
     throw error;
   }
@@ -80,9 +80,9 @@ export class RecordIterator implements AsyncGenerator<QueueRecord, void, undefin
     await this.return();
   }
 
-  async #pull(): Promise<Result> {
+  async #pull(): Promise<Result<R>> {
     if (this.#ended) return this.#last();
-    let record: QueueRecord | undefined;
+    let record: R | undefined;
     try {
       record = await (this.#source ?? this.#start()).next();
     } catch (error) {
@@ -99,7 +99,7 @@ export class RecordIterator implements AsyncGenerator<QueueRecord, void, undefin
     return DONE;
   }
 
-  #start(): RecordSource {
+  #start(): RecordSource<R> {
     const { source, signal } = this.#begin();
     this.#source = source;
     this.#signal = signal;
@@ -113,7 +113,7 @@ export class RecordIterator implements AsyncGenerator<QueueRecord, void, undefin
   }
 
   /** What is said at the end: the signal's reason, once, and then that there is nothing more. */
-  async #last(): Promise<Result> {
+  async #last(): Promise<Result<R>> {
     await this.#source?.settled();
     if (this.#told || !this.#isAborted()) return DONE;
     this.#told = true;

@@ -11,8 +11,11 @@ import type { IdRange } from '../ids.js';
 import { PositionIndex } from '../index/position-index.js';
 import { readFooterIndex } from '../segment/segment-footer.js';
 import type { SegmentIndex } from '../segment/segment-index.js';
+import type { SalvageIndex } from '../segment/segment-salvage.js';
 import { scanSegment } from '../segment/segment-scan.js';
+import type { TimeRange } from '../segment/segment-times.js';
 import type { VfsFile } from '../vfs/vfs.js';
+import type { LiveWatcher } from './live-watcher.js';
 import type { LogSegment } from './log-segment.js';
 
 export class SegmentLog {
@@ -30,9 +33,16 @@ export class SegmentLog {
   count = 0;
   /** Counts removals, those taken back, and replaced segments: a reader sees by it whether the world changed while it waited. */
   changes = 0;
+  #watcher: LiveWatcher | undefined;
 
   constructor(indexIntervalBytes: number) {
     this.indexIntervalBytes = indexIntervalBytes;
+  }
+
+  /** The one who is told what becomes of records, from now on. */
+  watch(watcher: LiveWatcher): void {
+    this.#watcher = watcher;
+    for (const segment of this.#segments) segment.onHeld = (count) => watcher.held(count);
   }
 
   /** In ID order; not to be changed. */
@@ -78,6 +88,7 @@ export class SegmentLog {
     this.#segments.splice(at, old.length, replacement);
     this.#adopt(replacement);
     this.index.load(replacement.slot, index.ids, index.offsets, index.mids);
+    this.#watcher?.replaced(old, replacement);
   }
 
   /** Where a segment with records stands among `segments`. */
@@ -98,6 +109,7 @@ export class SegmentLog {
     let kept = 0;
     for (const segment of this.#segments) if (segment.phase !== 'dropped') this.#segments[kept++] = segment;
     this.#segments.length = kept;
+    if (this.#watcher !== undefined) for (const segment of dead) this.#watcher.dropped(segment);
   }
 
   /**
@@ -145,6 +157,20 @@ export class SegmentLog {
     return undefined;
   }
 
+  /**
+   * The lowest ID from `from` on whose record may be of that time, live or not; `undefined`: none is. Clocks go ahead and back, so behind it there may
+   * be records of other times: to be asked again, from there on, where it is not.
+   */
+  firstWithin(range: TimeRange, from: number): number | undefined {
+    for (let i = this.#lowerBound(from); i < this.#segments.length; i++) {
+      const segment = this.#segments[i];
+      if (segment === undefined || segment.isEmpty) continue;
+      const found = segment.times.firstWithin(range, Math.max(from, segment.firstId));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
   /** Marks a record dead; false if it is not live. */
   kill(id: number): boolean {
     const segment = this.find(id);
@@ -155,6 +181,7 @@ export class SegmentLog {
   killIn(segment: LogSegment, id: number): boolean {
     if (!segment.live.remove(id)) return false;
     segment.noteKilled(id, id);
+    this.#watcher?.killed(segment, id);
     this.liveCount--;
     this.changes++;
     return true;
@@ -169,6 +196,7 @@ export class SegmentLog {
       if (segment.firstId > last) break;
       const from = Math.max(first, segment.firstId);
       const to = Math.min(last, segment.lastId);
+      this.#watcher?.killing(segment, from, to);
       const killed = segment.live.removeRange(from, to);
       segment.noteKilled(from, to);
       if (killed > 0) each?.(segment, killed);
@@ -204,11 +232,12 @@ export class SegmentLog {
     assert(segment !== undefined, 'only a record that is still there comes back to life');
     segment.noteRevived(id);
     segment.live.revive(id);
+    this.#watcher?.revived(segment, id);
     this.liveCount++;
     this.changes++;
   }
 
-  /** Appended records of the newest segment become visible and live. */
+  /** Appended records of the newest segment become visible and live. `sizes`: of their payloads, for who asks. */
   grow(
     segment: LogSegment,
     firstId: number,
@@ -216,11 +245,13 @@ export class SegmentLog {
     payloadBytes: number,
     timestamp: number,
     end: number,
+    sizes: () => Iterable<number> = () => Array.from({ length: count }, () => payloadBytes / count),
   ): void {
     assert(segment === this.newest || segment.phase === 'active', 'only the active segment grows');
     segment.grow(firstId, count, payloadBytes, timestamp, end);
     this.count += count;
     this.liveCount += count;
+    this.#watcher?.appended(firstId, count, sizes);
   }
 
   /** Loads the positions of a segment into the tree, if they are still in its footer. `open` reads from the segment's file. */
@@ -244,6 +275,19 @@ export class SegmentLog {
     if (segment.phase === 'dropped') return;
     segment.wide = index.wide;
     this.index.load(segment.slot, index.ids, index.offsets, index.mids);
+  }
+
+  /** The index of a segment whose positions are in the tree, as salvage wants it. Synchronous. */
+  indexOf({ slot, firstId, wide, phase }: LogSegment): SalvageIndex {
+    const found: SalvageIndex = { ids: [], offsets: [], mids: [], wide };
+    const { index } = this;
+    if (phase === 'dropped') return found;
+    for (let more = index.floor(firstId); more && index.slot === slot; more = index.next(index.key)) {
+      found.ids.push(index.key);
+      found.offsets.push(index.offset);
+      found.mids.push(index.mid);
+    }
+    return found;
   }
 
   /** Throws at the first broken invariant. */
@@ -287,6 +331,8 @@ export class SegmentLog {
     this.#slots[segment.slot] = segment;
     this.liveCount += segment.live.liveCount;
     this.count += segment.count;
+    const watcher = this.#watcher;
+    if (watcher !== undefined) segment.onHeld = (count) => watcher.held(count);
     if (!segment.footerDurable) insertById(this.#unsealed, segment);
     // Until the finer positions are loaded, the walk starts at the front of the file.
     if (!segment.isEmpty) this.index.set(segment.firstId, segment.slot, FILE_HEADER_BYTES, 0);

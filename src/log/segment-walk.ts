@@ -2,7 +2,7 @@
  * A walk over the frames of one segment: where it stands, and the taking of records from the chunk in hand. Reading and judging what
  * fails its checksum is the reader's business.
  */
-import { decodeMeta } from '../frame/metadata.js';
+import { decodeMeta, handedOut } from '../frame/metadata.js';
 import {
   DENSE_FRAME_BYTES,
   type FrameView,
@@ -61,8 +61,12 @@ export interface Walk {
   nextId: number;
   /** File offset of the next frame or commit. */
   at: number;
-  /** End of the commit that the walk is inside of; 0 between commits. */
+  /** Where the commit begins that the walk is inside of. */
+  commitAt: number;
+  /** Its end; 0 between commits. */
   commitEnd: number;
+  /** ID behind its last record, where that is known: its frames have to lead there. */
+  commitNextId: number | undefined;
   commitFirstId: number;
   commitTimestamp: number;
   commitSparse: boolean;
@@ -92,6 +96,16 @@ export function collectFrames(walk: Walk): number | 'damaged' {
     const at = walk.at - chunkFrom;
     const frameBytes = frameBytesAt(chunk, at, commitSparse);
     if (walk.at + frameBytes > commitEnd) return 'damaged';
+    if (commitSparse && !walk.verified) {
+      // What the frame says of its ID counts only with its checksum.
+      if (walk.at + frameBytes > heldEnd) {
+        const wanted = mode === 'one' || hasMetaAt(chunk, at) || fits(taking, frameBytes - headBytes);
+        return wanted ? frameBytes : 0;
+      }
+      const { commitFirstId: first, commitTimestamp: timestamp } = walk;
+      if (!viewFrame(chunk, at, heldEnd - chunkFrom, true, first, first, timestamp, frame)) return 'damaged';
+      if (!frameIsIntact(chunk, at, frameBytes, segment.seed, walk.at, frame.id)) return 'damaged';
+    }
     const id = commitSparse ? walk.commitFirstId + chunk.readUInt32LE(at + 8) : walk.denseId;
     if (id > to) {
       walk.nextId = id;
@@ -121,7 +135,8 @@ export function collectFrames(walk: Walk): number | 'damaged' {
     walk.denseId++;
     walk.nextId = id + 1;
   }
-  return 0;
+  // A length that is wrong may lead to the very end, and past records.
+  return commitSparse || walk.commitNextId === undefined || walk.denseId === walk.commitNextId ? 0 : 'damaged';
 }
 
 /** Whether a record of this size may still be taken; the first may always. If not, the taking is full. */
@@ -151,6 +166,6 @@ export function takeOne(taking: Taking, record: QueueRecord): boolean {
 export function recordOf(buffer: Buffer, view: FrameView): QueueRecord {
   const payload = buffer.subarray(view.payloadAt, view.payloadAt + view.payloadBytes);
   if (view.metaBytes === 0) return { id: view.id, payload, timestamp: view.timestamp };
-  const meta = decodeMeta(buffer.subarray(view.metaAt, view.metaAt + view.metaBytes));
+  const meta = handedOut(decodeMeta(buffer.subarray(view.metaAt, view.metaAt + view.metaBytes)));
   return { id: view.id, payload, timestamp: view.timestamp, ...meta };
 }

@@ -63,12 +63,13 @@ export async function loadTombstones(
           lossless: lost === 0,
         });
       }
-      if (newest && scan.state.end < promised) {
+      // By the size of the file: what is there and bad has been told above, and may have an intact copy.
+      if (newest && size < promised) {
         damage.push({
           queue,
           file: path,
-          offset: scan.state.end,
-          bytes: promised - scan.state.end,
+          offset: Math.min(size, scan.state.end),
+          bytes: promised - Math.min(size, scan.state.end),
           what: 'the end of a tombstone log is gone',
           lossless: false,
         });
@@ -98,7 +99,9 @@ function mergeStates(older: TombstoneState, newer: TombstoneState): TombstoneSta
   }
   return {
     ...newer,
+    generation: Math.max(older.generation, newer.generation),
     round: Math.max(older.round, newer.round),
+    supersedes: older.round <= newer.round,
     nextId: Math.max(older.nextId, newer.nextId),
     sealedBelow: Math.max(older.sealedBelow, newer.sealedBelow),
     segmentIdMax: Math.max(older.segmentIdMax, newer.segmentIdMax),

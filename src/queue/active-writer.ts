@@ -17,6 +17,7 @@ const ZEROS = Buffer.alloc(FILL_BYTES_MAX);
 /** Writes a placed batch, and the link in front of the first. */
 export function writePlaced(active: ActiveSegment, batch: PushBatch, blocking: BlockingBudget): Promise<void> {
   const { file, link } = active;
+  if (file.isAtHand === false) return writeAgain(active, batch);
   return blocking.write(
     batch.length,
     () => {
@@ -44,6 +45,7 @@ export function writeLink({ file, link }: ActiveSegment): Promise<void> {
  */
 export function fillAhead(active: ActiveSegment, batch: PushBatch, segmentBytes: number): void {
   const from = active.writtenEnd;
+  if (active.file.isAtHand === false) return;
   if (batch.length > FILL_COMMIT_BYTES_MAX || from <= active.filledEnd || from >= segmentBytes) return;
   const bytes = Math.min(FILL_BYTES_MAX, Math.max(FILL_BYTES_MIN, from));
   active.filledEnd = from;

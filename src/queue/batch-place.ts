@@ -9,7 +9,6 @@ import type { PushBatch } from './push-batch.js';
 
 export interface BatchPlace {
   readonly firstId: number;
-  readonly timestamp: number;
   /** The number of the last durable round of removals. */
   readonly removalSeq: number;
   readonly indexIntervalBytes: number;
@@ -21,16 +20,15 @@ export interface BatchPlace {
 
 /** Behind what is written. */
 export function beginPlace(batch: PushBatch, active: ActiveSegment, where: BatchPlace): void {
-  const { firstId, timestamp, removalSeq, indexIntervalBytes } = where;
+  const { firstId, removalSeq, indexIntervalBytes } = where;
   assert(firstId + where.count <= Number.MAX_SAFE_INTEGER, 'record IDs stay safe integers');
   batch.offset = active.writtenEnd;
   batch.firstId = firstId;
-  batch.timestamp = timestamp;
   const place = {
     seed: active.segment.seed,
     fileOffset: batch.offset,
     firstId,
-    timestamp,
+    timestamp: batch.timestamp,
     durableOffset: active.durableEnd,
     removalSeq,
   };

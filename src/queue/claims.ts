@@ -7,6 +7,7 @@
  * Invariants
  * - One claim a record. Its record is dead in the live set and holds its segment by one, until the claim ends.
  * - A claim ends in the same synchronous stretch in which its tombstone became durable: no snapshot may fall in between.
+ * - A lease may have no end: a handler may do what it likes. So waits for one are refused when the queue closes, and by nothing else.
  * - Whoever removes a range first waits for the claims that are in it at the call, behind a barrier that keeps new ones out: so it waits for
  *   those alone, and what it removes is removed in one step.
  */
@@ -56,6 +57,12 @@ export class Claim {
   }
 }
 
+/** A delivery has it: it stays live for readers and for removals, but nobody else pops or moves it. */
+interface Lease {
+  readonly ended: Promise<void>;
+  readonly end: () => void;
+}
+
 interface Barrier {
   readonly first: number;
   readonly last: number;
@@ -67,12 +74,19 @@ export interface ClaimsOptions {
   readonly log: SegmentLog;
   /** A claim on a record of `segment` ended. */
   readonly onEnded: (segment: LogSegment, outcome: ClaimOutcome) => void;
+  /** Whether the call under way is made by the handler that has this record: it may claim it, and must not wait for itself. */
+  readonly ownsLease: (id: number) => boolean;
 }
 
 export class Claims {
   readonly #options: ClaimsOptions;
   readonly #claims: BTreeEx<number, Claim> = new BTreeEx<number, Claim>(undefined, (a, b) => a - b);
   readonly #barriers = new Set<Barrier>();
+  /** With what waits for its end, if anybody does. */
+  readonly #leases = new Map<number, Lease | undefined>();
+  /** Of whoever waits for the end of a lease. */
+  readonly #refusals = new Set<(reason: Error) => void>();
+  #refusal: (() => Error) | undefined;
   readonly #onEnd = (claim: Claim, outcome: ClaimOutcome): void => this.#ended(claim, outcome);
 
   constructor(options: ClaimsOptions) {
@@ -103,9 +117,14 @@ export class Claims {
     return claims;
   }
 
+  /** All that are there now. */
+  all(): Claim[] {
+    return [...this.#claims.values()];
+  }
+
   /**
-   * Takes a live record: nobody else gets it until the claim ends. Waits for a claim that is there already. `undefined`: the record is not live;
-   * its removal may still be under way.
+   * Takes a live record: nobody else gets it until the claim ends. Waits for a claim that is there already, and for a lease, while that may be waited
+   * for. `undefined`: the record is not live; its removal may still be under way.
    */
   async take(id: number): Promise<Claim | undefined> {
     for (;;) {
@@ -119,6 +138,10 @@ export class Claims {
         await other.outcome;
         continue;
       }
+      if (this.#isLeasedToOther(id)) {
+        await this.#waitForLease(id);
+        continue;
+      }
       return this.#takeNow(id);
     }
   }
@@ -128,8 +151,45 @@ export class Claims {
    * about to remove it.
    */
   takeIfFree(id: number): Claim | 'gone' | 'busy' {
-    if (this.#barrierOver(id) !== undefined || this.at(id) !== undefined) return 'busy';
+    if (this.#barrierOver(id) !== undefined || this.at(id) !== undefined || this.#isLeasedToOther(id)) return 'busy';
     return this.#takeNow(id) ?? 'gone';
+  }
+
+  /** Nobody else claims the record until `endLease`. Synchronous; it is live and not claimed. */
+  lease(id: number): void {
+    assert(!this.#leases.has(id), 'a record is leased once at a time');
+    this.#leases.set(id, undefined);
+  }
+
+  /** The records that are leased, each with its lease's end. */
+  leases(): Map<number, Promise<void>> {
+    const ends = new Map<number, Promise<void>>();
+    for (const id of this.#leases.keys()) ends.set(id, this.#leaseEnd(id));
+    return ends;
+  }
+
+  endLease(id: number): void {
+    const lease = this.#leases.get(id);
+    assert(this.#leases.delete(id), 'a lease ends once');
+    lease?.end();
+  }
+
+  /** From now on nobody waits for the end of a lease, which may be never; who does rejects with this. */
+  refuseWaits(reason: () => Error): void {
+    this.#refusal ??= reason;
+    for (const refuse of this.#refusals) refuse(reason());
+    this.#refusals.clear();
+  }
+
+  isLeased(id: number): boolean {
+    return this.#leases.has(id);
+  }
+
+  /** Claims a record for whoever has its lease, which goes on; `undefined` where it is gone. */
+  takeLeased(id: number): Claim | undefined {
+    assert(this.#leases.has(id), 'it is claimed by whoever has its lease');
+    // Who is about to remove it will find it live, or it is gone.
+    return this.at(id) === undefined && this.#barrierOver(id) === undefined ? this.#takeNow(id) : undefined;
   }
 
   /**
@@ -160,6 +220,35 @@ export class Claims {
   touches(first: number, last: number): boolean {
     const next = this.nextClaimed(first);
     return next !== undefined && next <= last;
+  }
+
+  #isLeasedToOther(id: number): boolean {
+    return this.#leases.size > 0 && this.#leases.has(id) && !this.#options.ownsLease(id);
+  }
+
+  #waitForLease(id: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#refusal !== undefined) {
+        reject(this.#refusal());
+        return;
+      }
+      this.#refusals.add(reject);
+      void this.#leaseEnd(id).then(() => {
+        this.#refusals.delete(reject);
+        resolve();
+      });
+    });
+  }
+
+  #leaseEnd(id: number): Promise<void> {
+    const known = this.#leases.get(id);
+    if (known !== undefined) return known.ended;
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.#leases.set(id, { ended, end });
+    return ended;
   }
 
   #takeNow(id: number): Claim | undefined {

@@ -20,18 +20,21 @@ import { EvaqError, ioError, isNoSpace, isPassing, isSystemError } from '../erro
 import { type FailStop, syncFileBlocking } from '../fail-stop.js';
 import { isSummedByHeads } from '../frame/commit-check.js';
 import { COMMIT_BODY_BYTES_MAX, COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
+import { payloadSizes } from '../frame/payload-sizes.js';
 import { DENSE_FRAME_BYTES, SPARSE_FRAME_BYTES } from '../frame/record-frame.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import type { SegmentSupply } from '../segment/segment-supply.js';
-import type { Host } from '../vfs/host.js';
+import { type Host, timeOf } from '../vfs/host.js';
 import { type ActiveSegment, newActiveSegment } from './active-segment.js';
 import { fillAhead, writeAgain, writeLink, writePlaced } from './active-writer.js';
 import { beginPlace, endPlace, indexBatch } from './batch-place.js';
 import { allDone, BatchStream, STREAM_BYTES_MIN } from './batch-writer.js';
 import type { BlockingBudget } from './blocking-budget.js';
 import { batchInHand, type CommitState, checkFollows, cutUnderWay, isLooping } from './commit-state.js';
+import { CommitTraces } from './commit-trace.js';
 import { NextSegment, type SegmentSize } from './next-segment.js';
-import { PushBatch } from './push-batch.js';
+import { type Admission, type Metas, PushBatch } from './push-batch.js';
+import type { PushReserve } from './push-reserve.js';
 import { PushRoom } from './push-room.js';
 import { CUT_TRIES, pushBlocking } from './push-sync.js';
 import { newSegment } from './segment-start.js';
@@ -61,9 +64,18 @@ const EAGER_BYTES = 1024 * 1024;
 /** A batch of pushes grows to this part of a segment; a `pushMany` alone may be larger. */
 const BATCHES_PER_SEGMENT = 4;
 
+/** A record's time is that of the first push of its batch: one at which the clock says something else by more than this begins another batch. */
+const BATCH_TIME_MS_MAX = 1000;
+/** But where so many are full already nothing is gained by one more: each has memory of its own, and a clock may say anything. */
+const BATCHES_BY_TIME_MAX = 8;
+/** Looking at the clock costs a tenth of a small push. Behind so many in a batch one push of as many looks. */
+const PUSHES_A_LOOK = 16;
+
 export type PipelineDurability = 'sync' | 'interval' | 'os';
 
 export interface CommitPipelineOptions {
+  /** The store's name, for whoever observes it. */
+  readonly storeId: string;
   readonly queue: string;
   readonly log: SegmentLog;
   readonly supply: SegmentSupply;
@@ -75,6 +87,8 @@ export interface CommitPipelineOptions {
   readonly maxPendingBytes: number;
   readonly indexIntervalBytes: number;
   readonly nextId: number;
+  /** What has to be there before anything is placed. */
+  readonly reserve: () => Pick<PushReserve, 'covers' | 'isRefused' | 'lookAhead' | 'renew'>;
   /** The number of the last durable round of removals. */
   readonly removalRound: () => number;
   /**
@@ -90,11 +104,24 @@ export interface CommitPipelineOptions {
   readonly onSync: (ms: number) => void;
 }
 
+/** In front of metadata stands its length. */
+const META_LENGTH_BYTES = 4;
+
+/** The IDs of records that were pushed together. */
+export interface IdSpan {
+  readonly firstId: number;
+  readonly lastId: number;
+}
+
+/** What kept the active segment from being left. */
+export interface RollFailure {
+  readonly error: unknown;
+}
+
 export class CommitPipeline {
   readonly #options: CommitPipelineOptions;
   #active: ActiveSegment;
   #nextId: number;
-  #lastTimestamp = 0;
   #open = new PushBatch();
   /** Batches that are full, in front of the open one. */
   readonly #full: PushBatch[] = [];
@@ -103,13 +130,14 @@ export class CommitPipeline {
   readonly #room: PushRoom;
   readonly #next: NextSegment;
   /** The active segment is to be left. Who asked for it is told when that was tried. */
-  #rollAsked: (() => void)[] = [];
+  #rollAsked: ((failure: RollFailure | undefined) => void)[] = [];
   /** A roll that was asked for failed: it is tried again behind the next commit. */
   #rollOwed = false;
   /** Where the active segment ended when a commit found no space. */
   #noSpaceAt = -1;
   #whenIdle: (() => void)[] = [];
   readonly #unsynced: UnsyncedSegments;
+  readonly #traces: CommitTraces;
 
   constructor(options: CommitPipelineOptions, active: ActiveSegment) {
     this.#options = options;
@@ -124,12 +152,18 @@ export class CommitPipeline {
     });
     this.#unsynced = new UnsyncedSegments(options.failStop, (left) => this.#timedSync(left));
     this.#nextId = options.nextId;
-    for (const segment of options.log.segments) this.#lastTimestamp = Math.max(this.#lastTimestamp, segment.maxTimeMs);
+    this.#traces = new CommitTraces(options);
   }
 
   /** The ID that the next record gets. */
   get nextId(): number {
     return this.#nextId;
+  }
+
+  /** Every ID below it is committed, or was given back: none of them can become visible any more. */
+  get settledBelow(): number {
+    const batch = batchInHand(this.#state);
+    return batch?.state === 'placed' ? batch.firstId : this.#nextId;
   }
 
   get active(): ActiveSegment {
@@ -141,31 +175,49 @@ export class CommitPipeline {
   }
 
   /** Resolves when the record is committed in the durability mode in force. */
-  push(payload: Uint8Array, meta: Uint8Array | undefined): Promise<number> {
-    const bytes = payload.length + DENSE_FRAME_BYTES + (meta === undefined ? 0 : meta.length + 4);
+  /** `signal`, not aborted yet: a push that still waits for room when it is aborted is not accepted, and rejects with its reason. */
+  push(
+    payload: Uint8Array,
+    meta: Uint8Array | undefined,
+    signal?: AbortSignal,
+    admission?: Admission,
+  ): Promise<number> {
+    const bytes = frameBytesOf(payload, meta);
     const failure = this.#refusal(bytes);
     if (failure !== undefined) return Promise.reject(failure);
     if (this.#room.mustWait(bytes)) {
-      const copy = Uint8Array.prototype.slice.call(payload);
-      return this.#room.wait(bytes, () => this.#accept(copy, meta, bytes));
+      const timestamp = timeOf(this.#options.host);
+      const copy = new Uint8Array(payload);
+      return this.#room.wait(bytes, () => this.#accept(copy, meta, bytes, timestamp, admission), signal);
     }
-    return this.#accept(payload, meta, bytes);
+    return this.#accept(payload, meta, bytes, this.#timeOfPush(), admission);
   }
 
   /** All or none, with consecutive IDs. */
-  pushMany(payloads: readonly Uint8Array[]): Promise<{ firstId: number; lastId: number }> {
+  pushMany(
+    payloads: readonly Uint8Array[],
+    metas?: Metas,
+    signal?: AbortSignal,
+    admission?: Admission,
+  ): Promise<IdSpan> {
     let bytes = 0;
-    for (const payload of payloads) bytes += payload.length + DENSE_FRAME_BYTES;
-    if (bytes > COMMIT_BODY_BYTES_MAX) return Promise.reject(tooLarge(bytes, COMMIT_BODY_BYTES_MAX, 'the batch'));
     let bytesMax = 0;
-    for (const { length } of payloads) bytesMax = Math.max(bytesMax, length);
-    const failure = this.#refusal(bytesMax + DENSE_FRAME_BYTES);
-    if (failure !== undefined) return Promise.reject(failure);
-    if (this.#room.mustWait(bytes)) {
-      const copies = payloads.map((payload) => Uint8Array.prototype.slice.call(payload));
-      return this.#room.wait(bytes, () => this.#acceptMany(copies, bytes));
+    for (let i = 0; i < payloads.length; i++) {
+      const payload = payloads[i];
+      if (payload === undefined) continue;
+      const own = frameBytesOf(payload, metas === undefined ? undefined : metas[i]);
+      bytes += own;
+      if (own > bytesMax) bytesMax = own;
     }
-    return this.#acceptMany(payloads, bytes);
+    if (bytes > COMMIT_BODY_BYTES_MAX) return Promise.reject(tooLarge(bytes, COMMIT_BODY_BYTES_MAX, 'the batch'));
+    const failure = this.#refusal(bytesMax);
+    if (failure !== undefined) return Promise.reject(failure);
+    const timestamp = timeOf(this.#options.host);
+    if (this.#room.mustWait(bytes)) {
+      const copies = payloads.map((payload) => new Uint8Array(payload));
+      return this.#room.wait(bytes, () => this.#acceptMany(copies, metas, bytes, timestamp, admission), signal);
+    }
+    return this.#acceptMany(payloads, metas, bytes, timestamp, admission);
   }
 
   /**
@@ -173,16 +225,35 @@ export class CommitPipeline {
    * would have rejected. Where it throws for want of a descriptor, nothing was done at all; where the write failed, what was pushed before and was not
    * in flight yet is rejected with it.
    */
-  pushSync(payload: Uint8Array): number {
-    const bytes = payload.length + DENSE_FRAME_BYTES;
+  pushSync(payload: Uint8Array, meta?: Uint8Array, admission?: Admission): number {
+    const bytes = frameBytesOf(payload, meta);
+    const own = (): PushBatch => {
+      const batch = this.#freshBatch();
+      batch.timestamp = timeOf(this.#options.host);
+      batch.add(payload, meta, admission);
+      this.#expect(batch, bytes);
+      return batch;
+    };
+    return this.#blocking(bytes, own);
+  }
+
+  /** The same without a record of its own: durable on return is all that was pushed before it, and all removals that resolved before it. */
+  flushSync(): void {
+    this.#blocking(0, undefined);
+  }
+
+  /** Returns the ID of the first record of `makeOwn`, which goes behind all that was pushed before. */
+  #blocking(bytes: number, makeOwn: (() => PushBatch) | undefined): number {
     // Who waits for room was here before; one of them may begin a commit.
     this.#room.grantAll();
     const refusal =
-      this.#refusal(bytes) ?? cutUnderWay(this.#state) ?? this.#idsRefusal(1) ?? this.#offsetsRefusal(bytes);
+      this.#refusal(bytes) ??
+      cutUnderWay(this.#state) ??
+      this.#idsRefusal(makeOwn === undefined ? 0 : 1) ??
+      this.#offsetsRefusal(bytes) ??
+      this.#reserveRefusal();
     if (refusal !== undefined) throw refusal;
-    const own = this.#freshBatch();
-    own.add(payload);
-    this.#expect(own, bytes);
+    const own = makeOwn?.();
     const inHand = batchInHand(this.#state);
     const inFlight = inHand?.state === 'placed' ? inHand : undefined;
     const { markedOffset } = this.#active;
@@ -196,28 +267,32 @@ export class CommitPipeline {
         inFlight,
         syncLeft: () => this.#syncLeftBlocking(),
         placeAll: () => {
-          placed.push(...this.#unplaced(), own);
+          placed.push(...this.#unplaced(), ...(own === undefined ? [] : [own]));
           for (const batch of placed) this.#place(batch);
           return placed;
         },
         takeBack: (end, error) => {
-          this.#takeBack(placed[0] ?? own, end, markedOffset, error);
+          const [first] = placed;
+          if (first !== undefined) this.#takeBack(first, end, markedOffset, error);
           for (const batch of placed) this.#fail(batch, error);
         },
       });
       this.#options.onSync(this.#options.host.elapsed() - started);
-      this.#fillAhead(this.#active, own);
+      if (own !== undefined) this.#fillAhead(this.#active, own);
       this.#active.durableEnd = this.#active.writtenEnd;
-      const id = own.firstId;
+      const id = own?.firstId ?? 0;
       if (inFlight !== undefined) this.#settle(inFlight);
       for (const batch of placed) this.#settle(batch);
+      this.#traces.blocking(placed, started);
       return id;
     } catch (cause) {
-      if (placed.length === 0) this.#fail(own, cause);
-      if (cause instanceof EvaqError && cause.code !== 'EVAQ_FAILED') throw cause;
-      throw this.#stop(cause, placed);
+      if (placed.length === 0 && own !== undefined) this.#fail(own, cause);
+      const isKnown = cause instanceof EvaqError && cause.code !== 'EVAQ_FAILED';
+      const error = isKnown ? cause : this.#stop(cause, placed);
+      this.#traces.blocking(placed, started, { error });
+      throw error;
     } finally {
-      own.reset();
+      own?.reset();
       this.#spare ??= own;
     }
   }
@@ -275,9 +350,9 @@ export class CommitPipeline {
 
   /**
    * Leaves the active segment for one that takes next to no space, in front of the next commit; if it holds any record. Resolves when that is done or
-   * has failed, for whatever reason: then it is tried again behind the next commit.
+   * has failed, with what it failed by: then it is tried again behind the next commit.
    */
-  roll(): Promise<void> {
+  roll(): Promise<RollFailure | undefined> {
     return new Promise((resolve) => {
       this.#rollAsked.push(resolve);
       this.#schedule();
@@ -297,11 +372,27 @@ export class CommitPipeline {
     await this.#active.file.close().catch(() => undefined);
   }
 
-  /** Starts another batch where the open one would grow past a part of a segment: a commit is never split, so this is what lets segments roll. */
-  #makeRoom(bytes: number): void {
-    if (this.#open.count === 0 || this.#open.length + bytes <= this.#options.segmentBytes / BATCHES_PER_SEGMENT) return;
-    this.#full.push(this.#open);
-    this.#open = this.#freshBatch();
+  #timeOfPush(): number {
+    const { count, timestamp } = this.#open;
+    const looks = count < PUSHES_A_LOOK || count % PUSHES_A_LOOK === 0;
+    return looks ? timeOf(this.#options.host) : timestamp;
+  }
+
+  /**
+   * Sees to it that the open batch can take a push of this size and time. Another one is started where it would grow past a part of a segment (a
+   * commit is never split, so this is what lets segments roll), and where its records have another time.
+   */
+  #makeRoom(bytes: number, timestamp: number): void {
+    const { segmentBytes } = this.#options;
+    const open = this.#open;
+    if (open.count > 0) {
+      const fits = open.length + bytes <= segmentBytes / BATCHES_PER_SEGMENT;
+      const isOfItsTime = Math.abs(timestamp - open.timestamp) <= BATCH_TIME_MS_MAX;
+      if (fits && (isOfItsTime || this.#full.length >= BATCHES_BY_TIME_MAX)) return;
+      this.#full.push(open);
+      this.#open = this.#freshBatch();
+    }
+    this.#open.timestamp = timestamp;
   }
 
   #freshBatch(): PushBatch {
@@ -310,13 +401,19 @@ export class CommitPipeline {
     return batch;
   }
 
-  #accept(payload: Uint8Array, meta: Uint8Array | undefined, bytes: number): Promise<number> {
+  #accept(
+    payload: Uint8Array,
+    meta: Uint8Array | undefined,
+    bytes: number,
+    timestamp: number,
+    admission: Admission | undefined,
+  ): Promise<number> {
     const refusal = this.#idsRefusal(1);
     if (refusal !== undefined) return Promise.reject(refusal);
-    this.#makeRoom(bytes);
-    const promise = this.#open.push(payload, meta);
+    this.#makeRoom(bytes, timestamp);
+    const promise = this.#open.push(payload, meta, admission);
     this.#expect(this.#open, bytes);
-    if (this.#open.length >= EAGER_BYTES && this.#isAtRest() && this.#fits(this.#open.length)) this.#commitNow();
+    if (this.#open.length >= EAGER_BYTES && this.#canBegin(this.#open.length, this.#open.count)) this.#commitNow();
     this.#schedule();
     return promise;
   }
@@ -345,12 +442,18 @@ export class CommitPipeline {
     return batches;
   }
 
-  #acceptMany(payloads: readonly Uint8Array[], bytes: number): Promise<{ firstId: number; lastId: number }> {
+  #acceptMany(
+    payloads: readonly Uint8Array[],
+    metas: Metas,
+    bytes: number,
+    timestamp: number,
+    admission: Admission | undefined,
+  ): Promise<IdSpan> {
     const refusal = this.#idsRefusal(payloads.length);
     if (refusal !== undefined) return Promise.reject(refusal);
-    if (this.#canStream(bytes)) return this.#stream(payloads, bytes);
-    this.#makeRoom(bytes);
-    const promise = this.#open.pushMany(payloads, undefined);
+    this.#makeRoom(bytes, timestamp);
+    if (this.#canStream(bytes, payloads.length)) return this.#stream(payloads, metas, bytes, admission);
+    const promise = this.#open.pushMany(payloads, metas, undefined, admission);
     this.#expect(this.#open, bytes);
     this.#schedule();
     return promise;
@@ -390,14 +493,36 @@ export class CommitPipeline {
     });
   }
 
+  /** A blocking push cannot wait until space is kept: it is refused where the last try found none, and there is another try. */
+  #reserveRefusal(): EvaqError | undefined {
+    const reserve = this.#options.reserve();
+    if (!reserve.isRefused) return undefined;
+    reserve.renew(this.#nextId, 1).catch(() => undefined);
+    const { queue } = this.#options;
+    return new EvaqError('EVAQ_NO_SPACE', `no space left for removals from queue '${queue}', which is kept first`, {
+      details: { queue },
+      hint: 'Free some space or remove records (removals work on a full disk), let the event loop run, and try again.',
+    });
+  }
+
+  /** Whether `count` more records could be removed again on a full disk. */
+  #isCovered(count: number): boolean {
+    return this.#options.reserve().covers(this.#nextId + count);
+  }
+
   #expect(batch: PushBatch, bytes: number): void {
     batch.pendingBytes += bytes;
     this.#room.take(bytes);
   }
 
   /** Whether a batch can be given its place before it is framed: nothing may be in front of it, and it has to fit into the segment. */
-  #canStream(bytes: number): boolean {
-    return bytes >= STREAM_BYTES_MIN && this.#isAtRest() && this.#open.count === 0 && this.#fits(bytes);
+  #canStream(bytes: number, count: number): boolean {
+    return bytes >= STREAM_BYTES_MIN && this.#open.count === 0 && this.#canBegin(bytes, count);
+  }
+
+  /** Nothing is in front of it, and nothing has to be waited for. */
+  #canBegin(bytes: number, count: number): boolean {
+    return this.#isAtRest() && this.#fits(bytes) && this.#isCovered(count);
   }
 
   /** No commit is in flight, none is due before the open batch, and the segment is not being left: a commit can begin at once. */
@@ -420,7 +545,12 @@ export class CommitPipeline {
   }
 
   /** A `pushMany` that is written while it is framed: on another core both go on at the same time. */
-  #stream(payloads: readonly Uint8Array[], bytes: number): Promise<{ firstId: number; lastId: number }> {
+  #stream(
+    payloads: readonly Uint8Array[],
+    metas: Metas,
+    bytes: number,
+    admission: Admission | undefined,
+  ): Promise<IdSpan> {
     const active = this.#active;
     const batch = this.#open;
     this.#open = this.#freshBatch();
@@ -428,7 +558,7 @@ export class CommitPipeline {
     this.#expect(batch, bytes);
     const stream = new BatchStream(active.file, batch, bytes);
     try {
-      const promise = batch.pushMany(payloads, () => stream.added());
+      const promise = batch.pushMany(payloads, metas, () => stream.added(), admission);
       this.#endPlace(batch);
       this.#goOnWith(batch, allDone([writeLink(active), stream.finish()]));
       return promise;
@@ -490,6 +620,7 @@ export class CommitPipeline {
       }
     } catch (cause) {
       this.#stop(cause, batch === undefined ? [] : [batch]);
+      if (batch !== undefined) this.#traces.over(batch);
     }
     this.#become({ kind: 'idle' });
     for (const resolve of this.#whenIdle.splice(0)) resolve();
@@ -508,6 +639,7 @@ export class CommitPipeline {
   /** A batch is settled, and no write of it is under way. The next one may have been begun by a waiter of it. */
   #finish(batch: PushBatch): void {
     assert(isSettled(batch), 'a batch that is done with is settled');
+    this.#traces.over(batch);
     if (this.#state.kind !== 'begun' && this.#state.kind !== 'between') this.#become({ kind: 'between' });
     batch.reset();
     this.#spare ??= batch;
@@ -522,13 +654,18 @@ export class CommitPipeline {
     const { segmentBytes, failStop, queue } = this.#options;
     const { segment } = this.#active;
     batch.state = 'taken';
-    if (!segment.isEmpty && this.#active.writtenEnd + batch.length > segmentBytes) {
+    const isFull = !segment.isEmpty && this.#active.writtenEnd + batch.length > segmentBytes;
+    if (isFull || !this.#isCovered(batch.count)) {
       this.#become({ kind: 'switching', batch });
+      let doing = 'keeping space for removals';
       try {
-        await this.#switchSegment();
+        if (!this.#isCovered(batch.count)) await this.#renewReserve(batch.count);
+        if (isSettled(batch)) return;
+        doing = 'starting a segment';
+        if (isFull) await this.#switchSegment();
       } catch (cause) {
         requireWorldly(cause);
-        if (!isSettled(batch)) this.#fail(batch, failStop.error ?? ioError(cause, 'starting a segment', { queue }));
+        if (!isSettled(batch)) this.#fail(batch, failStop.error ?? ioError(cause, doing, { queue }));
         return;
       }
       if (isSettled(batch)) return;
@@ -539,6 +676,22 @@ export class CommitPipeline {
     const written = this.#write(batch, active);
     this.#fillAhead(active, batch);
     await this.#commitPlaced(batch, written);
+  }
+
+  /** On a full disk it may need what dead files hold that are kept for speed alone. */
+  async #renewReserve(count: number): Promise<void> {
+    const reserve = this.#options.reserve();
+    for (;;) {
+      try {
+        // One under way may have been for fewer.
+        while (!this.#isCovered(count)) await reserve.renew(this.#nextId, count);
+        return;
+      } catch (cause) {
+        if (!isNoSpace(cause)) throw cause;
+        this.#noSpaceAt = this.#active.writtenEnd;
+        if (!(await this.#options.supply.drain(this.#spareFiles))) throw cause;
+      }
+    }
   }
 
   #write(batch: PushBatch, active: ActiveSegment): Promise<void> {
@@ -554,6 +707,7 @@ export class CommitPipeline {
   async #commitPlaced(batch: PushBatch, written: Promise<void>): Promise<void> {
     const { failStop, durability } = this.#options;
     const active = this.#active;
+    this.#traces.begin(batch);
     try {
       await written;
     } catch (cause) {
@@ -579,6 +733,7 @@ export class CommitPipeline {
     // Before anybody is told: a waiter may begin the next commit.
     this.#become({ kind: 'between' });
     this.#settle(batch);
+    this.#traces.over(batch);
   }
 
   /** Gives a batch its IDs and its place, and ties its checksums to them. Synchronous. */
@@ -589,11 +744,9 @@ export class CommitPipeline {
 
   /** The first half: the batch will hold `count` records, which may be added later, in the same synchronous stretch. */
   #beginPlace(batch: PushBatch, count: number, summedByHeads?: boolean): void {
-    const { host, removalRound, indexIntervalBytes } = this.#options;
-    this.#lastTimestamp = Math.max(this.#lastTimestamp, host.now());
+    const { removalRound, indexIntervalBytes } = this.#options;
     beginPlace(batch, this.#active, {
       firstId: this.#nextId,
-      timestamp: this.#lastTimestamp,
       removalSeq: removalRound(),
       indexIntervalBytes,
       count,
@@ -613,13 +766,15 @@ export class CommitPipeline {
     const end = batch.offset + batch.length;
     assert(!segment.isEmpty || batch.markIds.length > 0, 'the first commit of a segment is indexed');
     this.#active.link = undefined;
-    log.grow(segment, batch.firstId, batch.count, batch.payloadBytes, batch.timestamp, end);
+    const sizes = (): Iterable<number> => payloadSizes(batch.builder.chunks);
+    log.grow(segment, batch.firstId, batch.count, batch.payloadBytes, batch.timestamp, end, sizes);
     indexBatch(log.index, batch, segment);
     this.#room.give(batch.pendingBytes);
     batch.resolve();
     onVisible();
     this.#room.grant();
     if (end > this.#options.segmentBytes / 2) this.#next.prepare();
+    this.#options.reserve().lookAhead(this.#nextId);
   }
 
   /** On a full disk: once more, with the space of dead files that are kept for speed alone. False if there is none, or it does not do. */
@@ -679,6 +834,7 @@ export class CommitPipeline {
 
   #fail(batch: PushBatch, error: unknown): void {
     this.#room.give(batch.pendingBytes);
+    this.#traces.noteFailure(batch, error);
     batch.reject(error);
   }
 
@@ -690,7 +846,7 @@ export class CommitPipeline {
     const all = [...batches, ...(inHand === undefined ? [] : [inHand]), ...this.#full.splice(0), open];
     for (const batch of all) if (!isSettled(batch)) this.#fail(batch, error);
     open.reset();
-    for (const resolve of this.#rollAsked.splice(0)) resolve();
+    for (const resolve of this.#rollAsked.splice(0)) resolve({ error });
     this.#room.rejectAll(error);
     return error;
   }
@@ -699,13 +855,15 @@ export class CommitPipeline {
   async #roll(): Promise<void> {
     this.#become({ kind: 'switching', batch: undefined });
     const asked = this.#rollAsked.splice(0);
+    let failure: RollFailure | undefined;
     try {
       if (!this.#active.segment.isEmpty) await this.#switchSegment('small');
-    } catch (cause) {
-      requireWorldly(cause);
+    } catch (error) {
+      failure = { error };
+      requireWorldly(error);
       this.#rollOwed = true;
     } finally {
-      for (const resolve of asked) resolve();
+      for (const resolve of asked) resolve(failure);
     }
   }
 
@@ -764,4 +922,9 @@ export function tooLarge(bytes: number, limit: number, what: string): EvaqError 
   return new EvaqError('EVAQ_RECORD_TOO_LARGE', `${what} has ${bytes} bytes; at most ${limit} are allowed`, {
     details: { bytes, limit },
   });
+}
+
+/** What a record takes in a commit. */
+function frameBytesOf(payload: Uint8Array, meta: Uint8Array | undefined): number {
+  return payload.length + DENSE_FRAME_BYTES + (meta === undefined ? 0 : meta.length + META_LENGTH_BYTES);
 }

@@ -68,7 +68,7 @@ export class NextSegment {
     } catch (error) {
       // There are files that need no new space.
       if (!isNoSpace(error)) throw error;
-      return startSegment({ ...start, keep: 0 });
+      return startSegment({ ...start, keep: 0, spendsReserve: true });
     }
   }
 }

@@ -5,7 +5,9 @@
  * outcome are worked out from the position in the batch.
  */
 import { assert } from '../assert.js';
-import { CommitBuilder } from '../frame/commit-builder.js';
+import type { CommitBuilder } from '../frame/commit-builder.js';
+import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
+import { giveBuilder, takeBuilder } from './spare-builders.js';
 
 export type BatchState =
   /** Takes pushes. */
@@ -16,6 +18,18 @@ export type BatchState =
   | 'placed'
   /** Committed; or its waiters have been told that it failed. */
   | 'settled';
+
+/** Told what became of records that were pushed together, once, in the stretch in which they are committed: before those who wait for them. */
+export interface Admission {
+  readonly committed: (firstId: number, timestamp: number) => void;
+  /** Nothing happens where it was told something before. */
+  readonly failed: () => void;
+}
+
+interface Admitted {
+  readonly index: number;
+  readonly admission: Admission;
+}
 
 type ResolveId = (id: number) => void;
 type ResolveGroup = (ids: { firstId: number; lastId: number }) => void;
@@ -36,12 +50,17 @@ function capture(resolve: ResolveId, reject: Reject): void {
   capturedReject = reject;
 }
 
+/** Metadata of records that are pushed together, each at the place of its payload; undefined where none has any. */
+export type Metas = readonly (Uint8Array | undefined)[] | undefined;
+
 export class PushBatch {
-  readonly builder: CommitBuilder = new CommitBuilder('dense');
+  /** From the first push on. */
+  #builder: CommitBuilder | undefined;
   state: BatchState = 'open';
   /** Set when it is placed. */
   offset = 0;
   firstId = 0;
+  /** What the clock said at its first push: the time of all its records. */
   timestamp = 0;
   payloadBytes = 0;
   /** What it counts for among the pushes that are pending. */
@@ -54,19 +73,27 @@ export class PushBatch {
   readonly #resolves: ResolveId[] = [];
   readonly #rejects: Reject[] = [];
   readonly #groups: Group[] = [];
+  readonly #admitted: Admitted[] = [];
   readonly #witnesses: (() => void)[] = [];
 
+  get builder(): CommitBuilder {
+    this.#builder ??= takeBuilder();
+    return this.#builder;
+  }
+
   get count(): number {
-    return this.builder.count;
+    return this.#builder === undefined ? 0 : this.#builder.count;
   }
 
   get length(): number {
-    return this.builder.length;
+    return this.#builder === undefined ? COMMIT_HEADER_BYTES : this.#builder.length;
   }
 
-  push(payload: Uint8Array, meta: Uint8Array | undefined): Promise<number> {
-    const index = this.builder.count;
-    this.builder.add(payload, meta);
+  push(payload: Uint8Array, meta: Uint8Array | undefined, admission?: Admission): Promise<number> {
+    const { builder } = this;
+    const index = builder.count;
+    builder.add(payload, meta);
+    if (admission !== undefined) this.#admitted.push({ index, admission });
     this.#singles.push(index);
     this.payloadBytes += payload.length;
     const promise = new Promise<number>(capture);
@@ -75,10 +102,12 @@ export class PushBatch {
     return promise;
   }
 
-  /** `added` is called behind each record. */
+  /** `metas`: of each record, if any has one. `added` is called behind each record. */
   pushMany(
     payloads: readonly Uint8Array[],
+    metas: Metas,
     added: (() => void) | undefined,
+    admission?: Admission,
   ): Promise<{ firstId: number; lastId: number }> {
     const { builder } = this;
     const index = builder.count;
@@ -86,8 +115,10 @@ export class PushBatch {
     const before = builder.mark();
     let bytes = 0;
     try {
-      for (const payload of payloads) {
-        builder.add(payload, undefined);
+      for (let i = 0; i < count; i++) {
+        const payload = payloads[i];
+        if (payload === undefined) continue;
+        builder.add(payload, metas === undefined ? undefined : metas[i]);
         bytes += payload.length;
         if (added !== undefined) added();
       }
@@ -97,12 +128,14 @@ export class PushBatch {
       throw error;
     }
     this.payloadBytes += bytes;
+    if (admission !== undefined) this.#admitted.push({ index, admission });
     return new Promise((resolve, reject) => this.#groups.push({ index, count, resolve, reject }));
   }
 
   /** Adds a record for which nobody waits. */
-  add(payload: Uint8Array): void {
-    this.builder.add(payload, undefined);
+  add(payload: Uint8Array, meta: Uint8Array | undefined, admission?: Admission): void {
+    if (admission !== undefined) this.#admitted.push({ index: this.count, admission });
+    this.builder.add(payload, meta);
     this.payloadBytes += payload.length;
   }
 
@@ -116,6 +149,7 @@ export class PushBatch {
   resolve(): void {
     this.state = 'settled';
     const { firstId } = this;
+    for (const { index, admission } of this.#admitted) admission.committed(firstId + index, this.timestamp);
     for (let i = 0; i < this.#resolves.length; i++) this.#resolves[i]?.(firstId + (this.#singles[i] ?? 0));
     for (const { index, count, resolve } of this.#groups) {
       resolve({ firstId: firstId + index, lastId: firstId + index + count - 1 });
@@ -125,6 +159,7 @@ export class PushBatch {
 
   reject(error: unknown): void {
     this.state = 'settled';
+    for (const { admission } of this.#admitted) admission.failed();
     for (const reject of this.#rejects) reject(error);
     for (const { reject } of this.#groups) reject(error);
     this.#tellWitnesses();
@@ -137,7 +172,8 @@ export class PushBatch {
   /** Makes it ready for the next commit. No write of its bytes may be under way. */
   reset(): void {
     assert(this.#witnesses.length === 0, 'a batch is settled before it is used again');
-    this.builder.reset();
+    if (this.#builder !== undefined) giveBuilder(this.#builder);
+    this.#builder = undefined;
     this.state = 'open';
     this.payloadBytes = 0;
     this.pendingBytes = 0;
@@ -147,5 +183,6 @@ export class PushBatch {
     this.#resolves.length = 0;
     this.#rejects.length = 0;
     this.#groups.length = 0;
+    this.#admitted.length = 0;
   }
 }

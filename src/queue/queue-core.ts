@@ -5,18 +5,19 @@
  * States of a record in memory: live -> claimed (`claims.ts`) -> removed.
  */
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-import { EvaqError, ioError } from '../errors.js';
+import { assert } from '../assert.js';
+import { EvaqError, isSystemError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
-import { backgroundLimits, compactLimits, reserveBytes } from '../gc/gc-limits.js';
+import { backgroundLimits, compactLimits, openingLimits, reserveBytes } from '../gc/gc-limits.js';
 import { type GcCounters, GcRunner } from '../gc/gc-runner.js';
 import { GcScheduler } from '../gc/gc-scheduler.js';
 import type { IdRange, SegmentId } from '../ids.js';
+import { tellDamage } from '../log/damage-event.js';
 import { FileCache } from '../log/file-cache.js';
 import { LiveBytes } from '../log/live-bytes.js';
 import type { Damage, LoadedQueue } from '../log/log-load.js';
-import { LogReader, type ReadLimits, type ReadOutcome } from '../log/log-reader.js';
+import { LogReader, type ReadLimits } from '../log/log-reader.js';
 import type { LogSegment } from '../log/log-segment.js';
-import type { QueueRecord } from '../log/queue-record.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import type { SegmentSupply } from '../segment/segment-supply.js';
 import type { TombstoneLog } from '../tombstone/tombstone-log.js';
@@ -24,28 +25,37 @@ import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { ActiveSegment } from './active-segment.js';
 import { BlockingBudget } from './blocking-budget.js';
-import { type Claim, Claims } from './claims.js';
+import { Claims } from './claims.js';
 import { CommitPipeline, SPARE_SEGMENTS_MIN } from './commit-pipeline.js';
-import { type Following, LiveRecords } from './live-records.js';
+import type { FreeSpace } from './free-space.js';
+import { Intake } from './intake.js';
+import { LiveReads } from './live-reads.js';
+import { type Following, LiveRecords, type LiveRecordsOptions } from './live-records.js';
+import { PushReserve } from './push-reserve.js';
+import { QueueLimits } from './queue-limits.js';
 import type { ResolvedQueueOptions } from './queue-options.js';
 import { deadRangesOf } from './queue-recovery.js';
 import { RemovalPipeline, type RoundContext } from './removal-pipeline.js';
 import { Removing } from './removing.js';
-import { SegmentSealer } from './segment-sealer.js';
+import { type LeftSegment, SegmentSealer } from './segment-sealer.js';
 import { Waiters } from './waiters.js';
 
 /** What an iteration reads at a time. */
 const BATCH: ReadLimits = { maxBytes: 1024 * 1024, maxRecords: 8192 };
-/** So often a read waits for records that are claimed; then it hands those out whose claims are still under way. */
-const CLAIM_WAITS_MAX = 3;
 
 export interface QueueEnvironment {
   readonly vfs: Vfs;
   readonly host: Host;
   readonly storeUuid: Buffer;
+  /** The same as a text. */
+  readonly storeId: string;
   readonly failStop: FailStop;
   readonly segmentIdMax: () => SegmentId;
+  /** Whether the call under way is made by the handler that has that record. */
+  readonly ownsLease: (queue: string, id: number) => boolean;
   readonly onCorruption: 'fail' | 'quarantine';
+  /** Where the store leaves some of the file system free. */
+  readonly space?: FreeSpace | undefined;
   /** Makes sure that the queue's folder and files are where they were. Rejects with, and throws, EVAQ_FAILED: the store has stopped then. */
   readonly ground: { check(): Promise<void>; checkBlocking(): void };
 }
@@ -56,6 +66,8 @@ export interface QueueParts {
   readonly supply: SegmentSupply;
   readonly tombstones: TombstoneLog;
   readonly active: ActiveSegment;
+  /** Found without a footer, for which there was no space. */
+  readonly unsealed: readonly LeftSegment[];
 }
 
 export class QueueCore {
@@ -65,28 +77,38 @@ export class QueueCore {
   readonly log: SegmentLog;
   readonly commits: CommitPipeline;
   readonly removals: RemovalPipeline;
+  readonly limits: QueueLimits;
+  readonly intake: Intake;
   readonly supply: SegmentSupply;
   readonly gc: GcRunner;
   readonly scheduler: GcScheduler;
-  readonly syncTimes: RecordableHistogram = createHistogram();
+  /** Made with the first sync: it has some hundred KiB. */
+  syncTimes: RecordableHistogram | undefined;
   /** Damage that was met since the store was opened. */
   readonly damage: Damage[] = [];
   readonly #env: QueueEnvironment;
-  readonly #reader: LogReader;
   readonly #files: FileCache;
   readonly #sealer: SegmentSealer;
+  readonly #reserve: PushReserve;
   readonly claims: Claims;
   readonly removing: Removing;
+  readonly reads: LiveReads;
   /** Records became visible, a claim was given back, or the queue closes. */
   readonly news: Waiters = new Waiters();
+  /** Records left, durably. */
+  readonly departures: Waiters = new Waiters();
   #calls = 0;
+  /** Lets go of the process, which is held while there are calls. */
+  #release: () => void = () => undefined;
   #callsDone: (() => void)[] = [];
   #state: 'open' | 'closing' | 'closed' = 'open';
+  #begun: Promise<void> = Promise.resolve();
+  #collected: Promise<void> = Promise.resolve();
   #cancelInterval: (() => void) | undefined;
 
   constructor(env: QueueEnvironment, parts: QueueParts) {
-    const { loaded, options, supply, tombstones, active } = parts;
-    const { vfs, host, storeUuid, failStop } = env;
+    const { loaded, options, supply, tombstones, active, unsealed } = parts;
+    const { vfs, host, storeUuid, storeId, failStop } = env;
     this.#env = env;
     this.name = loaded.queue;
     this.dir = loaded.dir;
@@ -96,7 +118,7 @@ export class QueueCore {
     this.#files = new FileCache(vfs);
     const { durability, indexIntervalBytes, segmentBytes } = options;
     const blocking = new BlockingBudget(host, durability === 'sync');
-    this.#reader = new LogReader(this.log, this.#files, {
+    const reader = new LogReader(this.log, this.#files, {
       queue: this.name,
       onDamage: env.onCorruption === 'fail' ? 'fail' : 'skip',
       keepsPlace: true,
@@ -105,6 +127,7 @@ export class QueueCore {
     });
     this.commits = new CommitPipeline(
       {
+        storeId,
         queue: this.name,
         log: this.log,
         supply,
@@ -116,13 +139,56 @@ export class QueueCore {
         maxPendingBytes: options.maxPendingBytes,
         indexIntervalBytes,
         nextId: loaded.nextId,
+        reserve: () => this.#reserve,
         removalRound: () => this.removals.durableRound,
         syncRemovalsBlocking: () => this.removals.syncBlocking(),
         onVisible: () => this.news.wakeAll(),
-        onRolled: (rolled) => this.#sealer.seal(rolled),
-        onSync: (ms) => this.syncTimes.record(Math.max(1, Math.round(ms * 1000))),
+        onRolled: (rolled) => {
+          loaded.intake.leave(rolled.segment.lastId);
+          this.#sealer.seal(rolled);
+        },
+        onSync: (ms) => {
+          this.syncTimes ??= createHistogram();
+          this.syncTimes.record(Math.max(1, Math.round(ms * 1000)));
+        },
       },
       active,
+    );
+    this.limits = new QueueLimits({
+      storeId,
+      queue: this.name,
+      dir: this.dir,
+      limits: options.limits,
+      space: env.space,
+      host,
+      failStop,
+      log: this.log,
+      nextId: loaded.nextId,
+      commits: this.commits,
+      claims: () => this.claims,
+      removing: () => this.removing,
+      removals: () => this.removals,
+      reads: () => this.reads,
+      news: this.news,
+      departures: this.departures,
+      isOpen: () => this.isOpen,
+      closed: () => closedError(this.name),
+      finishing: (body) => this.finishing(body),
+      hold: () => this.hold(),
+    });
+    this.intake = new Intake(
+      {
+        queue: this.name,
+        dir: this.dir,
+        vfs,
+        host,
+        storeUuid,
+        failStop,
+        dedupe: options.dedupe,
+        commits: this.limits.pushes,
+        finishing: (body) => this.finishing(body),
+      },
+      loaded.intake,
     );
     this.#sealer = new SegmentSealer({
       queue: this.name,
@@ -130,6 +196,12 @@ export class QueueCore {
       failStop,
       patient: durability === 'os',
       removalRound: () => this.removals.durableRound,
+      owes: ({ segment }) => this.intake.log.owes(segment.lastId),
+      keep: (left) => {
+        // A clean close seals the segment that is appended to.
+        if (left === this.commits.active) loaded.intake.leave(left.segment.lastId);
+        return this.intake.log.keep(left.segment.lastId);
+      },
       onSealed: (left) => this.#sealed(left),
       onError: (error) => {
         this.scheduler.lastError = error;
@@ -153,6 +225,7 @@ export class QueueCore {
     });
     this.removals = new RemovalPipeline(
       {
+        storeId,
         queue: this.name,
         dir: this.dir,
         vfs,
@@ -169,8 +242,19 @@ export class QueueCore {
       tombstones,
       loaded.tombstones.round + 1,
     );
+    const { openingFile } = supply;
+    const { dying } = this.gc;
+    this.#reserve = new PushReserve({
+      log: this.log,
+      dying,
+      openingFile,
+      removals: this.removals,
+      failStop,
+      nextId: loaded.nextId,
+    });
     this.claims = new Claims({
       log: this.log,
+      ownsLease: (id) => env.ownsLease(this.name, id),
       onEnded: (segment, outcome) => {
         // Sealing and GC left it alone while it was claimed.
         this.#removed([segment]);
@@ -185,7 +269,11 @@ export class QueueCore {
       rounds: this.removals,
       exactly: durability !== 'sync',
     });
+    const { claims, log, name: queue, removing } = this;
+    this.reads = new LiveReads({ queue, log, reader, claims, removing });
     this.scheduler = new GcScheduler({
+      storeId,
+      queue: this.name,
       host,
       log: this.log,
       runner: this.gc,
@@ -195,9 +283,22 @@ export class QueueCore {
       atRest: () => this.removals.shrink(),
       isDiskFull: () => this.commits.foundNoSpace,
     });
+    this.#sealer.adopt(unsealed);
+    failStop.onStop(() => this.news.wakeAll());
     if (typeof durability === 'object') this.#startInterval(durability.intervalMs);
-    // What was found dead at open is collected without waiting for another removal.
+  }
+
+  /** What opening is to wait for: that there are not more files than the records are worth. Rejects with EVAQ_FAILED. */
+  async begin(): Promise<void> {
+    const { gcAutomatic, segmentBytes } = this.options;
+    if (gcAutomatic) {
+      const merged = this.scheduler.mergeSmall(openingLimits(segmentBytes));
+      this.#begun = merged.catch(() => undefined);
+      await merged;
+    }
+    // What was found dead is collected without waiting for another removal.
     this.scheduler.poke(this.log.segments.filter((segment) => segment.phase === 'sealed'));
+    this.limits.start();
   }
 
   get isOpen(): boolean {
@@ -214,76 +315,43 @@ export class QueueCore {
     return this.finishing(body);
   }
 
-  /** The same for the end of a call that was let in before. */
+  /**
+   * The same for the end of a call that was let in before. Whatever it waits for, a timer of ours, say, that would let the process end: somebody
+   * awaits it.
+   */
   async finishing<T>(body: () => Promise<T>): Promise<T> {
-    this.#calls++;
+    if (this.#calls++ === 0) this.#release = this.hold();
     try {
       return await body();
     } finally {
       this.#calls--;
-      if (this.#calls === 0) for (const done of this.#callsDone.splice(0)) done();
+      if (this.#calls === 0) {
+        this.#release();
+        for (const done of this.#callsDone.splice(0)) done();
+      }
     }
   }
 
   /**
-   * A gapless prefix of the live records from `from` to `to`, at one moment between call and resolution. A record that is claimed is waited for; if
-   * others claim what is in the range time after time, it is handed out while the claim is under way.
+   * The live records one after the other. 'tail': and those that come. 'within a call': for a call that was let in before, and goes on while the queue
+   * closes.
    */
-  async read(from: number, to: number, limits: ReadLimits): Promise<ReadOutcome> {
-    for (let waits = 0; ; waits++) {
-      const outcome = await this.#reader.read(from, to, limits);
-      const claims = this.claims.within(from, outcome.coveredTo);
-      if (claims.length === 0) return outcome;
-      if (waits >= CLAIM_WAITS_MAX) return this.#withClaimed(outcome, claims);
-      for (const claim of claims) await claim.outcome;
-    }
-  }
-
-  /** As of the call: what is claimed is live as long as its claim has not ended. */
-  async #withClaimed(outcome: ReadOutcome, claims: readonly Claim[]): Promise<ReadOutcome> {
-    const records = [...outcome.records];
-    for (const { id } of claims) {
-      const record = await this.#reader.get(id);
-      // Its segment went: then the claim had ended by removing it.
-      if (record !== undefined) records.push(record);
-    }
-    return { ...outcome, records: records.sort((a, b) => a.id - b.id) };
-  }
-
-  /** The record `id` if it is live; if it is not, no removal of it is under way any more. */
-  async get(id: number): Promise<QueueRecord | undefined> {
-    for (;;) {
-      const claim = this.claims.at(id);
-      if (claim !== undefined) {
-        await claim.outcome;
-        continue;
-      }
-      if (!this.log.isLive(id)) break;
-      const record = await this.#reader.get(id);
-      if (this.log.isLive(id)) return record;
-    }
-    await this.removing.settled(this.log.find(id));
-    return undefined;
-  }
-
-  /** The claimed record. Rejects with EVAQ_CORRUPT or EVAQ_IO if it cannot be read; the claim stands. */
-  async readClaimed({ id }: Claim): Promise<QueueRecord> {
-    const record = await this.#reader.get(id);
-    if (record === undefined) {
-      throw new EvaqError('EVAQ_CORRUPT', `queue '${this.name}': record ${id} cannot be read`, {
-        details: { queue: this.name, id },
-        hint: "Run 'evaq verify' on the store to see what is damaged.",
-      });
-    }
-    return record;
-  }
-
-  /** The live records one after the other; `follows`: and those that come. */
-  records(from: number, to: number, follows: boolean): LiveRecords {
-    const { log, claims } = this;
-    const read = (first: number, last: number): Promise<ReadOutcome> => this.call(() => this.read(first, last, BATCH));
-    const following: Following = { news: this.news, isOpen: () => this.isOpen, hold: () => this.#hold() };
-    return new LiveRecords({ log, claims, read }, from, to, follows ? following : undefined);
+  records(from: number, to: number, how: 'records' | 'tail' | 'within a call', batch: ReadLimits = BATCH): LiveRecords {
+    const options: LiveRecordsOptions = {
+      log: this.log,
+      claims: this.claims,
+      read: (first, last) => this.finishing(() => this.reads.read(first, last, batch)),
+      isOpen: how === 'within a call' ? () => true : () => this.isOpen,
+      closed: () => closedError(this.name),
+      finishing: (body) => this.finishing(body),
+    };
+    const following: Following = {
+      news: this.news,
+      failure: () => this.#env.failStop.error,
+      settledBelow: () => this.commits.settledBelow,
+      hold: () => this.hold(),
+    };
+    return new LiveRecords(options, from, to, how === 'tail' ? following : undefined);
   }
 
   /** Registers a move into this queue before its record is appended; to be called back when the source is durably removed. */
@@ -293,22 +361,26 @@ export class QueueCore {
 
   /** Resolves when what was pushed and removed up to the call is durable, whatever comes meanwhile. */
   async flush(): Promise<void> {
+    const claimsOver = this.removing.claimsOver();
     await this.commits.flush();
+    await claimsOver;
     await this.removals.join();
     this.#env.failStop.throwIfFailed();
-    // Data before tombstones.
-    if (this.options.durability !== 'sync') await this.removals.syncNow();
+    // Once more: data before tombstones, of what was removed meanwhile, too.
+    await this.#syncAll();
     await this.#env.ground.check();
   }
 
   /** Rewrites and drops all that is worth it, now. */
   async compact(): Promise<GcCounters> {
     const limits = compactLimits(this.options.segmentBytes);
-    if (this.log.liveCount === 0) await this.commits.roll();
-    else await this.scheduler.rollIfWorth(limits);
-    await this.commits.committed();
-    await this.#sealer.hurry();
-    const done = await this.scheduler.runOnce(limits);
+    // Leaving a segment and collecting it are one piece of work: if a cycle came in between, what it gave back would be told to nobody.
+    const done = await this.scheduler.runOnce(limits, async () => {
+      const left = this.log.liveCount === 0 ? await this.commits.roll() : await this.scheduler.rollIfWorth(limits);
+      await this.commits.committed();
+      const unsealed = await this.#sealer.hurry();
+      return left?.error ?? unsealed;
+    });
     await this.removals.shrink();
     return done;
   }
@@ -324,17 +396,47 @@ export class QueueCore {
     });
   }
 
-  /** Calls under way finish; then footers, the last word of the tombstone log, and the files are closed. */
-  async close(): Promise<void> {
+  /** The first step of closing: lets no call in any more. Calls under way go on, and what they ask of other queues is a part of them. */
+  beginClose(): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
+    this.limits.close();
+    this.claims.refuseWaits(() => closedError(this.name));
     this.news.wakeAll();
     this.#cancelInterval?.();
-    this.scheduler.hasten();
-    if (this.#calls > 0) await new Promise<void>((resolve) => this.#callsDone.push(resolve));
+    // Not behind the calls: one of them may be one that collects. But what an open waits for is brought to its end.
+    this.#collected = this.#begun.then(() => this.scheduler.stop());
+  }
+
+  get hasCalls(): boolean {
+    return this.#calls > 0;
+  }
+
+  /** Resolves when no call is under way. */
+  callsOver(): Promise<void> {
+    return this.#calls === 0 ? Promise.resolve() : new Promise((resolve) => this.#callsDone.push(resolve));
+  }
+
+  /**
+   * The second step, when calls are over: resolves when what they have pushed and removed is settled, and nothing is tried again by itself. What is owed
+   * is tried once more, which may end moves, and so begin the last part of calls. Never rejects: what a failed sync threw is the switch.
+   */
+  async settle(): Promise<void> {
     await this.commits.settled();
+    // What was acknowledged comes first, whatever becomes of the rest.
+    await this.#syncAll().catch(() => undefined);
+    // Whose removal is owed has been told so already.
+    await this.removals.join().catch(() => undefined);
     await this.removals.settled();
-    await this.scheduler.stop();
+  }
+
+  /**
+   * The last step, when all queues of the store have come so far: what was acknowledged is made durable; then footers, the last word of the tombstone
+   * log, and the files are closed. Rejects with EVAQ_FAILED where a sync failed, with EVAQ_IO where the ground cannot be looked at.
+   */
+  async close(): Promise<void> {
+    assert(this.#state === 'closing', 'a queue is closed once, in three steps');
+    await this.#collected;
     await this.#sealer.stop();
     try {
       if (this.#env.failStop.error === undefined) await this.#closeCleanly();
@@ -348,25 +450,35 @@ export class QueueCore {
   }
 
   async #closeCleanly(): Promise<void> {
-    if (this.options.durability !== 'sync') await this.commits.syncNow();
-    if (this.#sealer.hasMoves) return;
+    await this.#syncAll();
+    if (!this.#sealer.hasMoves) await this.#leaveClean();
+    await this.#env.ground.check();
+  }
+
+  /** In the weaker modes: makes durable what was acknowledged, data before tombstones. Rejects with EVAQ_FAILED. */
+  async #syncAll(): Promise<void> {
+    if (this.options.durability === 'sync') return;
+    await this.commits.syncNow();
+    await this.removals.syncNow();
+  }
+
+  /** Where a footer or the last word cannot be written the next open scans instead of trusting them, and loses nothing. */
+  async #leaveClean(): Promise<void> {
+    const { active } = this.commits;
     try {
-      const { active } = this.commits;
       await this.#sealer.sealAll(active);
       await this.removals.writeClose(
         active.segment.id,
         active.segment.isEmpty ? active.durableEnd : active.segment.fileBytes,
       );
-      await this.#env.ground.check();
     } catch (cause) {
-      // A full disk, say: the next open scans instead of trusting footers, and loses nothing.
-      const error = ioError(cause, `closing queue '${this.name}'`, { queue: this.name });
-      if (error.code === 'EVAQ_NO_SPACE') return;
-      throw error;
+      this.#env.failStop.throwIfFailed();
+      if (!(cause instanceof EvaqError) && !isSystemError(cause)) throw cause;
     }
   }
 
   #removed(touched: Iterable<LogSegment>): void {
+    this.departures.wakeAll();
     this.#sealer.retry();
     this.scheduler.poke(touched);
   }
@@ -388,10 +500,7 @@ export class QueueCore {
    */
   async removalsDurable(): Promise<void> {
     await this.removals.written();
-    if (this.options.durability !== 'sync') {
-      await this.commits.syncNow();
-      await this.removals.syncNow();
-    }
+    await this.#syncAll();
   }
 
   #roundContext(): RoundContext {
@@ -419,21 +528,24 @@ export class QueueCore {
       (one) => one.file === segment.path && one.offset === offset && one.firstId === firstId,
     );
     if (known) return;
-    this.damage.push({
+    const damage: Damage = {
       queue: this.name,
       file: segment.path,
       offset,
       bytes,
       firstId,
       lastId,
-      fromMs: segment.minTimeMs,
-      toMs: segment.maxTimeMs,
+      fromMs: segment.times.minMs,
+      toMs: segment.times.maxMs,
       what: 'met while reading',
       lossless: false,
-    });
+    };
+    this.damage.push(damage);
+    tellDamage(this.#env.host, this.#env.storeId, damage);
   }
 
-  #hold(): () => void {
+  /** Keeps the process until the result is called. */
+  hold(): () => void {
     return this.#env.host.hold?.() ?? ((): void => undefined);
   }
 

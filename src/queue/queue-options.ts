@@ -1,8 +1,10 @@
 /**
  * Options, resolved once at the door into a complete type. Wrong values are a `TypeError` or `RangeError` that names the option.
  */
+import { optionNames, requireOptions } from '../arguments.js';
 import { COMMIT_BODY_BYTES_MAX } from '../frame/commit-header.js';
 import { describe, requireCount } from '../ids.js';
+import { type LimitOptions, type ResolvedLimits, resolveLimits } from './limit-options.js';
 
 /**
  * When a push or removal resolves.
@@ -11,6 +13,14 @@ import { describe, requireCount } from '../ids.js';
  * - `'os'`: when written; the operating system syncs when it likes. Survives the process, not the machine.
  */
 export type Durability = 'sync' | { readonly intervalMs: number } | 'os';
+
+/** What comes in twice, and is known by its `messageId`. */
+export interface DedupeOptions {
+  /** For how long a message is known after it came in, in ms. Default 5 minutes. */
+  readonly windowMs?: number;
+  /** How many messages are known, the last ones, each 48 B of memory at most. Default 1,000,000; at most 2^24. Whichever bound is met first counts. */
+  readonly windowRecords?: number;
+}
 
 /** What can be set for a queue. Everything is optional. */
 export interface QueueOptions {
@@ -35,6 +45,15 @@ export interface QueueOptions {
    * removed all the same.
    */
   readonly gc?: false | { readonly liveShareMax?: number; readonly bytesPerSecond?: number };
+  /** With it pushes may have a `messageId`: of those with one ID the first alone comes in. Default `false`. */
+  readonly dedupe?: false | DedupeOptions;
+  /** How much the queue may hold, and for how long. Default `false`. Those of the store are not those of queues of dead letters. */
+  readonly limits?: false | LimitOptions;
+}
+
+export interface ResolvedDedupe {
+  readonly windowMs: number;
+  readonly windowRecords: number;
 }
 
 export interface ResolvedQueueOptions {
@@ -48,6 +67,8 @@ export interface ResolvedQueueOptions {
   readonly gcAutomatic: boolean;
   readonly gcLiveShareMax: number;
   readonly gcBytesPerSecond: number | undefined;
+  readonly dedupe: ResolvedDedupe | undefined;
+  readonly limits: ResolvedLimits | undefined;
 }
 
 const KIB = 1024;
@@ -63,7 +84,61 @@ export const DEFAULT_QUEUE_OPTIONS: ResolvedQueueOptions = {
   gcAutomatic: true,
   gcLiveShareMax: 0.55,
   gcBytesPerSecond: undefined,
+  dedupe: undefined,
+  limits: undefined,
 };
+
+const DEDUPE_WINDOW_MS = 5 * 60_000;
+const DEDUPE_WINDOW_RECORDS = 1_000_000;
+const DEDUPE_WINDOW_RECORDS_MAX = 2 ** 24;
+
+/** Names of the options of a queue. */
+export const QUEUE_OPTION_NAMES: readonly string[] = [
+  'durability',
+  'segmentBytes',
+  'recordBytesMax',
+  'maxPendingBytes',
+  'indexIntervalBytes',
+  'recycleSegments',
+  'gc',
+  'dedupe',
+  'limits',
+];
+
+const GC_NAMES = optionNames('liveShareMax', 'bytesPerSecond');
+const DEDUPE_NAMES = optionNames('windowMs', 'windowRecords');
+const DURABILITY_NAMES = optionNames('intervalMs');
+
+/** Throws a TypeError that names an option which is not as it is of a queue that is open. Those that are left out may be anything. */
+export function requireSameOptions(queue: string, wanted: QueueOptions, open: ResolvedQueueOptions): void {
+  const resolved = resolveQueueOptions(wanted, open);
+  for (const name of RESOLVED_NAMES) {
+    if (JSON.stringify(resolved[name]) === JSON.stringify(open[name])) continue;
+    const is = open[name] === undefined ? 'none' : JSON.stringify(open[name]);
+    throw new TypeError(
+      `queue '${queue}' is open with another ${OPTION_OF.get(name) ?? name} (${is}); options count at the first call for a name`,
+    );
+  }
+}
+
+const RESOLVED_NAMES = [
+  'durability',
+  'segmentBytes',
+  'recordBytesMax',
+  'maxPendingBytes',
+  'indexIntervalBytes',
+  'recycleSegments',
+  'gcAutomatic',
+  'gcLiveShareMax',
+  'gcBytesPerSecond',
+  'dedupe',
+  'limits',
+] as const;
+const OPTION_OF: ReadonlyMap<string, string> = new Map([
+  ['gcAutomatic', 'gc'],
+  ['gcLiveShareMax', 'gc.liveShareMax'],
+  ['gcBytesPerSecond', 'gc.bytesPerSecond'],
+]);
 
 /** `options` over `defaults`. Throws a TypeError or RangeError for a wrong value. */
 export function resolveQueueOptions(options: QueueOptions, defaults: ResolvedQueueOptions): ResolvedQueueOptions {
@@ -80,6 +155,7 @@ export function resolveQueueOptions(options: QueueOptions, defaults: ResolvedQue
   if (gc !== undefined && gc !== false && (typeof gc !== 'object' || gc === null)) {
     throw new TypeError(`gc must be false or an object, got ${describe(gc)}`);
   }
+  if (gc !== undefined && gc !== false) requireOptions(gc, 'gc', GC_NAMES);
   const share = gc === undefined || gc === false ? undefined : gc.liveShareMax;
   if (share !== undefined && !(typeof share === 'number' && share >= 0 && share <= 1)) {
     throw new RangeError(`gc.liveShareMax must be a number from 0 to 1, got ${describe(share)}`);
@@ -106,6 +182,22 @@ export function resolveQueueOptions(options: QueueOptions, defaults: ResolvedQue
     gcAutomatic: gc === undefined ? defaults.gcAutomatic : gc !== false,
     gcLiveShareMax: share ?? defaults.gcLiveShareMax,
     gcBytesPerSecond: rate ?? defaults.gcBytesPerSecond,
+    dedupe: resolveDedupe(options.dedupe, defaults.dedupe),
+    limits: resolveLimits(options.limits, defaults.limits),
+  };
+}
+
+function resolveDedupe(value: unknown, before: ResolvedDedupe | undefined): ResolvedDedupe | undefined {
+  if (value === undefined) return before;
+  if (value === false) return undefined;
+  if (typeof value !== 'object' || value === null)
+    throw new TypeError(`dedupe must be false or an object, got ${describe(value)}`);
+  requireOptions(value, 'dedupe', DEDUPE_NAMES);
+  const windowMs = 'windowMs' in value ? value.windowMs : undefined;
+  const windowRecords = 'windowRecords' in value ? value.windowRecords : undefined;
+  return {
+    windowMs: within(windowMs ?? DEDUPE_WINDOW_MS, 'dedupe.windowMs', 1, Number.MAX_SAFE_INTEGER),
+    windowRecords: within(windowRecords ?? DEDUPE_WINDOW_RECORDS, 'dedupe.windowRecords', 1, DEDUPE_WINDOW_RECORDS_MAX),
   };
 }
 
@@ -118,6 +210,7 @@ function within(value: unknown, name: string, min: number, max: number): number 
 function requireDurability(value: unknown): asserts value is Durability {
   if (value === 'sync' || value === 'os') return;
   if (typeof value === 'object' && value !== null && 'intervalMs' in value) {
+    requireOptions(value, 'durability', DURABILITY_NAMES);
     requireCount(value.intervalMs, 'durability.intervalMs', 1);
     return;
   }

@@ -8,27 +8,33 @@
  *  3. (the store settles moves between queues, in memory)
  *  4. a new generation of the tombstone log: what is dead in the segments that exist
  *  5. segments without a footer get one
- *  6. a new active segment; leftovers are removed
+ *  6. leftovers are removed; a new active segment
  */
-import { ioError, isNoSpace, isNotFound } from '../errors.js';
-import type { FailStop } from '../fail-stop.js';
+import { isNoSpace, isNotFound } from '../errors.js';
+import { type FailStop, SyncFailure } from '../fail-stop.js';
 import { encodeFileHeader } from '../frame/file-header.js';
 import type { IdRange, SegmentId } from '../ids.js';
 import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
 import { worthKeeping } from '../log/log-load.js';
 import type { LogSegment } from '../log/log-segment.js';
-import { encodeFooter, type SegmentSummary } from '../segment/segment-footer.js';
-import type { SegmentSupply } from '../segment/segment-supply.js';
+import { encodeFooter, type SegmentSummary, summaryTimes } from '../segment/segment-footer.js';
+import { parseSegmentFileName } from '../segment/segment-name.js';
+import { isReadThrough, type SegmentScan } from '../segment/segment-scan.js';
+import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
 import { KIND_CLOSE, type RoundStatement } from '../tombstone/tombstone-frame.js';
-import { TombstoneLog } from '../tombstone/tombstone-log.js';
-import type { Host } from '../vfs/host.js';
+import type { TombstoneLog } from '../tombstone/tombstone-log.js';
+import { type Host, timeOf } from '../vfs/host.js';
 import { type ReadAt, ReadWindow } from '../vfs/read-window.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { type ActiveSegment, newActiveSegment } from './active-segment.js';
-import { newGeneration } from './removal-pipeline.js';
-import { newSegment, startSegment } from './segment-start.js';
+import { findKept, type OpeningReserve } from './opening-reserve.js';
+import type { LeftSegment } from './segment-sealer.js';
+import { newSegment, reuseSegment, startSegment } from './segment-start.js';
 
 const COPY_BYTES = 1024 * 1024;
+/** Torn bytes for which there is no space before they are cut are held in memory up to this size. */
+const HELD_BYTES_MAX = 64 * 1024 * 1024;
+const SECTOR_BYTES = 512;
 /** A long range is synced in pieces, beside the writing of what follows. */
 const SYNC_BYTES = 64 * 1024 * 1024;
 
@@ -49,69 +55,6 @@ export interface RecoveryEnvironment {
   readonly failStop: FailStop;
   readonly allocateId: () => SegmentId;
   readonly reserve: OpeningReserve;
-}
-
-/** Space that opening gives back on a full disk, so that a store which filled it can be opened again. */
-export class OpeningReserve {
-  readonly #vfs: Vfs;
-  readonly #queues: () => Iterable<LoadedQueue>;
-  /** Files of the recycle pools that are gone. */
-  readonly released: Set<string> = new Set();
-  #isSpent = false;
-
-  /** `queues` tells those that are not at work yet. */
-  constructor(vfs: Vfs, queues: () => Iterable<LoadedQueue>) {
-    this.#vfs = vfs;
-    this.#queues = queues;
-  }
-
-  /** Given up: from now on nothing more than needed is allocated. */
-  get isSpent(): boolean {
-    return this.#isSpent;
-  }
-
-  /** Runs `step`; on a full disk gives the reserve up and runs it once more. */
-  async spend<T>(step: () => Promise<T>): Promise<T> {
-    try {
-      return await step();
-    } catch (error) {
-      if (!isNoSpace(error)) throw error;
-      let released = false;
-      for (const loaded of this.#queues()) if (await this.#release(loaded)) released = true;
-      if (!released) throw error;
-      this.#isSpent = true;
-      return await step();
-    }
-  }
-
-  /**
-   * The pool, what is unfinished, and the zeros ahead of the tombstone log, which the next generation replaces. True if there was any.
-   */
-  async #release({ pool, unfinished, tombstoneLogs, tombstones }: LoadedQueue): Promise<boolean> {
-    let released = false;
-    for (const path of [...pool, ...unfinished]) {
-      if (this.released.has(path)) continue;
-      this.released.add(path);
-      try {
-        await this.#vfs.remove(path);
-        released = true;
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
-    }
-    const newest = tombstoneLogs.at(-1);
-    // Where a round is damaged the bytes are evidence.
-    if (newest === undefined || tombstones.damaged.some(({ allZero }) => !allZero)) return released;
-    if ((await this.#vfs.stat(newest)) === undefined) return released;
-    const file = await this.#vfs.open(newest, 'write');
-    try {
-      if ((await file.size()) <= tombstones.end) return released;
-      await file.truncate(tombstones.end);
-      return true;
-    } finally {
-      await file.close().catch(() => undefined);
-    }
-  }
 }
 
 /** Steps 1 and 2. Resolves with what was cut. */
@@ -154,25 +97,45 @@ async function settleTail(
   const { segment, footer, contentEnd, fileBytes, durableOffset } = found;
   const end = footer?.end ?? contentEnd;
   let torn: TornTail | undefined;
+  let held: Buffer | undefined;
   if (found.verdict?.cutAt !== undefined && found.verdict.cutHoldsBytes) {
     const bytes = fileBytes - contentEnd;
     torn = { queue: loaded.queue, file: segment.path, offset: contentEnd, bytes };
-    if (worthKeeping(found))
-      torn = { ...torn, quarantine: await env.reserve.spend(() => keepAside(env, loaded, found, file, bytes)) };
+    if (worthKeeping(found)) {
+      const readAt: ReadAt = (target, offset, length, at) => file.readAt(target, offset, length, contentEnd + at);
+      const quarantine = await env.reserve.spend(() => keepAside(env, loaded, found, readAt, bytes)).catch(unlessFull);
+      if (quarantine !== undefined) torn = { ...torn, quarantine };
+      else if (bytes <= HELD_BYTES_MAX) {
+        held = Buffer.allocUnsafe(bytes);
+        held = held.subarray(0, await readAt(held, 0, bytes, 0));
+      }
+    }
   }
-  await rewriteRange(env, file, Math.min(durableOffset, end), end);
+  // First: then what is written again has the space of what is cut.
   await file.truncate(end);
+  await rewriteRange(env, file, Math.min(durableOffset, end), end);
   await syncOrStop(env, file);
   // The name may be no more durable than the bytes were.
   await syncDirOrStop(env, loaded.dir);
-  return torn;
+  if (torn === undefined || held === undefined) return torn;
+  // Nothing in them was acknowledged: if others were faster to take the space they are not kept.
+  const bytes = held;
+  const readAt: ReadAt = (target, offset, length, at) => Promise.resolve(bytes.copy(target, offset, at, at + length));
+  const quarantine = await keepAside(env, loaded, found, readAt, bytes.length).catch(unlessFull);
+  return quarantine === undefined ? torn : { ...torn, quarantine };
 }
 
+function unlessFull(error: unknown): undefined {
+  if (!isNoSpace(error)) throw error;
+  return undefined;
+}
+
+/** Copies torn bytes to `quarantine/`. Rejects where that cannot be, leaving nothing there. */
 async function keepAside(
   env: RecoveryEnvironment,
   loaded: LoadedQueue,
   found: FoundSegment,
-  file: VfsFile,
+  readAt: ReadAt,
   bytes: number,
 ): Promise<string> {
   const { vfs } = env;
@@ -186,15 +149,18 @@ async function keepAside(
   try {
     const chunk = Buffer.allocUnsafe(Math.min(bytes, COPY_BYTES));
     for (let done = 0; done < bytes; ) {
-      const n = await file.readAt(chunk, 0, Math.min(chunk.length, bytes - done), found.contentEnd + done);
+      const n = await readAt(chunk, 0, Math.min(chunk.length, bytes - done), done);
       if (n === 0) break;
       await copy.writeAt(chunk, 0, n, done);
       done += n;
     }
     await copy.sync();
-  } finally {
+  } catch (error) {
     await copy.close().catch(() => undefined);
+    await vfs.remove(path).catch(() => undefined);
+    throw error;
   }
+  await copy.close().catch(() => undefined);
   await vfs.syncDir(aside);
   return path;
 }
@@ -213,7 +179,7 @@ async function rewriteRange(env: RecoveryEnvironment, file: VfsFile, from: numbe
       await window.fill(readAt, at, 1, Math.min(COPY_BYTES, to - at));
       if (window.bytes === 0) break;
       window.readAhead(readAt, COPY_BYTES, to);
-      await file.writeAt(window.chunk, 0, window.bytes, at);
+      await rewritePiece(file, window.chunk, window.bytes, at);
       if (at - syncedTo < SYNC_BYTES) continue;
       await syncing;
       syncing = syncOrStop(env, file);
@@ -227,13 +193,39 @@ async function rewriteRange(env: RecoveryEnvironment, file: VfsFile, from: numbe
   }
 }
 
+/**
+ * Where there is no space to write what is read, there is a hole: those are zeros, and durable ones. What else cannot be written is not to be had:
+ * rejects.
+ */
+async function rewritePiece(file: VfsFile, chunk: Buffer, length: number, position: number): Promise<void> {
+  try {
+    return await file.writeAt(chunk, 0, length, position);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+  }
+  for (let from = 0; from < length; ) {
+    // Up to the next sector.
+    const to = Math.min(length, from + SECTOR_BYTES - ((position + from) % SECTOR_BYTES));
+    try {
+      await file.writeAt(chunk, from, to - from, position + from);
+    } catch (error) {
+      if (!isNoSpace(error) || !isZero(chunk.subarray(from, to))) throw error;
+    }
+    from = to;
+  }
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === 0);
+}
+
 /** Records that are dead for readers and may come back. */
 export interface Revocable {
   /** The lowest such ID from `from` on. */
   nextClaimed(from: number): number | undefined;
 }
 
-const NONE: Revocable = { nextClaimed: () => undefined };
+export const NONE: Revocable = { nextClaimed: () => undefined };
 
 /**
  * What is dead in the segments that exist, as a snapshot holds it, but for what may come back. Both are looked at as they are when a range is
@@ -257,43 +249,14 @@ export function* deadRangesOf(segments: readonly LogSegment[], except: Revocable
   }
 }
 
-/** Step 4. */
-export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<TombstoneLog> {
-  const { vfs, host, storeUuid } = env;
-  const newest = loaded.log.newest;
-  const footer = loaded.found.find(({ segment }) => segment === newest)?.footer;
-  const statement: Omit<RoundStatement, 'kind'> = {
-    round: loaded.tombstones.round + 1,
-    nextId: loaded.nextId,
-    dataSegmentId: newest?.id ?? 0,
-    dataOffset: newest === undefined ? 0 : (footer?.end ?? newest.end),
-    sealedBelow: loaded.tombstones.sealedBelow,
-    segmentIdMax: loaded.segmentIdMax,
-    liveRecords: 0,
-    timestamp: host.now(),
-  };
-  try {
-    return await env.reserve.spend(() => {
-      const source = {
-        ...newGeneration(vfs, host, loaded.dir, storeUuid, loaded.generation + 1),
-        fillAhead: !env.reserve.isSpent,
-      };
-      return TombstoneLog.create(source, statement, deadRangesOf(loaded.log.segments, NONE), () => host.yield());
-    });
-  } catch (error) {
-    throw ioError(error, `starting a tombstone log for queue '${loaded.queue}'`, {
-      queue: loaded.queue,
-      path: loaded.dir,
-    });
-  }
-}
-
 /** Closes a queue that was recovered and that nobody asked for: its log gets the last word, so that the next open finds it clean. */
 export async function closeDormant(
   env: RecoveryEnvironment,
   loaded: LoadedQueue,
   tombstones: TombstoneLog,
 ): Promise<void> {
+  // The disk is full: some footers are not there, and so there is no last word.
+  if (unsealed(loaded).length > 0) return await tombstones.close();
   const newest = loaded.log.newest;
   const statement: RoundStatement = {
     kind: KIND_CLOSE,
@@ -304,14 +267,39 @@ export async function closeDormant(
     sealedBelow: newest === undefined ? 0 : newest.id + 1,
     segmentIdMax: loaded.segmentIdMax,
     liveRecords: loaded.log.liveCount,
-    timestamp: env.host.now(),
+    timestamp: timeOf(env.host),
   };
   await tombstones.append(statement, []);
   await tombstones.sync();
   await tombstones.close().catch(() => undefined);
 }
 
-/** Step 5. */
+/** Those whose footers found no space: they are written when there is some. */
+function unsealed({ found }: LoadedQueue): FoundSegment[] {
+  return found.filter(({ segment }) => segment.phase === 'rolled' && !segment.isEmpty);
+}
+
+/** The same, open, for a queue that starts. */
+export async function openUnsealed({ vfs }: RecoveryEnvironment, loaded: LoadedQueue): Promise<LeftSegment[]> {
+  const left: LeftSegment[] = [];
+  for (const { segment, scan, contentEnd } of unsealed(loaded)) {
+    segment.building = scan?.index;
+    const active = newActiveSegment(segment, await vfs.open(segment.path, 'write'), undefined);
+    active.writtenEnd = contentEnd;
+    active.durableEnd = contentEnd;
+    left.push({ active, runs: runsOf(segment, scan) });
+  }
+  return left;
+}
+
+/** For the footer, where not all IDs between the first and the last are there. */
+function runsOf(segment: LogSegment, scan: SegmentScan | undefined): SegmentSummary['runs'] {
+  if (scan === undefined) return undefined;
+  const isWhole = scan.count === scan.lastId - scan.firstId + 1;
+  return segment.rewritten || segment.damaged || !isWhole ? scan.runs : undefined;
+}
+
+/** Step 5. Where there is no space for it, it is left for later: without a footer a segment is read from end to end, and loses nothing. */
 export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, removalRound: number): Promise<number> {
   let sealed = 0;
   for (const found of loaded.found) {
@@ -321,21 +309,24 @@ export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, r
       count: scan.count,
       firstId: scan.firstId,
       lastId: scan.lastId,
-      minTimeMs: scan.minTimeMs,
-      maxTimeMs: scan.maxTimeMs,
+      ...summaryTimes(scan.times),
       payloadBytes: scan.payloadBytes,
       dataEnd: contentEnd,
       removalSeq: removalRound,
-      runs:
-        segment.rewritten || segment.damaged || scan.count !== scan.lastId - scan.firstId + 1 ? scan.runs : undefined,
+      runs: runsOf(segment, scan),
       replaces: [],
     };
-    const footer = encodeFooter(summary, scan.index, segment.seed, contentEnd, env.host.now());
+    const footer = encodeFooter(summary, scan.index, segment.seed, contentEnd, timeOf(env.host));
     const file = await env.vfs.open(segment.path, 'write');
     try {
       await env.reserve.spend(() => file.writeAt(footer, 0, footer.length, contentEnd));
       await file.truncate(contentEnd + footer.length);
       await syncOrStop(env, file);
+    } catch (error) {
+      unlessFull(error);
+      await file.truncate(contentEnd);
+      segment.fileBytes = contentEnd;
+      continue;
     } finally {
       await file.close().catch(() => undefined);
     }
@@ -347,6 +338,30 @@ export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, r
   return sealed;
 }
 
+/** Without a block for a file of its own the queue goes on with this one, in which there is nothing: the newest, empty and intact. */
+export function reusable({ found, nextId }: LoadedQueue): FoundSegment | undefined {
+  const newest = found.reduce<FoundSegment | undefined>(
+    (best, one) => (best === undefined || one.segment.id > best.segment.id ? one : best),
+    undefined,
+  );
+  if (newest === undefined) return undefined;
+  const { segment, footer, headerDamaged } = newest;
+  const isBlank = segment.isEmpty && !segment.damaged && footer === undefined;
+  return isBlank && !headerDamaged && segment.baseId <= nextId ? newest : undefined;
+}
+
+/** For the next open. Where there is no space for it nothing is pushed until there is. */
+export async function makeOpeningFile(
+  { failStop }: RecoveryEnvironment,
+  { openingFile }: SegmentSupply,
+): Promise<void> {
+  try {
+    await openingFile.ensure();
+  } catch (error) {
+    if (error instanceof SyncFailure) throw failStop.fail(error, 'keeping space for opening', error.path);
+  }
+}
+
 /** Step 6, first half: where the queue appends from now on. */
 export async function startActive(
   env: RecoveryEnvironment,
@@ -354,7 +369,20 @@ export async function startActive(
   supply: SegmentSupply,
   relaxed: boolean,
 ): Promise<ActiveSegment> {
-  const draft = await startSegment({ supply, failStop: env.failStop, nextId: loaded.nextId, relaxed, keep: 0 });
+  const start = { supply, failStop: env.failStop, nextId: loaded.nextId, relaxed, keep: 0, spendsReserve: true };
+  const empty = reusable(loaded);
+  let draft: DraftSegment;
+  try {
+    draft = await startSegment(start);
+    if (empty !== undefined) {
+      // Before a round says that all older segments are sealed.
+      await env.vfs.remove(empty.segment.path);
+      await syncDirOrStop(env, loaded.dir);
+    }
+  } catch (error) {
+    if (empty === undefined || !isNoSpace(error)) throw error;
+    draft = await reuseSegment(env.vfs, start, empty);
+  }
   const segment = newSegment(draft);
   loaded.log.append(segment);
   const previous = loaded.log.segments.at(-2);
@@ -362,18 +390,26 @@ export async function startActive(
   return newActiveSegment(segment, draft.file, link);
 }
 
-/** Step 6, second half: what no open needs any more. Those that cannot be read are evidence and are moved aside. */
-export async function removeLeftovers(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<void> {
+/**
+ * Step 6, second half: what no open needs any more. Those that cannot be read are evidence and are moved aside. While the log has no segment at all an
+ * empty one stays, without which the queue would be missed; resolves with its path. It has to go before anything says that all are sealed.
+ */
+export async function removeLeftovers(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<string | undefined> {
   const { vfs } = env;
+  const { openingFile } = await findKept(vfs, loaded);
+  const kept = reusable(loaded)?.segment;
   const empty = loaded.found
-    .filter(({ segment }) => segment.isEmpty && !segment.damaged)
+    .filter(({ segment }) => segment.isEmpty && !segment.damaged && segment !== kept)
     .map(({ segment }) => segment.path);
+  const spared = loaded.log.segments.length === 0 ? empty.pop() : undefined;
   const damagedEmpty = loaded.found
     .filter(({ segment }) => segment.isEmpty && segment.damaged)
     .map(({ segment }) => segment.path);
-  const doomed = [...loaded.replaced, ...loaded.unfinished, ...empty];
+  const unread = await replacedByUnread(env, loaded);
+  const replaced = loaded.replaced.filter((path) => !unread.has(path));
+  const doomed = [...replaced, ...loaded.unfinished.filter((path) => path !== openingFile), ...empty];
   const damagedLogs = new Set(loaded.damage.map(({ file }) => file));
-  const aside = [...loaded.unreadable, ...damagedEmpty];
+  const aside = [...loaded.unreadable, ...damagedEmpty, ...unread];
   for (const path of loaded.tombstoneLogs) (damagedLogs.has(path) ? aside : doomed).push(path);
   for (const path of doomed) {
     try {
@@ -391,10 +427,42 @@ export async function removeLeftovers(env: RecoveryEnvironment, loaded: LoadedQu
     }
     const folder = `${loaded.dir}/quarantine`;
     await vfs.makeDir(folder);
-    await vfs.rename(path, `${folder}/${path.slice(loaded.dir.length + 1)}`);
+    try {
+      await vfs.rename(path, `${folder}/${path.slice(loaded.dir.length + 1)}`);
+    } catch (error) {
+      // Done by a try before that failed later.
+      if (!isNotFound(error)) throw error;
+    }
     await vfs.syncDir(folder);
   }
   if (doomed.length + aside.length > 0) await syncDirOrStop(env, loaded.dir);
+  return spared;
+}
+
+/** Leftovers of a rewrite whose copy cannot be read from end to end: they go aside, for what it lacks is in them. */
+async function replacedByUnread({ vfs }: RecoveryEnvironment, loaded: LoadedQueue): Promise<Set<string>> {
+  const unread = new Set<string>();
+  if (loaded.replaced.length === 0) return unread;
+  for (const { segment, footer } of loaded.found) {
+    if (footer === undefined || footer.summary.replaces.length === 0) continue;
+    const ids = new Set(footer.summary.replaces);
+    const originals = loaded.replaced.filter((path) => ids.has(segmentIdOf(path)));
+    if (originals.length === 0) continue;
+    const file = await vfs.open(segment.path, 'read');
+    try {
+      // What cannot be read at all today is no reason to delete anything.
+      const isRead = await isReadThrough(file, footer, segment.seed, segment.baseId).catch(() => false);
+      if (isRead) continue;
+      for (const path of originals) unread.add(path);
+    } finally {
+      await file.close().catch(() => undefined);
+    }
+  }
+  return unread;
+}
+
+function segmentIdOf(path: string): number {
+  return parseSegmentFileName(path.slice(path.lastIndexOf('/') + 1))?.segmentId ?? -1;
 }
 
 async function syncOrStop(env: RecoveryEnvironment, file: VfsFile): Promise<void> {
@@ -405,7 +473,7 @@ async function syncOrStop(env: RecoveryEnvironment, file: VfsFile): Promise<void
   }
 }
 
-async function syncDirOrStop(env: RecoveryEnvironment, dir: string): Promise<void> {
+export async function syncDirOrStop(env: RecoveryEnvironment, dir: string): Promise<void> {
   try {
     await env.vfs.syncDir(dir);
   } catch (error) {

@@ -1,33 +1,79 @@
 /**
  * The public face of one queue: checks arguments, then leaves the work to `QueueCore`.
  */
+import { Readable, Writable } from 'node:stream';
+import type { ReadableStream, WritableStream } from 'node:stream/web';
+import { types } from 'node:util';
+import { signalOf, throwIfAborted, untilAborted, type WaitOptions, waitOf } from '../abortable.js';
+import { isIterable, isPlain, optionNames, requireNoMore, requireOptions, requireWellFormed } from '../arguments.js';
+import type { Delivery } from '../delivery/delivery.js';
+import type { BatchOptions, DeliveryOptions } from '../delivery/delivery-options.js';
+import type { BatchHandler, Handler } from '../delivery/invocation.js';
 import { EvaqError } from '../errors.js';
+import { COMMIT_BODY_BYTES_MAX } from '../frame/commit-header.js';
 import { encodeMeta } from '../frame/metadata.js';
-import { describe, requireRecordId } from '../ids.js';
+import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
+import { describe, requireCount, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
-import { tooLarge } from './commit-pipeline.js';
+import { QueueWritable, type WritableOptions } from '../streams/queue-writable.js';
+import { clampTime } from '../times.js';
+import { type IdSpan, tooLarge } from './commit-pipeline.js';
+import type { Checkpoint, MessageIds } from './intake.js';
+import type { Metas } from './push-batch.js';
+import { type AddedHeaders, isPushObserved, type PushTrace, tracePush, tracePushSync } from './push-trace.js';
 import { closedError, type QueueCore } from './queue-core.js';
+import type { QueueDeadLetters } from './queue-dead-letters.js';
+import type { LimitStats } from './queue-limits.js';
+import { type HeadersLike, headersOf } from './record-headers.js';
 
 /** A payload: bytes as they are, a string as UTF-8. Copied before the call returns. */
 export type Payload = Uint8Array | string;
 
-export interface PushOptions {
-  /** Small named strings kept with the record, for content type, trace context and the like. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Checked when the call is made: an aborted signal rejects with its reason, and nothing is pushed. */
-  readonly signal?: AbortSignal;
+export interface PushOptions extends WaitOptions {
+  /**
+   * Small named texts kept with the record, for content type, trace context and the like: an object, a `Map`, `Headers` or entries. They come back as
+   * an object.
+   */
+  readonly headers?: HeadersLike;
+  /** Not to be delivered before so many ms have passed; it is in the queue at once, and reads show it with its `dueMs`. */
+  readonly delayMs?: number;
+  /** The same as a date, or in ms since the epoch. */
+  readonly deliverAt?: number | Date;
+  /**
+   * Names the record for whoever pushes it: up to 1 KiB of UTF-8. In a queue with `dedupe` the first push with an ID comes in; while the ID is known
+   * others resolve with the same record ID, also when the record is gone by then, and write nothing.
+   */
+  readonly messageId?: string;
+}
+
+/** A payload with what belongs to it, for `pushMany`. */
+export interface PushEntry extends Omit<PushOptions, 'signal'> {
+  readonly payload: Payload;
+}
+
+/** Which records a stream of them has. */
+export interface ReadableOptions extends RecordsOptions {
+  /** Wait for those that come, too. Default false. */
+  readonly follow?: boolean;
+}
+
+export interface PushManyOptions extends Omit<PushOptions, 'messageId'> {
+  /** How far the source of the records has come with them: committed in the same commit. See `Queue.checkpoint`. */
+  readonly checkpoint?: Checkpoint;
 }
 
 export interface DeadLetterOptions {
   /** Why it could not be delivered, as a short code or sentence. */
   readonly reason: string;
-  /** What was thrown, whatever it is; name, message, code, cause and errors are kept, each text cut to 4 KiB. */
+  /** What was thrown, whatever it is; name, message, code, cause and errors are kept, each text cut to 4096 characters. */
   readonly error?: unknown;
   /** Not to be retried before so many ms have passed. Default 0. */
   readonly delayMs?: number;
+  /** As in `WaitOptions`. */
+  readonly signal?: AbortSignal;
 }
 
 /** Which dead letters: by ID, or those that a function says yes to. What it resolves with is awaited. */
@@ -55,18 +101,23 @@ export interface QueueStats {
   /** Removed records whose bytes are still on disk. */
   readonly dead: number;
   readonly nextId: number;
-  /** Bytes on disk: segments and tombstone log, without the recycle pool. */
+  /** Bytes of segments and tombstone log, as far as they are written: without what is filled or made ahead of time, and the recycle pool. */
   readonly bytes: number;
   readonly segments: number;
   readonly tombstoneBytes: number;
   /** Dead files kept to be overwritten. */
   readonly recycledFiles: number;
-  /** Bytes of pushes that are not committed yet. */
+  /** Bytes of pushes that are accepted and not committed yet, framing included; not of those that still wait for room (`maxPendingBytes`). */
   readonly pendingBytes: number;
   /** Removals that could not be written yet for want of space, as ranges of IDs. */
   readonly owedRemovals: number;
+  /** What the queue may hold, and what of it is taken; undefined where neither queue nor store has a limit. */
+  readonly limits: LimitStats | undefined;
   readonly oldestId: number | undefined;
-  /** Age of the segment's first record in which the oldest live one is, in ms: no live record is older. */
+  /**
+   * Age of the record `oldestId`, in ms: that of the earliest one pushed around the same time in its segment, and so it may be less. By the clock as
+   * it is now; 0 where that is behind the time of the push.
+   */
   readonly oldestAgeMs: number | undefined;
   /** Syncs of data since the queue was opened, in milliseconds. */
   readonly sync: { readonly count: number; readonly p50Ms: number; readonly p99Ms: number; readonly maxMs: number };
@@ -77,11 +128,32 @@ export interface QueueStats {
 
 /** The store's part in a queue: what concerns other queues, and what its statistics mention. */
 export interface QueueHost {
-  readonly now: () => number;
+  /** The store's name, for whoever observes it. */
+  readonly storeId: string;
+  /** Milliseconds, by a clock that never goes back. */
+  readonly elapsed: () => number;
+  /** What the clock says, as a time that files can hold. */
+  readonly timeMs: () => number;
   readonly failure: () => EvaqError | undefined;
   readonly deadLetter: (source: QueueCore, id: number, options: DeadLetterOptions) => Promise<number>;
-  readonly redrive: (source: QueueCore, which: DeadLetterSelection) => Promise<number[]>;
+  readonly redrive: (
+    source: QueueCore,
+    which: DeadLetterSelection,
+    signal: AbortSignal | undefined,
+  ) => Promise<number[]>;
+  readonly deadLettersOf: (source: QueueCore) => QueueDeadLetters;
+  readonly process: (source: QueueCore, handler: Handler, options: DeliveryOptions | undefined) => Delivery;
+  readonly processBatch: (source: QueueCore, handler: BatchHandler, options: BatchOptions | undefined) => Delivery;
 }
+
+const READABLE_NAMES = optionNames('from', 'to', 'signal', 'follow');
+/** Records that a stream of them holds. */
+const READ_AHEAD = 64;
+const PUSH_NAMES = optionNames('headers', 'delayMs', 'deliverAt', 'messageId', 'signal');
+const PUSH_MANY_NAMES = optionNames('headers', 'delayMs', 'deliverAt', 'checkpoint', 'signal');
+const PUSH_SYNC_NAMES = optionNames('headers', 'delayMs', 'deliverAt', 'messageId');
+const ENTRY_NAMES = optionNames('payload', 'headers', 'delayMs', 'deliverAt', 'messageId');
+const DEAD_LETTER_NAMES = optionNames('reason', 'error', 'delayMs', 'signal');
 
 /**
  * A durable queue. Its calls may be made concurrently. After `close` of the store all of them reject with EVAQ_CLOSED; after a failed
@@ -101,6 +173,11 @@ export class Queue {
     return this.#core.name;
   }
 
+  /** The largest payload, with its headers, in bytes: the option of that name. */
+  get recordBytesMax(): number {
+    return this.#core.options.recordBytesMax;
+  }
+
   /** The number of live records. */
   get size(): number {
     return this.#core.log.liveCount;
@@ -108,37 +185,98 @@ export class Queue {
 
   /**
    * Appends a record and resolves with its ID, when it is committed in the durability mode in force (P1). Pushes of one turn of the event loop
-   * share one commit.
+   * share one commit. With a `messageId` that is known: resolves with the ID of the record that came in with it, when that is committed.
    * @throws EVAQ_RECORD_TOO_LARGE, EVAQ_NO_SPACE, EVAQ_IO (not pushed); EVAQ_FAILED (unknown); EVAQ_CLOSED
    */
   push(payload: Payload, options?: PushOptions): Promise<number> {
     if (!this.#core.isOpen) return Promise.reject(closedError(this.name));
     try {
+      requireNoMore(arguments.length, 2, 'push');
       const bytes = bytesOf(payload, 'payload');
-      const meta = options === undefined ? undefined : metaOf(options);
+      const isObserved = isPushObserved();
+      if (options === undefined && !isObserved) {
+        this.#requireFit(bytes.length);
+        return this.#core.limits.pushes.push(bytes, undefined);
+      }
+      requireOptions(options, 'push', PUSH_NAMES);
+      const signal = signalOf(options, 'push');
+      const meta = this.#metaOf(options, '');
+      if (meta !== undefined) this.#core.requireOpen();
       this.#requireFit(bytes.length + (meta === undefined ? 0 : meta.length));
-      return this.#core.commits.push(bytes, meta);
+      const messageId = options?.messageId;
+      if (isObserved) {
+        const pushed = (added: AddedHeaders): Promise<number> =>
+          this.#push(bytes, added.addTo(meta), messageId, signal);
+        return tracePush(this.#traceOf('push', 1, bytes.length), this.#host.elapsed, pushed, (id) => ({
+          firstId: id,
+          lastId: id,
+        }));
+      }
+      return this.#push(bytes, meta, messageId, signal);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
+  #push(
+    bytes: Uint8Array,
+    meta: Uint8Array | undefined,
+    messageId: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    this.#core.requireOpen();
+    if (messageId !== undefined && meta !== undefined)
+      return untilAborted(signal, () => this.#core.intake.push(bytes, meta, messageId, signal));
+    return untilAborted(signal, () => this.#core.limits.pushes.push(bytes, meta, signal));
+  }
+
+  #traceOf(call: PushTrace['call'], records: number, bytes: number): Omit<PushTrace, 'headers'> {
+    return { storeId: this.#host.storeId, queue: this.name, call, records, bytes };
+  }
+
   /**
-   * Appends records with consecutive IDs as one commit: after any crash all of them are there, or none (P4).
-   * @throws EVAQ_RECORD_TOO_LARGE for one of them or (at 1 GiB) the whole, and as `push`
+   * Appends records with consecutive IDs as one commit: after any crash all of them are there, or none (P4). Takes any iterable, of payloads or of
+   * entries that have headers; `headers`, `delayMs` and `deliverAt` of the call are of all that have none. Of nothing it resolves with an empty span (`lastId` is `firstId - 1`)
+   * and writes nothing. With a `checkpoint` that is committed with them, or, of nothing, alone, when all that was pushed before is durable.
+   * @throws EVAQ_DUPLICATE where the `messageId` of an entry is known or comes twice (nothing is pushed); EVAQ_RECORD_TOO_LARGE for one of them or (at
+   * 1 GiB) the whole; RangeError for more than 4096 sources; and as `push`
    */
-  pushMany(payloads: readonly Payload[]): Promise<{ firstId: number; lastId: number }> {
+  pushMany(payloads: Iterable<Payload | PushEntry>, options?: PushManyOptions): Promise<IdSpan> {
     if (!this.#core.isOpen) return Promise.reject(closedError(this.name));
     try {
-      if (!Array.isArray(payloads)) throw new TypeError(`payloads must be an array, got ${describe(payloads)}`);
-      if (payloads.length === 0) throw new RangeError('payloads must hold at least one payload, got an empty array');
-      const all: Uint8Array[] = [];
-      for (let i = 0; i < payloads.length; i++) {
-        const bytes = bytesOf(payloads[i], `payloads[${i}]`);
-        this.#requireFit(bytes.length);
-        all.push(bytes);
+      requireNoMore(arguments.length, 2, 'pushMany');
+      requireOptions(options, 'pushMany', PUSH_MANY_NAMES);
+      const signal = signalOf(options, 'pushMany');
+      if (!isIterable(payloads) || ArrayBuffer.isView(payloads)) {
+        throw new TypeError(`payloads must be an iterable of payloads, got ${describe(payloads)}`);
       }
-      return this.#core.commits.pushMany(all);
+      throwIfAborted(signal);
+      const checkpoint = checkpointOf(options?.checkpoint);
+      const { all, metas, messageIds } = this.#entriesOf(payloads, sharedOf(options));
+      // Going through them runs code of the caller's.
+      this.#core.requireOpen();
+      const pushed = (withMetas: Metas): Promise<IdSpan> => {
+        this.#core.requireOpen();
+        if (messageIds !== undefined || checkpoint !== undefined) {
+          const { intake } = this.#core;
+          return untilAborted(signal, () => intake.pushMany(all, withMetas, messageIds, checkpoint, signal));
+        }
+        return untilAborted(signal, () => this.#core.limits.pushes.pushMany(all, withMetas, signal));
+      };
+      if (all.length === 0 && checkpoint === undefined) {
+        this.#core.removing.throwIfFailed();
+        const { nextId } = this.#core.commits;
+        return Promise.resolve({ firstId: nextId, lastId: nextId - 1 });
+      }
+      if (!isPushObserved()) return pushed(metas);
+      const bytes = all.reduce((sum, { length }) => sum + length, 0);
+      const what = this.#traceOf('pushMany', all.length, bytes);
+      return tracePush(
+        what,
+        this.#host.elapsed,
+        (added) => pushed(added.addToAll(metas, all.length, bytes)),
+        (span) => span,
+      );
     } catch (error) {
       return Promise.reject(error);
     }
@@ -150,39 +288,76 @@ export class Queue {
    * Throws as `push` rejects. With EVAQ_IO for want of a descriptor it has done nothing. Where the write failed (EVAQ_NO_SPACE, EVAQ_IO), what was
    * pushed before and was not being written yet is rejected with the same error.
    */
-  pushSync(payload: Payload): number {
+  pushSync(payload: Payload, options?: Omit<PushOptions, 'signal'>): number {
     this.#core.requireOpen();
+    requireNoMore(arguments.length, 2, 'pushSync');
+    requireOptions(options, 'pushSync', PUSH_SYNC_NAMES);
     const bytes = bytesOf(payload, 'payload');
-    this.#requireFit(bytes.length);
-    return this.#core.commits.pushSync(bytes);
+    const meta = this.#metaOf(options, '');
+    this.#requireFit(bytes.length + (meta === undefined ? 0 : meta.length));
+    const { messageId } = options ?? {};
+    const pushed = (withMeta: Uint8Array | undefined): number => {
+      this.#core.requireOpen();
+      if (messageId !== undefined && withMeta !== undefined)
+        return this.#core.intake.pushSync(bytes, withMeta, messageId);
+      return this.#core.limits.pushes.pushSync(bytes, withMeta);
+    };
+    if (!isPushObserved()) return pushed(meta);
+    return tracePushSync(this.#traceOf('pushSync', 1, bytes.length), this.#host.elapsed, (added) =>
+      pushed(added.addTo(meta)),
+    );
+  }
+
+  /**
+   * How far a source had come with the last `pushMany` that was committed with a checkpoint of it; `undefined` if there was none. After any crash it is
+   * that of the last commit that is there: never ahead of the records, in mode 'sync' never behind what has resolved.
+   * @throws EVAQ_CLOSED
+   */
+  async checkpoint(source: string): Promise<string | number | undefined> {
+    requireNoMore(arguments.length, 1, 'checkpoint');
+    requireText(source, 'source', SOURCE_BYTES_MAX);
+    this.#core.requireOpen();
+    return this.#core.intake.checkpoint(source);
   }
 
   /** The live record `id`, or `undefined`. Sees what is durable (in the weaker modes: written). */
-  async get(id: number): Promise<QueueRecord | undefined> {
+  async get(id: number, options?: WaitOptions): Promise<QueueRecord | undefined> {
+    const signal = waitOf(arguments.length, 2, options, 'get');
     requireRecordId(id, 'id');
-    return this.#core.call(() => this.#core.get(id));
+    return untilAborted(signal, () => this.#core.call(() => this.#core.reads.get(id)));
   }
 
   /**
    * Takes a record out: resolves with it when its removal is durable. Of two concurrent pops of one ID one gets the record; the other waits for
    * that one's outcome.
-   * @throws EVAQ_RECORD_NOT_FOUND (it is gone for good, durably); EVAQ_CORRUPT, EVAQ_IO, EVAQ_NO_SPACE (it is there as before); EVAQ_FAILED (unknown)
+   * @throws EVAQ_RECORD_NOT_FOUND (it is gone for good, durably, or that ID was not given out yet); EVAQ_CORRUPT, EVAQ_IO, EVAQ_NO_SPACE (it is there as before); EVAQ_FAILED (unknown)
    */
-  async pop(id: number): Promise<QueueRecord> {
+  async pop(id: number, options?: WaitOptions): Promise<QueueRecord> {
+    const signal = waitOf(arguments.length, 2, options, 'pop');
     requireRecordId(id, 'id');
-    return this.#core.call(async () => {
+    throwIfAborted(signal);
+    let isTaken = false;
+    const popped = this.#core.call(async () => {
       const { removing } = this.#core;
       const claim = await removing.claim(id);
       if (claim === undefined) throw notFound(this.name, id);
       let record: QueueRecord;
       try {
-        record = await this.#core.readClaimed(claim);
+        record = await this.#core.reads.claimed(claim);
+        throwIfAborted(signal);
       } catch (error) {
         claim.end('given back');
         throw error;
       }
+      // From here on the record is whoever's called: a signal does not make him lose it.
+      isTaken = true;
       await removing.removeClaimed(claim);
       return record;
+    });
+    if (signal === undefined) return popped;
+    return untilAborted(signal, () => popped).catch((error: unknown) => {
+      if (isTaken) return popped;
+      throw error;
     });
   }
 
@@ -191,97 +366,188 @@ export class Queue {
    * remove at the same time, but empty only if there is none.
    * @throws EVAQ_CORRUPT, EVAQ_IO, EVAQ_CLOSED
    */
-  async read(options: ReadOptions = {}): Promise<QueueRecord[]> {
-    const { from, limits } = wantedOf(options);
-    return this.#core.call(async () => [...(await this.#core.read(from, Number.MAX_SAFE_INTEGER, limits)).records]);
+  async read(options?: ReadOptions): Promise<QueueRecord[]> {
+    requireNoMore(arguments.length, 1, 'read');
+    const { from, limits, signal } = wantedOf(options);
+    const read = async (): Promise<QueueRecord[]> => [
+      ...(await this.#core.reads.read(from, Number.MAX_SAFE_INTEGER, limits)).records,
+    ];
+    return untilAborted(signal, () => this.#core.call(read));
   }
 
   /**
    * Live records in ID order, up to those there are when the iteration gets there. Each is live at the moment it is handed out; one that stays live is
-   * not passed over. Reads ahead by one batch.
+   * not passed over. Reads ahead by one batch. Throws EVAQ_CLOSED once the store closes.
    */
-  records(options: RecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
-    return this.#iterate(options, false);
+  records(options?: RecordsOptions): AsyncGenerator<QueueRecord, void, undefined> {
+    return this.#iterate(arguments.length, options, 'records');
   }
 
   /**
-   * As `records`, and then waits for more, and holds the process meanwhile. Ends when the queue closes, and at once by `return()`; `signal` makes it
-   * throw.
+   * As `records`, and then waits for more, and holds the process meanwhile. Ends when the store closes, where no record up to `to` can come any more, and
+   * at once by `return()`; `signal` makes it throw. Where the store has stopped it throws EVAQ_FAILED behind the last record.
    */
-  tail(options: RecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
-    return this.#iterate(options, true);
+  tail(options?: RecordsOptions): AsyncGenerator<QueueRecord, void, undefined> {
+    return this.#iterate(arguments.length, options, 'tail');
   }
 
   /**
    * Removes a record. Resolves with true when that is durable (P2), or with false if it was not live; then that is durable, too. From the call on it is
-   * not delivered any more, also if the removal is rejected.
+   * not delivered any more, also if the removal is rejected; where that is written later by itself, the next call for it resolves with false.
    * @throws EVAQ_NO_SPACE, EVAQ_IO (it stays asked for, and goes with the next removal that can be written), EVAQ_FAILED
    */
-  remove(id: number): Promise<boolean> {
+  remove(id: number, options?: WaitOptions): Promise<boolean> {
     if (!this.#core.isOpen) return Promise.reject(closedError(this.name));
+    let signal: AbortSignal | undefined;
     try {
+      signal = waitOf(arguments.length, 2, options, 'remove');
       requireRecordId(id, 'id');
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#core.removing.remove(id);
+    if (signal === undefined) return this.#core.removing.remove(id);
+    return untilAborted(signal, () => this.#core.removing.remove(id));
   }
 
   /** Removes those of `ids` that are live, in one atomic step; resolves with how many there were. */
-  async removeMany(ids: Iterable<number>): Promise<number> {
-    if (typeof ids !== 'object' || ids === null || !(Symbol.iterator in ids)) {
+  async removeMany(ids: Iterable<number>, options?: WaitOptions): Promise<number> {
+    const signal = waitOf(arguments.length, 2, options, 'removeMany');
+    if (!isIterable(ids)) {
       throw new TypeError(`ids must be an iterable of record IDs, got ${describe(ids)}`);
     }
     const all = Array.isArray(ids) ? ids : [...ids];
     for (const id of all) requireRecordId(id, 'ids');
-    return this.#core.call(() => this.#core.removing.removeMany(all));
+    return untilAborted(signal, () => this.#core.call(() => this.#core.removing.removeMany(all)));
   }
 
   /** Removes all live records up to and including `id`, in one atomic step; resolves with how many there were. */
-  async removeThrough(id: number): Promise<number> {
+  async removeThrough(id: number, options?: WaitOptions): Promise<number> {
+    const signal = waitOf(arguments.length, 2, options, 'removeThrough');
     requireRecordId(id, 'id');
-    return this.#core.call(() => this.#core.removing.removeThrough(id));
+    return untilAborted(signal, () => this.#core.call(() => this.#core.removing.removeThrough(id)));
+  }
+
+  /** The dead letters of this queue, to be listed, counted, redriven, purged. Of a queue that holds dead letters: those in it. */
+  get deadLetters(): QueueDeadLetters {
+    return this.#host.deadLettersOf(this.#core);
   }
 
   /**
    * Moves a record to this queue's dead letters, once (P10): after any crash it is live in exactly one of the two. Those of the WAL queue are
    * `evaq.deadLetters`; those of a named queue are the queue `<name>.dead`, made when it is needed. Resolves with its new ID. Whatever `error` is, it
    * does not keep the record from moving.
-   * @throws EVAQ_RECORD_NOT_FOUND (it is gone for good, durably), and as `push` (the record stays); TypeError for a queue of dead letters
+   * @throws EVAQ_RECORD_NOT_FOUND (as `pop`), and as `push` (the record stays); TypeError for a queue of dead letters
    */
-  deadLetter(id: number, options: DeadLetterOptions): Promise<number> {
-    return this.#host.deadLetter(this.#core, id, options);
+  async deadLetter(id: number, options: DeadLetterOptions): Promise<number> {
+    requireNoMore(arguments.length, 2, 'deadLetter');
+    requireOptions(options, 'deadLetter', DEAD_LETTER_NAMES);
+    const signal = signalOf(options, 'deadLetter');
+    return untilAborted(signal, () => this.#host.deadLetter(this.#core, id, options));
   }
 
   /**
-   * Moves this queue's dead letters back to it: those of the given IDs, or all that a function accepts. Unknown IDs are ignored. Each move is atomic
+   * Moves this queue's dead letters back to it: those of the given IDs, or, of those that there are at the call, all that a function accepts. IDs that
+   * are not live there are ignored, also while their removal is owed. Each move is atomic
    * (P10), the whole is not. Resolves with the new IDs, in the order given, which the records keep. What moves keeps its headers and counts the
    * redrive. Where one cannot be moved no further one is begun; the error's `details.moved` says which have moved, and under which IDs. A function
-   * that throws or rejects makes it reject before anything is moved.
+   * that throws or rejects makes it reject before anything is moved. However often they have gone back, and in one go, with a list of all that moved in
+   * memory; for many, at a pace, and with a bound on rounds: `deadLetters.redrive`.
    * @throws as `push`, and as reading dead letters
    */
-  redrive(which: DeadLetterSelection): Promise<number[]> {
-    return this.#host.redrive(this.#core, which);
+  async redrive(which: DeadLetterSelection, options?: WaitOptions): Promise<number[]> {
+    const signal = waitOf(arguments.length, 2, options, 'redrive');
+    return untilAborted(signal, () => this.#host.redrive(this.#core, which, signal));
+  }
+
+  /**
+   * Delivers this queue's records, one to a handler. What the handler returns, or resolves with, does not matter: the record has arrived, and is
+   * removed. Where it throws or rejects the record is tried again in place, after a while that grows; its attempts and its due time are durable. After
+   * `retry.maxAttempts` tries it moves to the dead letters (P10) with reason, error and attempts; in a queue of dead letters it stays, and is not
+   * tried again by itself. At least once: a process that dies may deliver again what had arrived. A record is in one handler at a time, however many
+   * deliveries there are; `pop` and moves of it wait meanwhile, removals do not.
+   * @throws TypeError, RangeError for wrong options; TypeError for a second delivery where one keeps an order; EVAQ_CLOSED
+   */
+  process(handler: Handler, options?: DeliveryOptions): Delivery {
+    requireNoMore(arguments.length, 2, 'process');
+    return this.#host.process(this.#core, handler, options);
+  }
+
+  /**
+   * The same for batches. What the handler's result does not name as failed has arrived. Where it throws without having named anybody, the batch is
+   * halved until the record that it throws for stands alone: only that one's attempt is spent.
+   */
+  processBatch(handler: BatchHandler, options?: BatchOptions): Delivery {
+    requireNoMore(arguments.length, 2, 'processBatch');
+    return this.#host.processBatch(this.#core, handler, options);
+  }
+
+  /**
+   * A stream to push into: each chunk that is written becomes a record, or each line (`split: 'lines'`). Its back-pressure is that of the queue. It has
+   * finished when all of it is durable, whatever the mode. An error of a push (as `pushMany`'s) destroys it; what was committed before stays, and
+   * `pushed` says how much that is.
+   * @throws TypeError, RangeError for wrong options; EVAQ_CLOSED
+   */
+  writable(options?: WritableOptions): QueueWritable {
+    requireNoMore(arguments.length, 1, 'writable');
+    this.#core.requireOpen();
+    const { recordBytesMax, limits } = this.#core.options;
+    const target = {
+      queue: this.name,
+      recordBytesMax,
+      limits,
+      push: (payloads: readonly Uint8Array[]) => this.pushMany(payloads),
+      flush: () => this.flush(),
+    };
+    return new QueueWritable(target, options);
+  }
+
+  /** The same as a `WritableStream`, of bytes or texts. */
+  writableWeb(options?: WritableOptions): WritableStream {
+    requireNoMore(arguments.length, 1, 'writableWeb');
+    return Writable.toWeb(this.writable(options));
+  }
+
+  /** A stream of records, as `records` gives them; with `follow` as `tail` does. Ending it early ends the iteration. */
+  readable(options?: ReadableOptions): Readable {
+    requireNoMore(arguments.length, 1, 'readable');
+    requireOptions(options, 'readable', READABLE_NAMES);
+    const { follow = false, ...range } = options ?? {};
+    if (typeof follow !== 'boolean') throw new TypeError(`follow must be true or false, got ${describe(follow)}`);
+    rangeOf(range, 'readable');
+    return Readable.from(follow ? this.tail(range) : this.records(range), { highWaterMark: READ_AHEAD });
+  }
+
+  /** The same as a `ReadableStream`. */
+  readableWeb(options?: ReadableOptions): ReadableStream {
+    requireNoMore(arguments.length, 1, 'readableWeb');
+    return Readable.toWeb(this.readable(options));
   }
 
   /**
    * Resolves when everything pushed and removed before is durable, whatever the durability mode; it does not wait for what comes later.
    * @throws EVAQ_NO_SPACE, EVAQ_IO: removals that were asked for could not be written; EVAQ_FAILED
    */
-  async flush(): Promise<void> {
-    return this.#core.call(() => this.#core.flush());
+  async flush(options?: WaitOptions): Promise<void> {
+    const signal = waitOf(arguments.length, 1, options, 'flush');
+    return untilAborted(signal, () => this.#core.call(() => this.#core.flush()));
   }
 
-  /** Gives back all space that dead records take, now, and tells what that came to. */
-  async compact(): Promise<GcReport> {
-    return this.#core.call(() => this.#core.compact());
+  /**
+   * Gives back the space that dead records take, now, and tells what that came to. The segment that is appended to is left for that only from 16 KiB of
+   * dead records on: less is not worth a file of its own.
+   * @throws EVAQ_NO_SPACE, EVAQ_IO for what could not be done, when the rest is done; EVAQ_CLOSED, EVAQ_FAILED
+   */
+  async compact(options?: WaitOptions): Promise<GcReport> {
+    const signal = waitOf(arguments.length, 1, options, 'compact');
+    return untilAborted(signal, () => this.#core.call(() => this.#core.compact()));
   }
 
   stats(): QueueStats {
     const core = this.#core;
     const { log, syncTimes } = core;
     const oldestId = log.firstLive(0);
-    const oldest = oldestId === undefined ? undefined : log.find(oldestId);
+    // A clock that went back makes it younger than nothing.
+    const oldest = oldestId === undefined ? undefined : log.find(oldestId)?.times.spanOf(oldestId);
     const failure = this.#host.failure();
     let bytes = core.removals.logBytes;
     for (const segment of log.segments) bytes += segment.phase === 'active' ? segment.end : segment.fileBytes;
@@ -298,23 +564,82 @@ export class Queue {
       recycledFiles: core.supply.poolFiles,
       pendingBytes: core.commits.pendingBytes,
       owedRemovals: core.removals.owedRanges,
+      limits: core.limits.stats(),
       oldestId,
-      oldestAgeMs: oldest === undefined ? undefined : Math.max(0, this.#host.now() - oldest.minTimeMs),
+      oldestAgeMs: oldest === undefined ? undefined : Math.max(0, this.#host.timeMs() - oldest.minMs),
       sync: {
-        count: syncTimes.count,
-        p50Ms: syncTimes.count === 0 ? 0 : ms(syncTimes.percentile(50)),
-        p99Ms: syncTimes.count === 0 ? 0 : ms(syncTimes.percentile(99)),
-        maxMs: syncTimes.count === 0 ? 0 : ms(syncTimes.max),
+        count: syncTimes?.count ?? 0,
+        p50Ms: syncTimes === undefined ? 0 : ms(syncTimes.percentile(50)),
+        p99Ms: syncTimes === undefined ? 0 : ms(syncTimes.percentile(99)),
+        maxMs: syncTimes === undefined ? 0 : ms(syncTimes.max),
       },
       gc: { ...core.gc.counters, lastError: core.scheduler.lastError },
       damage: [...core.damage],
     };
   }
 
-  #iterate(options: RecordsOptions, follows: boolean): RecordIterator {
+  /** What is wrong with the options shows at the first `next`, as with a generator. */
+  #iterate(given: number, options: RecordsOptions | undefined, how: 'records' | 'tail'): RecordIterator {
     return new RecordIterator(() => {
-      const { from, to, signal } = rangeOf(options);
-      return { source: this.#core.records(from, to, follows), signal };
+      requireNoMore(given, 1, how);
+      const { from, to, signal } = rangeOf(options, how);
+      return { source: this.#core.records(from, to, how), signal };
+    });
+  }
+
+  /** Payloads and their metadata, each checked. */
+  #entriesOf(
+    payloads: Iterable<unknown>,
+    options: SharedOptions | undefined,
+  ): { all: Uint8Array[]; metas: Metas; messageIds: MessageIds | undefined } {
+    const shared = this.#metaOf(options, '');
+    const all: Uint8Array[] = [];
+    const metas: (Uint8Array | undefined)[] = [];
+    const messageIds: (string | undefined)[] = [];
+    let hasMessages = false;
+    let hasMeta = shared !== undefined;
+    let total = 0;
+    // What makes them one by one may use the same buffer for each.
+    const isList = Array.isArray(payloads);
+    for (const one of payloads) {
+      const name = `payloads[${all.length}]`;
+      let payload: unknown = one;
+      let meta = shared;
+      let messageId: string | undefined;
+      if (isEntry(one)) {
+        requireOptions(one, name, ENTRY_NAMES);
+        payload = one.payload;
+        meta = this.#metaOf(ownOf(one, options), `${name}.`);
+        hasMeta ||= meta !== undefined;
+        messageId = one.messageId;
+        hasMessages ||= messageId !== undefined;
+      }
+      const bytes = bytesOf(payload, name);
+      this.#requireFit(bytes.length + (meta === undefined ? 0 : meta.length));
+      total += bytes.length + DENSE_FRAME_BYTES;
+      if (total > COMMIT_BODY_BYTES_MAX) throw tooLarge(total, COMMIT_BODY_BYTES_MAX, 'the batch');
+      all.push(isList ? bytes : Uint8Array.prototype.slice.call(bytes));
+      metas.push(meta);
+      messageIds.push(messageId);
+    }
+    return { all, metas: hasMeta ? metas : undefined, messageIds: hasMessages ? messageIds : undefined };
+  }
+
+  /** Metadata of a record; undefined where it has none. `place`: in front of the names in messages. */
+  #metaOf(options: Omit<PushOptions, 'signal'> | undefined, place: string): Uint8Array | undefined {
+    if (options === undefined) return undefined;
+    const { headers, messageId } = options;
+    const dueMs = dueOf(options, place, this.#host.timeMs);
+    if (headers === undefined && dueMs === undefined && messageId === undefined) return undefined;
+    if (messageId !== undefined) {
+      requireText(messageId, `${place}messageId`, MESSAGE_ID_BYTES_MAX);
+      if (!this.#core.intake.dedupes)
+        throw new TypeError(`${place}messageId: queue '${this.name}' was opened without the option dedupe`);
+    }
+    return encodeMeta({
+      ...(messageId === undefined ? {} : { messageId }),
+      ...(headers === undefined ? {} : { headers: headersOf(headers, `${place}headers`) }),
+      ...(dueMs === undefined ? {} : { dueMs }),
     });
   }
 
@@ -324,14 +649,53 @@ export class Queue {
   }
 }
 
+const MESSAGE_ID_BYTES_MAX = 1024;
+const SOURCE_BYTES_MAX = 256;
+const POSITION_BYTES_MAX = 1024;
+const CHECKPOINT_NAMES = optionNames('source', 'position');
+
+/** Throws a TypeError or RangeError unless it is a text that is not empty. */
+function requireText(value: unknown, name: string, bytesMax: number): asserts value is string {
+  if (typeof value !== 'string' || value === '') throw new TypeError(`${name} must be a text, got ${describe(value)}`);
+  requireWellFormed(value, name);
+  const bytes = Buffer.byteLength(value, 'utf8');
+  if (bytes > bytesMax) throw new RangeError(`${name} must have at most ${bytesMax} bytes in UTF-8, got ${bytes}`);
+}
+
+/** A checkpoint as it is given. Throws a TypeError or RangeError that names what is wrong. */
+function checkpointOf(value: unknown): Checkpoint | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'object' || value === null || !('source' in value) || !('position' in value))
+    throw new TypeError(`checkpoint must be { source, position }, got ${describe(value)}`);
+  requireOptions(value, 'checkpoint', CHECKPOINT_NAMES);
+  const { source, position } = value;
+  requireText(source, 'checkpoint.source', SOURCE_BYTES_MAX);
+  if (typeof position === 'number') {
+    if (!Number.isSafeInteger(position))
+      throw new RangeError(`checkpoint.position must be a safe integer or a text, got ${position}`);
+    return { source, position };
+  }
+  if (position === '') return { source, position };
+  requireText(position, 'checkpoint.position', POSITION_BYTES_MAX);
+  return { source, position };
+}
+
+/** U+FFFD in UTF-8: what stands where there was half of a character. */
+const REPLACEMENT = Buffer.from('\ufffd', 'utf8');
+
 /** Bytes of a payload. Throws a TypeError that names the argument. */
 export function bytesOf(payload: unknown, argument: string): Uint8Array {
-  if (payload instanceof Uint8Array) {
+  if (types.isUint8Array(payload)) {
     if (payload.length === 0 && isDetached(payload))
       throw new TypeError(`${argument} has been transferred to another thread: its bytes are gone`);
     return payload;
   }
-  if (typeof payload === 'string') return Buffer.from(payload, 'utf8');
+  if (typeof payload === 'string') {
+    const bytes = Buffer.from(payload, 'utf8');
+    // Only where something was replaced can a text come back as another one.
+    if (bytes.includes(REPLACEMENT)) requireWellFormed(payload, argument);
+    return bytes;
+  }
   throw new TypeError(`${argument} must be a Uint8Array or a string, got ${describe(payload)}`);
 }
 
@@ -345,16 +709,50 @@ function isDetached({ buffer }: Uint8Array): boolean {
   }
 }
 
-function metaOf(options: PushOptions): Uint8Array | undefined {
-  options.signal?.throwIfAborted();
-  const { headers } = options;
-  if (headers === undefined) return undefined;
-  if (typeof headers !== 'object' || headers === null)
-    throw new TypeError(`headers must be an object, got ${describe(headers)}`);
-  for (const [name, value] of Object.entries(headers)) {
-    if (typeof value !== 'string') throw new TypeError(`headers.${name} must be a string, got ${describe(value)}`);
+/** When a record is due, if that is said. Throws a TypeError or RangeError for what is no time. */
+function dueOf(
+  { delayMs, deliverAt }: Omit<PushOptions, 'signal'>,
+  place: string,
+  now: () => number,
+): number | undefined {
+  if (delayMs === undefined && deliverAt === undefined) return undefined;
+  if (delayMs !== undefined && deliverAt !== undefined) {
+    throw new TypeError(`${place}delayMs and ${place}deliverAt say the same: give one of them`);
   }
-  return encodeMeta({ headers });
+  if (delayMs !== undefined) {
+    requireCount(delayMs, `${place}delayMs`, 0);
+    return clampTime(now() + delayMs);
+  }
+  const at: unknown = types.isDate(deliverAt) ? deliverAt.getTime() : deliverAt;
+  requireCount(at, `${place}deliverAt`, 0);
+  return clampTime(at);
+}
+
+/** What the call gives all entries that have none: headers, a time. */
+type SharedOptions = Omit<PushOptions, 'signal' | 'messageId'>;
+
+/** Headers that can be gone through more than once. */
+function sharedOf(options: PushManyOptions | undefined): SharedOptions | undefined {
+  if (options?.headers === undefined) return options;
+  return { ...options, headers: headersOf(options.headers, 'headers') };
+}
+
+/** What belongs to an entry, and of what the call gives all that it has not itself. */
+function ownOf(entry: PushEntry, shared: SharedOptions | undefined): Omit<PushOptions, 'signal'> {
+  if (shared === undefined) return entry;
+  const { headers, delayMs, deliverAt } = shared;
+  const isTimed = entry.delayMs !== undefined || entry.deliverAt !== undefined;
+  return {
+    ...entry,
+    ...(entry.headers !== undefined || headers === undefined ? {} : { headers }),
+    ...(isTimed || delayMs === undefined ? {} : { delayMs }),
+    ...(isTimed || deliverAt === undefined ? {} : { deliverAt }),
+  };
+}
+
+/** A plain object is an entry; what has a class is a payload, or nothing. */
+function isEntry(value: unknown): value is PushEntry {
+  return typeof value === 'object' && value !== null && 'payload' in value && isPlain(value);
 }
 
 export function notFound(queue: string, id: number): EvaqError {

@@ -5,23 +5,28 @@
  * then its waiters are settled. The caller has marked the records dead before, so they are not delivered again by this process
  * whatever becomes of the round.
  *
- * A round that could not be written (a full disk) rejects its waiters, and its ranges are *owed*: they go with the next round, so
- * that memory and disk agree again as soon as they can.
+ * On a full disk the log is written anew, into the file that is kept for that (`tombstone-spare.ts`): what a round removes is dead in memory by
+ * then, so the snapshot says it, whatever it comes to.
+ *
+ * A round that could not be written all the same rejects its waiters, and its ranges are *owed*: they go with the next round, so that memory and disk
+ * agree again as soon as they can.
  *
  * When the log is mostly garbage it is rewritten as a new generation: the snapshot of what is dead in the segments that still exist.
  * A tombstone is thus forgotten only after the unlink of its segment is durable, since until then the segment is in the snapshot.
  */
-import { type EvaqError, ioError } from '../errors.js';
-import type { FailStop } from '../fail-stop.js';
+import { EvaqError, ioError, isNoSpace, isPassing } from '../errors.js';
+import { type FailStop, SyncFailure } from '../fail-stop.js';
 import type { IdRange } from '../ids.js';
 import type { LogSegment } from '../log/log-segment.js';
 import { joinRanges, mergeRanges } from '../tombstone/id-ranges.js';
 import { KIND_CLOSE, KIND_REMOVALS, type RoundStatement } from '../tombstone/tombstone-frame.js';
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
-import type { Host } from '../vfs/host.js';
+import { RESERVE_BYTES_MIN } from '../tombstone/tombstone-spare.js';
+import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { BlockingBudget } from './blocking-budget.js';
 import type { Claim } from './claims.js';
+import { RemovalTraces } from './removal-trace.js';
 
 /** A log smaller than this is never rewritten. */
 const REWRITE_BYTES_MIN = 64 * 1024;
@@ -33,6 +38,8 @@ const RETRY_MS_MIN = 250;
 const RETRY_MS_MAX = 5_000;
 /** From so many ranges on, a round lets others have their turn between its steps. */
 const MANY_RANGES = 65_536;
+/** So often a round that failed is wiped, before the store stops: half of it might come back as a removal that was rejected. */
+const WIPE_TRIES = 4;
 /** Of one range in a snapshot, about. */
 const RANGE_BYTES = 6;
 
@@ -47,6 +54,8 @@ export interface RoundContext {
 }
 
 export interface RemovalPipelineOptions {
+  /** The store's name, for whoever observes it. */
+  readonly storeId: string;
   readonly queue: string;
   readonly dir: string;
   readonly vfs: Vfs;
@@ -117,6 +126,13 @@ function rangesOfIds(ids: readonly number[]): IdRange[] {
   return ranges;
 }
 
+/** Who wants space kept for removals. */
+interface Reserving {
+  readonly bytes: number;
+  readonly resolve: () => void;
+  readonly reject: Reject;
+}
+
 const NOTHING_OWED = { ranges: [], touched: new Map<LogSegment, number>() } as const;
 const RESTING = { kind: 'resting' } as const;
 const BETWEEN = { kind: 'between' } as const;
@@ -155,22 +171,29 @@ export class RemovalPipeline {
     | { readonly kind: 'writing'; readonly round: Round } = RESTING;
   /** Those who want the log replaced by its snapshot. */
   #shrinking: (() => void)[] = [];
+  #reserving: Reserving[] = [];
+  /** What log and spare file are to have: what they had, and the highest that was asked for. */
+  #reserveBytes: number;
   #rewriteAtBytes: number;
   /** Called when nothing is owed any more. */
   #settling: (() => void)[] = [];
   #retryMs = RETRY_MS_MIN;
   #cancelRetry: (() => void) | undefined;
+  #isClosing = false;
   /** A log is not closed under a sync, and not synced while it is being replaced. */
-  #rewriting: Promise<void> = Promise.resolve();
+  #rewriting: Promise<unknown> = Promise.resolve();
   #syncing: Promise<unknown> = Promise.resolve();
   #idle: (() => void)[] = [];
+  readonly #traces: RemovalTraces;
 
   constructor(options: RemovalPipelineOptions, log: TombstoneLog, round: number) {
     this.#options = options;
+    this.#traces = new RemovalTraces(options);
     this.#log = log;
     this.#round = round;
     this.#durableRound = round;
     this.#rewriteAtBytes = rewriteAt(log);
+    this.#reserveBytes = Math.max(RESERVE_BYTES_MIN, log.reserveBytes);
   }
 
   /** The number of the last round that is durable. */
@@ -180,6 +203,20 @@ export class RemovalPipeline {
 
   get logBytes(): number {
     return this.#log.bytes;
+  }
+
+  /** Of a snapshot and the rounds behind it so many find space, whatever others do with the disk. */
+  get reserveBytes(): number {
+    return this.#log.reserveBytes;
+  }
+
+  /** Sees to it that `reserveBytes` is that much. Rejects with a system error where there is no space for it, or with EVAQ_FAILED. */
+  reserve(bytes: number): Promise<void> {
+    this.#reserveBytes = Math.max(this.#reserveBytes, bytes);
+    return new Promise((resolve, reject) => {
+      this.#reserving.push({ bytes, resolve, reject });
+      this.#schedule();
+    });
   }
 
   /** Records whose removal is not written yet, for want of space. */
@@ -281,17 +318,24 @@ export class RemovalPipeline {
     });
   }
 
-  /** Resolves when there is nothing left to do. For `close` alone: under a load that never pauses that is never. */
+  /**
+   * Resolves when there is nothing left to do, and tries nothing again by itself from then on. For `close` alone: under a load that never pauses that
+   * is never.
+   */
   settled(): Promise<void> {
+    this.#cancelRetry?.();
+    this.#isClosing = true;
     if (this.#state.kind === 'resting') return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Syncs what was written (weaker modes); fail-stop if that fails. */
+  /** Syncs what was written (weaker modes), if it is not synced; fail-stop if that fails. */
   async syncNow(): Promise<void> {
     await this.#rewriting;
+    this.#options.failStop.throwIfFailed();
     const round = this.#round;
     const log = this.#log;
+    if (!log.isUnsynced) return;
     const syncing = log.sync();
     // Several may be under way: a log is closed when all of them are over.
     this.#syncing = Promise.allSettled([this.#syncing, syncing]);
@@ -311,15 +355,21 @@ export class RemovalPipeline {
     this.#durableRound = Math.max(this.#durableRound, round);
   }
 
-  /** Writes the last word of a clean close, with everything that is owed: the data is durable up to the given place. Rejects if it cannot. */
+  /**
+   * Writes the last word of a clean close, with everything that is owed: the data is durable up to the given place. Rejects if it cannot, with EVAQ_FAILED
+   * where a sync failed.
+   */
   async writeClose(dataSegmentId: number, dataOffset: number): Promise<void> {
     const statement = { ...this.#statement(KIND_CLOSE, this.#round + 1), dataSegmentId, dataOffset };
-    await this.#log.append(statement, this.#owed.ranges);
-    await this.#log.sync();
+    await this.#append(statement, this.#owed.ranges, []);
+    try {
+      await this.#log.sync();
+    } catch (cause) {
+      throw this.#options.failStop.fail(cause, 'a sync', this.#log.path);
+    }
   }
 
   async close(): Promise<void> {
-    this.#cancelRetry?.();
     await this.#syncing;
     await this.#log.close();
   }
@@ -333,7 +383,7 @@ export class RemovalPipeline {
   /** Writes round after round until there is none. Never rejects: what is thrown in here is a bug, and stops the store instead of hanging it. */
   async #run(): Promise<void> {
     try {
-      while (!isEmpty(this.#open) || this.#shrinking.length > 0) {
+      while (!isEmpty(this.#open) || this.#shrinking.length > 0 || this.#reserving.length > 0) {
         const round = this.#open;
         this.#open = newRound();
         this.#state = { kind: 'writing', round };
@@ -341,10 +391,14 @@ export class RemovalPipeline {
         const shrinking = this.#shrinking.splice(0);
         if (this.#log.bytes >= this.#rewriteAtBytes || shrinking.length > 0) {
           this.#state = { kind: 'rewriting' };
-          this.#rewriting = this.#rewrite();
-          await this.#rewriting;
+          await this.#rewriteInTurn();
         }
         for (const tell of shrinking) tell();
+        const reserving = this.#reserving.splice(0);
+        if (reserving.length > 0) {
+          this.#state = { kind: 'rewriting' };
+          for (const one of reserving) await this.#reserve(one);
+        }
         this.#state = BETWEEN;
         await new Promise<void>((resolve) => this.#options.host.soon(resolve));
       }
@@ -362,6 +416,7 @@ export class RemovalPipeline {
     this.#open = newRound();
     for (const round of rounds) this.#reject(round, error);
     for (const tell of this.#shrinking.splice(0)) tell();
+    for (const { reject } of this.#reserving.splice(0)) reject(error);
   }
 
   async #write(round: Round): Promise<void> {
@@ -380,9 +435,10 @@ export class RemovalPipeline {
     this.#owed = NOTHING_OWED;
     if (ranges.length > 0) {
       const number = this.#round + 1;
+      this.#traces.begin(ranges);
       if (ranges.length >= MANY_RANGES) await this.#options.host.yield();
       try {
-        await this.#append(this.#statement(KIND_REMOVALS, number), ranges);
+        await this.#append(this.#statement(KIND_REMOVALS, number), own, claimed);
       } catch (cause) {
         this.#owed = { ranges: own, touched };
         this.#retryLater();
@@ -413,6 +469,7 @@ export class RemovalPipeline {
     for (const settle of this.#settling.splice(0)) settle();
     this.#retryMs = RETRY_MS_MIN;
     this.#options.onSettled(touched);
+    this.#traces.over();
   }
 
   /** Merged. Many are made in several turns of the event loop. */
@@ -432,7 +489,7 @@ export class RemovalPipeline {
 
   /** Tries again what is owed, if no other removal does so before. */
   #retryLater(): void {
-    if (this.#owed.ranges.length === 0 || this.#options.failStop.error !== undefined) return;
+    if (this.#owed.ranges.length === 0 || this.#isClosing || this.#options.failStop.error !== undefined) return;
     this.#cancelRetry ??= this.#options.host.after(this.#retryMs, () => {
       this.#cancelRetry = undefined;
       this.#retryMs = Math.min(RETRY_MS_MAX, 2 * this.#retryMs);
@@ -440,29 +497,69 @@ export class RemovalPipeline {
     });
   }
 
-  /** Appends; on a full disk frees what can be freed and tries again. */
-  async #append(statement: RoundStatement, ranges: readonly IdRange[]): Promise<void> {
+  /**
+   * Appends a round of what is dead already and of what is claimed; on a full disk the first by writing the log anew. Where that does not do, frees
+   * what can be freed and tries again.
+   */
+  async #append(statement: RoundStatement, own: readonly IdRange[], claimed: readonly IdRange[]): Promise<void> {
     const { blocking, host, freeSpace } = this.#options;
     const pause = (): Promise<void> => host.yield();
+    let ranges = joinRanges(own, claimed);
     try {
-      await this.#log.append(statement, ranges, blocking.write, pause);
+      return await this.#log.append(statement, ranges, blocking.write, pause);
     } catch (cause) {
       await this.#wipe();
-      if (!(await freeSpace().catch(() => false))) throw cause;
-      try {
-        await this.#log.append(statement, ranges, undefined, pause);
-      } catch (again) {
-        await this.#wipe();
-        throw again;
+      if (isNoSpace(cause)) {
+        // The log is not looked at any more when it has been replaced, and what is claimed may yet be given back.
+        if (claimed.length > 0) await this.#syncWiped();
+        if (await this.#rewriteInTurn()) {
+          ranges = claimed;
+          if (await this.#tryAppend(statement, ranges, pause)) return;
+        }
       }
+      if (!(await freeSpace().catch(() => false))) throw cause;
+      if (!(await this.#tryAppend(statement, ranges, pause))) throw cause;
     }
   }
 
-  async #wipe(): Promise<void> {
+  async #tryAppend(
+    statement: RoundStatement,
+    ranges: readonly IdRange[],
+    pause: () => Promise<void>,
+  ): Promise<boolean> {
+    if (this.#options.failStop.error !== undefined) return false;
     try {
-      await this.#log.wipeAppended();
+      await this.#log.append(statement, ranges, undefined, pause);
+      return true;
+    } catch {
+      await this.#wipe();
+      return false;
+    }
+  }
+
+  async #reserve({ bytes, resolve, reject }: Reserving): Promise<void> {
+    const { failStop, vfs } = this.#options;
+    try {
+      failStop.throwIfFailed();
+      await this.#log.reserve(vfs, bytes);
+      resolve();
     } catch (cause) {
-      throw this.#options.failStop.fail(cause, 'wiping a failed round of removals', this.#log.path);
+      reject(cause instanceof SyncFailure ? failStop.fail(cause, 'keeping space for removals', cause.path) : cause);
+    }
+  }
+
+  /** A fault that passes is waited out, for some turns. */
+  async #wipe(): Promise<void> {
+    const { failStop, host } = this.#options;
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#log.wipeAppended();
+      } catch (cause) {
+        if (tries === WIPE_TRIES || !isPassing(cause)) {
+          throw failStop.fail(cause, 'wiping a failed round of removals', this.#log.path);
+        }
+        await host.yield();
+      }
     }
   }
 
@@ -481,35 +578,46 @@ export class RemovalPipeline {
     for (const reject of round.rejects.splice(0)) reject(error);
     round.resolves.length = 0;
     for (const tell of round.tickets.splice(0)) tell();
+    this.#traces.over({ error });
   }
 
   #statement(kind: number, round: number): RoundStatement {
-    return { ...this.#options.context(), kind, round, timestamp: this.#options.host.now() };
+    return { ...this.#options.context(), kind, round, timestamp: timeOf(this.#options.host) };
   }
 
-  /** Replaces the log by a snapshot. If that fails the old one serves on, until it has grown by as much again. */
-  async #rewrite(): Promise<void> {
+  /** Nobody syncs the log meanwhile. */
+  async #rewriteInTurn(): Promise<boolean> {
+    const rewriting = this.#rewrite();
+    this.#rewriting = rewriting;
+    return await rewriting;
+  }
+
+  /** Replaces the log by a snapshot. If that fails the old one serves on, until it has grown by as much again: false. */
+  async #rewrite(): Promise<boolean> {
     const { vfs, dir, host, storeUuid, failStop, deadRanges } = this.#options;
-    if (failStop.error !== undefined) return;
+    if (failStop.error !== undefined) return false;
     const old = this.#log;
-    const source = newGeneration(vfs, host, dir, storeUuid, old.generation + 1);
     try {
+      const { spare } = old;
+      const source = { ...newGeneration(vfs, host, dir, storeUuid, old.generation + 1), spare };
       const { kind: _, ...statement } = this.#statement(0, this.#round);
       this.#log = await TombstoneLog.create(source, statement, deadRanges(), () => host.yield());
       this.#durableRound = this.#round;
       this.#rewriteAtBytes = rewriteAt(this.#log);
     } catch {
       this.#rewriteAtBytes = Math.max(this.#rewriteAtBytes, old.bytes * 2);
-      return;
+      await old.missSpare(vfs);
+      return false;
     }
     // The old generation is superseded already; a leftover is harmless, since what it removes stays removed.
     await this.#syncing;
     await old.close().catch(() => undefined);
-    await vfs.remove(old.path).catch(() => undefined);
+    await old.succeededBy(vfs, this.#log, Math.max(this.#reserveBytes, this.#log.bytes));
+    return true;
   }
 }
 
-/** The parameters of a new generation, with chance for its salt. */
+/** The parameters of a new generation, with chance for its salt. Throws EVAQ_QUEUE_FULL where there is no such number any more. */
 export function newGeneration(
   vfs: Vfs,
   host: Host,
@@ -517,9 +625,15 @@ export function newGeneration(
   storeUuid: Buffer,
   generation: number,
 ): Parameters<typeof TombstoneLog.create>[0] {
+  if (!Number.isSafeInteger(generation)) {
+    throw new EvaqError('EVAQ_QUEUE_FULL', `${dir}: there is no number left for another tombstone log`, {
+      details: { path: dir, limit: Number.MAX_SAFE_INTEGER },
+      hint: 'Its records can be read with openReadOnly. Push to a new store.',
+    });
+  }
   const salt = Buffer.alloc(4);
   host.random(salt);
-  return { vfs, dir, storeUuid, generation, salt: salt.readUInt32LE(0), nowMs: host.now() };
+  return { vfs, dir, storeUuid, generation, salt: salt.readUInt32LE(0), nowMs: timeOf(host) };
 }
 
 /** Rounds are written twice, so a log of nothing but its snapshot's size in rounds is about half garbage. */

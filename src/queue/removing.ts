@@ -14,7 +14,7 @@ import { Claim, type Claims } from './claims.js';
 import type { RemovalPipeline } from './removal-pipeline.js';
 
 /** From so many IDs on, a call lets others have their turn between its steps. */
-const MANY_IDS = 65_536;
+export const MANY_IDS = 65_536;
 
 const NOT_REMOVED: Promise<boolean> = Promise.resolve(false);
 
@@ -37,6 +37,8 @@ export class Removing {
   readonly #retried = new Set<number>();
   /** Moved, and their tombstones are not written: whoever tries them again has removed nothing. */
   readonly #moved = new Set<number>();
+  /** Calls that wait for a claim, or for what they need before they can take one. None of these rejects. */
+  readonly #waiting = new Set<Promise<unknown>>();
 
   constructor(options: RemovingOptions) {
     this.#options = options;
@@ -53,7 +55,7 @@ export class Removing {
       return rounds.submitOne(id, segment);
     }
     const claim = claims.at(id);
-    if (claim !== undefined) return claim.outcome.then(() => this.remove(id));
+    if (claim !== undefined) return this.waiting(claim.outcome.then(() => this.remove(id)));
     return this.#settle(segment, id);
   }
 
@@ -72,6 +74,27 @@ export class Removing {
     }
   }
 
+  /** Passes a promise on. Until it settles `claimsOver` waits for it. */
+  waiting<T>(call: Promise<T>): Promise<T> {
+    const over = call.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#waiting.add(over);
+    void over.then(() => this.#waiting.delete(over));
+    return call;
+  }
+
+  /**
+   * Resolves when the claims that there are at the call have ended, and what waited for them by then has asked for its removal, or is over. What comes
+   * later is not waited for (P14).
+   */
+  async claimsOver(): Promise<void> {
+    const waiting = [...this.#waiting];
+    for (const claim of this.#options.claims.all()) await claim.outcome;
+    for (const one of waiting) await one;
+  }
+
   /** Removes all of `ids` that are live, in one atomic round; how many there were. */
   async removeMany(ids: ArrayLike<number>): Promise<number> {
     const { failStop, host, claims, rounds } = this.#options;
@@ -88,7 +111,9 @@ export class Removing {
     const kill = (): KilledRuns => this.#kill(sorted);
     const isNamed = (id: number): boolean => sorted[lowerBound(sorted, id)] === id;
     const waits = claims.within(first, last).some(({ id }) => isNamed(id));
-    const { removed, runs, touched, isHeld } = waits ? await claims.whenFree(first, last, isNamed, kill) : kill();
+    const { removed, runs, touched, isHeld } = waits
+      ? await this.waiting(claims.whenFree(first, last, isNamed, kill))
+      : kill();
     failStop.throwIfFailed();
     if (removed > 0) {
       // In this very stretch: who finds them dead waits for the rounds that there are. What others are removing goes with this one or the one before.
@@ -118,7 +143,9 @@ export class Removing {
       return { removed, ranges, touched, isHeld: true };
     };
     const waits = claims.touches(0, last);
-    const { removed, ranges, touched, isHeld } = waits ? await claims.whenFree(0, last, () => true, kill) : kill();
+    const { removed, ranges, touched, isHeld } = waits
+      ? await this.waiting(claims.whenFree(0, last, () => true, kill))
+      : kill();
     failStop.throwIfFailed();
     if (removed > 0) {
       await rounds.submit(ranges, touched);
@@ -141,13 +168,21 @@ export class Removing {
     // Nearly always it is free: tens of thousands asked for together are then spared a promise each.
     const free = claims.takeIfFree(id);
     if (free instanceof Claim) return free;
-    const claim = await claims.take(id);
-    if (failStop.error !== undefined) {
-      claim?.end('given back');
-      throw failStop.error;
-    }
+    const claim = await this.claimIfLive(id);
     if (claim === undefined) await this.#gone(log.find(id), id);
     return claim;
+  }
+
+  /** The same; but `undefined` says only that it is not live: its removal may be under way, or owed. */
+  async claimIfLive(id: number): Promise<Claim | undefined> {
+    const { failStop, claims } = this.#options;
+    const taking = claims.take(id);
+    // Who waits for this wants to know what becomes of the record.
+    void this.waiting(taking.then((taken) => taken?.outcome)).catch(() => undefined);
+    const claim = await taking;
+    if (failStop.error === undefined) return claim;
+    claim?.end('given back');
+    throw failStop.error;
   }
 
   /** Makes a claim final: resolves when the removal is durable. Where it cannot be written this rejects, and the record is live again. */

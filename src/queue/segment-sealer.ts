@@ -7,11 +7,11 @@
  *
  * A footer that could not be written for now stays due, and is tried again with every removal, roll and move, and by and by.
  */
-import { ioError } from '../errors.js';
+import { type EvaqError, ioError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
-import { encodeFooter } from '../segment/segment-footer.js';
+import { encodeFooter, type SegmentSummary, summaryTimes } from '../segment/segment-footer.js';
 import { newSegmentIndex } from '../segment/segment-index.js';
-import type { Host } from '../vfs/host.js';
+import { type Host, timeOf } from '../vfs/host.js';
 import type { ActiveSegment } from './active-segment.js';
 
 /**
@@ -31,13 +31,24 @@ export interface SegmentSealerOptions {
   /** Whether segments may wait for their footers: mode 'os'. */
   readonly patient: boolean;
   readonly removalRound: () => number;
+  /** Whether something that a segment alone tells has to be kept elsewhere before it is sealed or dropped, and the keeping, which may reject. */
+  readonly owes: (left: ActiveSegment) => boolean;
+  readonly keep: (left: ActiveSegment) => Promise<void>;
   readonly onSealed: (left: ActiveSegment) => Promise<void>;
   /** A footer could not be written; `undefined`: now it was. */
-  readonly onError: (error: ReturnType<typeof ioError> | undefined) => void;
+  readonly onError: (error: EvaqError | undefined) => void;
+}
+
+/** A segment that was found without a footer, and got none for want of space. */
+export interface LeftSegment {
+  readonly active: ActiveSegment;
+  readonly runs: SegmentSummary['runs'];
 }
 
 interface Due {
   readonly left: ActiveSegment;
+  /** For the footer, where not all IDs between first and last are there. */
+  readonly runs: SegmentSummary['runs'];
   /** Moves whose records may be in it. */
   readonly moves: readonly symbol[];
 }
@@ -51,6 +62,8 @@ export class SegmentSealer {
   #stopped = false;
   /** In a row. */
   #failures = 0;
+  /** The last of them. */
+  #failure: EvaqError | undefined;
   #cancelRetry: (() => void) | undefined;
   #cancelTimer: (() => void) | undefined;
 
@@ -74,7 +87,7 @@ export class SegmentSealer {
 
   /** Seals a segment that was left, once the moves that may have gone into it are settled. */
   seal(left: ActiveSegment): void {
-    this.#due.push({ left, moves: [...this.#moves] });
+    this.#due.push({ left, runs: undefined, moves: [...this.#moves] });
     if (this.#options.patient) {
       this.#cancelTimer ??= this.#options.host.after(PATIENCE_MS, () => {
         this.#cancelTimer = undefined;
@@ -84,15 +97,22 @@ export class SegmentSealer {
     this.retry();
   }
 
+  /** Takes over what opening had to leave: from then on it is due. */
+  adopt(found: readonly LeftSegment[]): void {
+    for (const { active, runs } of found) this.#due.push({ left: active, runs, moves: [] });
+    this.retry();
+  }
+
   /** Something may have become possible: a removal or a move is durable. */
   retry(): void {
     if (this.#due.length > 0) this.#sealing = this.#sealing.then(() => this.#sealDue(false));
   }
 
-  /** Seals all that was left before and may be sealed, without patience; resolves when that is done. */
-  hurry(): Promise<void> {
+  /** Seals all that was left before and may be sealed, without patience; resolves when that is done, or with why a footer could not be written. */
+  async hurry(): Promise<EvaqError | undefined> {
     this.#sealing = this.#sealing.then(() => this.#sealDue(true));
-    return this.#sealing;
+    await this.#sealing;
+    return this.#failure;
   }
 
   /** Nothing new is sealed in the background; resolves when what was under way is done. */
@@ -105,38 +125,47 @@ export class SegmentSealer {
 
   /** Seals what is due and then `active`, for a clean close. Rejects if it cannot. */
   async sealAll(active: ActiveSegment): Promise<void> {
-    for (const { left } of this.#due) await this.#writeFooter(left);
-    if (!active.segment.isEmpty) await this.#writeFooter(active);
+    for (const { left, runs } of this.#due) await this.#writeFooter(left, runs);
+    if (!active.segment.isEmpty) await this.#writeFooter(active, undefined);
   }
 
   async close(): Promise<void> {
     for (const { left } of this.#due) await left.file.close().catch(() => undefined);
   }
 
-  /** Writes the footers that are due now, in order. On a full disk they stay due. */
+  /** Writes the footers that are due now, in order. On a full disk they stay due; what is dead needs none. */
   async #sealDue(hurried: boolean): Promise<void> {
+    let isFull = false;
     // Not those that become due meanwhile, or it might never end.
     for (const next of this.#due) {
       if (this.#stopped) return;
-      const { left, moves } = next;
+      const { left, runs, moves } = next;
       const { segment } = left;
       if (this.#options.failStop.error !== undefined || moves.some((move) => this.#moves.has(move))) return;
       // One in which nothing is live is to be dropped: it needs no footer for that.
-      if (!segment.isDead) {
+      const isDead = segment.isDead;
+      if (!isDead || this.#options.owes(left)) {
+        if (isFull) continue;
         if (!hurried && this.#isPatient()) return;
         try {
-          await this.#writeFooter(left);
+          if (isDead) await this.#keep(left);
+          else await this.#writeFooter(left, runs);
         } catch (cause) {
           const { queue } = this.#options;
           const { path } = left.file;
-          this.#options.onError(ioError(cause, `sealing a segment of queue '${queue}'`, { queue, path }));
+          this.#failure = ioError(cause, `sealing a segment of queue '${queue}'`, { queue, path });
+          this.#options.onError(this.#failure);
           this.#retryLater();
-          return;
+          isFull = true;
+          continue;
         }
+      }
+      if (!isFull) {
         if (this.#failures > 0) this.#options.onError(undefined);
         this.#failures = 0;
+        this.#failure = undefined;
       }
-      this.#due = this.#due.slice(1);
+      this.#due = this.#due.filter((one) => one !== next);
       segment.advance('sealed');
       segment.building = undefined;
       await left.syncing;
@@ -157,31 +186,42 @@ export class SegmentSealer {
     return this.#options.patient && this.#due.reduce((sum, { left }) => sum + left.writtenEnd, 0) < PATIENCE_BYTES;
   }
 
-  async #writeFooter(left: ActiveSegment): Promise<void> {
+  async #writeFooter(left: ActiveSegment, runs: SegmentSummary['runs']): Promise<void> {
     const { segment, file } = left;
     const { host, removalRound } = this.#options;
-    if (left.durableEnd < left.writtenEnd) await this.#sync(left);
-    left.durableEnd = left.writtenEnd;
+    await this.#keep(left);
     const summary = {
       count: segment.count,
       firstId: segment.firstId,
       lastId: segment.lastId,
-      minTimeMs: segment.minTimeMs,
-      maxTimeMs: segment.maxTimeMs,
+      ...summaryTimes(segment.times),
       payloadBytes: segment.payloadBytes,
       dataEnd: left.writtenEnd,
       removalSeq: removalRound(),
-      runs: undefined,
+      runs,
       replaces: [],
     };
     const index = segment.building ?? newSegmentIndex();
-    const footer = encodeFooter(summary, index, segment.seed, left.durableEnd, host.now());
-    await file.writeAt(footer, 0, footer.length, left.writtenEnd);
+    const footer = encodeFooter(summary, index, segment.seed, left.durableEnd, timeOf(host));
+    try {
+      await file.writeAt(footer, 0, footer.length, left.writtenEnd);
+    } catch (error) {
+      // Half a footer is nothing, and would have to be kept aside by the next open. That is tidiness: should it fail, it is so.
+      await file.truncate(left.writtenEnd).catch(() => undefined);
+      throw error;
+    }
     await file.truncate(left.writtenEnd + footer.length);
     await this.#sync(left);
     segment.fileBytes = left.writtenEnd + footer.length;
     segment.wide = index.wide;
     segment.noteFooterDurable();
+  }
+
+  /** Data before what is told of it. */
+  async #keep(left: ActiveSegment): Promise<void> {
+    if (left.durableEnd < left.writtenEnd) await this.#sync(left);
+    left.durableEnd = left.writtenEnd;
+    await this.#options.keep(left);
   }
 
   async #sync({ file }: ActiveSegment): Promise<void> {

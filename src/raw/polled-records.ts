@@ -5,6 +5,8 @@ import type { QueueRecord } from '../log/queue-record.js';
 import type { RecordSource } from '../log/record-iterator.js';
 
 export interface PolledRecordsOptions {
+  /** False once the reader is closed: then nothing of what is in hand is handed out any more. */
+  readonly isOpen: () => boolean;
   /** The next live records from `from` to `to`; empty if there is none. `undefined`: the reader was closed, which ends a tail. */
   readonly read: (from: number, to: number) => Promise<readonly QueueRecord[] | undefined>;
   /** Of a tail: calls `wake` when it is time to look again. The result cancels. `undefined` ends the iteration at the last record. */
@@ -27,23 +29,27 @@ export class PolledRecords implements RecordSource {
   }
 
   readonly inHand = (): QueueRecord | undefined => {
-    const record = this.#batch[this.#at];
+    const record = this.#options.isOpen() ? this.#batch[this.#at] : undefined;
     if (record !== undefined) this.#at++;
     return record;
   };
 
   readonly next = async (): Promise<QueueRecord | undefined> => {
-    const { read, wait } = this.#options;
+    const { read, wait, isOpen } = this.#options;
     for (;;) {
       const record = this.inHand();
       if (record !== undefined) return record;
-      if (this.#stopped || this.#from > this.#to) return undefined;
+      // Of a closed reader `read` says so, also where all that was wanted is in hand.
+      if (this.#stopped || (this.#from > this.#to && isOpen())) return undefined;
       const batch = await read(this.#from, this.#to);
       const last = batch?.at(-1);
       if (batch !== undefined && last !== undefined) {
+        if (this.#stopped) return undefined;
         this.#batch = batch;
-        this.#at = 0;
+        this.#at = 1;
         this.#from = last.id + 1;
+        // Also where the reader was closed meanwhile: who asked before gets what was read for him.
+        return batch[0];
       } else if (batch === undefined || wait === undefined) {
         return undefined;
       } else if (!this.#stopped) {

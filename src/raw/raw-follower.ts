@@ -172,7 +172,7 @@ export class RawFollower {
     noteCommit(scan, scanner, index);
     segment.follow();
     if (segment.isEmpty && newest !== segment) log.append(segment);
-    log.grow(segment, scan.firstId, scan.count, scan.payloadBytes, scan.maxTimeMs, scan.dataEnd);
+    log.grow(segment, scan.firstId, scan.count, scan.payloadBytes, scanner.header.timestamp, scan.dataEnd);
     this.#arrive(scan.moved);
     const { ids, offsets, mids, wide } = scan.index;
     log.index.load(segment.slot, ids, offsets, mids);

@@ -9,11 +9,13 @@
  * superseded.
  */
 import { assert } from '../assert.js';
-import { EvaqError, ioError, isNotFound } from '../errors.js';
+import { EvaqError, isNotFound, reported } from '../errors.js';
+import { nextIdBehind } from '../ids.js';
 import type { Damage } from '../log/damage.js';
 import { FileCache } from '../log/file-cache.js';
 import { type LoadedQueue, loadQueue, mentionedRound } from '../log/log-load.js';
 import { LogReader, type ReadLimits, type ReadOutcome } from '../log/log-reader.js';
+import { IDS_UNKNOWN } from '../log/queue-evidence.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import { scanTombstones } from '../tombstone/tombstone-scan.js';
@@ -35,6 +37,8 @@ export interface QueuePlace {
   readonly dir: string;
   readonly queue: string;
   readonly storeUuid: Buffer;
+  /** It is in the store's register of queues: it is missed where it is not there. */
+  readonly isRegistered?: boolean;
 }
 
 export interface StableLoad {
@@ -61,6 +65,7 @@ export async function loadStable(place: QueuePlace, progress?: (bytes: number) =
         indexIntervalBytes: INDEX_INTERVAL_BYTES,
         ...(progress === undefined ? {} : { progress }),
         ...(place.pause === undefined ? {} : { pause: place.pause }),
+        registered: place.isRegistered === true ? { idFloor: IDS_UNKNOWN } : undefined,
       };
       loaded = await loadQueue(frozen, dir, queue, storeUuid, options);
     } catch (error) {
@@ -70,7 +75,7 @@ export async function loadStable(place: QueuePlace, progress?: (bytes: number) =
     if (wasDisturbed(before, after)) continue;
     if (loaded === undefined) {
       if (isNotFound(failure)) continue;
-      throw ioError(failure, `reading queue '${queue}'`, { queue, path: dir });
+      throw reported(failure, `reading queue '${queue}'`, { queue, path: dir });
     }
     // What is said of a file that has left the log meanwhile was read off somebody else's bytes.
     let damage = loaded.damage.filter(({ file }) => isListed(after, dir, file));
@@ -98,7 +103,7 @@ function isMissingRounds({ file, offset, bytes }: Damage, loaded: LoadedQueue): 
 async function haveCaughtUp({ vfs, storeUuid }: QueuePlace, loaded: LoadedQueue): Promise<boolean> {
   const path = loaded.tombstoneLogs.at(-1);
   if (path === undefined) return false;
-  const mentioned = mentionedRound(loaded.found);
+  const mentioned = mentionedRound(loaded.found, loaded.tombstones.round);
   const file = await vfs.open(path, 'read').catch((error: unknown) => {
     if (isNotFound(error)) return undefined;
     throw error;
@@ -171,7 +176,7 @@ export class RawPicture {
 
   /** The lowest ID that was not given to a record, as far as can be seen. */
   get nextId(): number {
-    return Math.max(this.loaded.nextId, this.#follower.nextId, (this.log.newest?.lastId ?? 0) + 1);
+    return nextIdBehind(this.loaded.nextId, this.#follower.nextId, (this.log.newest?.lastId ?? 0) + 1);
   }
 
   /** See `RawFollower.arrivals`. */

@@ -5,8 +5,9 @@
  *
  * Nothing is written and no lock taken. Iterations are independent of each other and may run concurrently.
  */
-import { resolve } from 'node:path';
-import { EvaqError, ioError, isNotFound } from '../errors.js';
+import { signalOf, throwIfAborted, type WaitOptions, waitOf } from '../abortable.js';
+import { optionNames, requireNoMore, requireOptions, requireVfs } from '../arguments.js';
+import { EvaqError, isNotFound, reported } from '../errors.js';
 import {
   COMMIT_FLAG_SPARSE,
   COMMIT_HEADER_BYTES,
@@ -15,14 +16,15 @@ import {
   KIND_LINK,
   KIND_RECORDS,
 } from '../frame/commit-header.js';
-import { salvageCommit } from '../frame/commit-salvage.js';
 import { CommitScanner } from '../frame/commit-scanner.js';
-import { decodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from '../frame/file-header.js';
+import { decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import { decodeMeta } from '../frame/metadata.js';
 import { type FrameView, newFrameView, viewFrame } from '../frame/record-frame.js';
-import { describe } from '../ids.js';
+import { storePathOf } from '../layout/store-path.js';
 import type { QueueRecord } from '../log/queue-record.js';
-import { type Footer, readFooter, type SegmentSummary } from '../segment/segment-footer.js';
+import { type Footer, readFooter, readFooterIndex, type SegmentSummary } from '../segment/segment-footer.js';
+import type { SegmentIndex } from '../segment/segment-index.js';
+import { salvageBad } from '../segment/segment-salvage.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { newViewBuffer } from '../vfs/view-buffer.js';
@@ -36,7 +38,7 @@ export type RawCommit =
       readonly bytes: number;
       readonly firstId: number;
       readonly count: number;
-      /** When it was committed, in ms since the epoch. */
+      /** When its first record was pushed, in ms since the epoch; sparse: no later than any of its records was. */
       readonly timestamp: number;
       /** Every byte of this file below it had been synced when this commit was written. */
       readonly durableOffset: number;
@@ -82,7 +84,11 @@ export type RawEntry =
 export interface RawSegmentOptions {
   /** Default the real file system. */
   readonly vfs?: Vfs;
+  /** Aborted: opening rejects with its reason. */
+  readonly signal?: AbortSignal;
 }
+
+const NAMES = optionNames('vfs', 'signal');
 
 /** Made by `RawSegment.open`. Holds a descriptor until `close`. */
 export class RawSegment implements AsyncDisposable {
@@ -96,6 +102,9 @@ export class RawSegment implements AsyncDisposable {
   readonly size: number;
   readonly #file: VfsFile;
   readonly #seed: number;
+  readonly #footer: Footer | undefined;
+  /** Read when it is needed, for what is damaged. */
+  #index: SegmentIndex | undefined;
 
   private constructor(
     file: VfsFile,
@@ -103,10 +112,14 @@ export class RawSegment implements AsyncDisposable {
     size: number,
     footer: Footer | undefined,
   ) {
+    if (typeof decoding !== 'object') {
+      throw new TypeError('a segment is opened by RawSegment.open(path), which resolves with it');
+    }
     this.path = file.path;
     this.header = decoding.header;
     this.headerDamaged = decoding.damaged;
     this.footer = footer?.summary;
+    this.#footer = footer;
     this.size = size;
     this.#file = file;
     this.#seed = decoding.seed;
@@ -117,13 +130,23 @@ export class RawSegment implements AsyncDisposable {
    * @throws EVAQ_NOT_A_STORE if it is no segment (or a new one that is still blank), EVAQ_UNSUPPORTED_VERSION, EVAQ_IO;
    *   EVAQ_CORRUPT if both copies of the header are damaged
    */
-  static async open(path: string, options: RawSegmentOptions = {}): Promise<RawSegment> {
-    if (typeof path !== 'string' || path === '')
-      throw new TypeError(`path must be a non-empty string, got ${describe(path)}`);
-    const at = resolve(path);
+  static async open(path: string | URL, options: RawSegmentOptions = {}): Promise<RawSegment> {
+    requireNoMore(arguments.length, 2, 'open');
+    const at = storePathOf(path);
+    requireOptions(options, 'open', NAMES);
+    requireVfs(options.vfs);
+    const signal = signalOf(options, 'open');
+    throwIfAborted(signal);
+    const segment = await RawSegment.#open(at, options.vfs ?? nodeVfs);
+    if (signal?.aborted !== true) return segment;
+    await segment.close().catch(() => undefined);
+    throw signal.reason;
+  }
+
+  static async #open(at: string, vfs: Vfs): Promise<RawSegment> {
     let file: VfsFile | undefined;
     try {
-      file = await new ReadOnlyVfs(options.vfs ?? nodeVfs).open(at, 'read');
+      file = await new ReadOnlyVfs(vfs).open(at, 'read');
       const size = await file.size();
       const head = Buffer.alloc(FILE_HEADER_BYTES);
       const read = await file.readAt(head, 0, FILE_HEADER_BYTES, 0);
@@ -135,58 +158,82 @@ export class RawSegment implements AsyncDisposable {
       if (isNotFound(error)) {
         throw new EvaqError('EVAQ_NOT_A_STORE', `there is no file ${at}`, { cause: error, details: { path: at } });
       }
-      throw ioError(error, `reading ${at}`, { path: at });
+      throw reported(error, `reading ${at}`, { path: at });
     }
   }
 
   /** Every commit, and every range that is none, from the front to the end of the file. @throws EVAQ_IO */
-  async *commits(): AsyncGenerator<RawCommit, void, undefined> {
-    for await (const { commit } of this.#scan()) yield commit;
+  async *commits(options?: WaitOptions): AsyncGenerator<RawCommit, void, undefined> {
+    const signal = waitOf(arguments.length, 1, options, 'commits');
+    for await (const { commit } of this.#scan(signal)) yield commit;
   }
 
   /**
    * Every record whose checksum holds, in file order, which is ID order; removed ones included. Of a damaged commit the intact records are
    * given, then the damage. Payloads stay valid for as long as they are held. @throws EVAQ_IO
    */
-  async *records(): AsyncGenerator<RawEntry, void, undefined> {
-    for await (const { commit, scanner } of this.#scan()) {
-      const { header, buffer, bodyAt, bodyHeld } = scanner;
-      if (commit.kind !== 'records' && !(commit.kind === 'bad' && commit.headerIntact)) {
-        if (commit.kind === 'bad') yield { valid: false, damage: commit };
+  async *records(options?: WaitOptions): AsyncGenerator<RawEntry, void, undefined> {
+    const signal = waitOf(arguments.length, 1, options, 'records');
+    for await (const { commit, scanner } of this.#scan(signal)) {
+      if (commit.kind === 'bad') {
+        for (const record of await this.#salvage(scanner)) yield { valid: true, record };
+        yield { valid: false, damage: commit };
         continue;
       }
+      if (commit.kind !== 'records') continue;
+      const { header, buffer, bodyAt, bodyHeld } = scanner;
       // The scanner uses its buffer again, and a record may be held for long.
       const body = newViewBuffer(bodyHeld);
       buffer.copy(body, 0, bodyAt, bodyAt + bodyHeld);
       const bodyOffset = commit.offset + COMMIT_HEADER_BYTES;
       const records: RawRecord[] = [];
-      const take = (frame: FrameView, at: number): void => {
-        records.push(recordOf(body, frame, bodyOffset + at));
-      };
-      if (commit.kind === 'records') walkFrames(body, header, take);
-      else if (header.kind === KIND_RECORDS) salvageCommit(body, 0, body.length, header, this.#seed, bodyOffset, take);
+      walkFrames(body, header, (frame, at) => records.push(recordOf(body, frame, bodyOffset + at)));
       for (const record of records) yield { valid: true, record };
-      if (commit.kind === 'bad') yield { valid: false, damage: commit };
     }
   }
 
-  close(): Promise<void> {
+  /** The intact records of the bad range on which the scanner stands. */
+  async #salvage(scanner: CommitScanner): Promise<RawRecord[]> {
+    const records: RawRecord[] = [];
+    try {
+      const footer = this.#footer;
+      this.#index ??= footer === undefined ? undefined : await readFooterIndex(this.#file, footer, this.#seed);
+      const rewritten = (this.header.flags & HEADER_FLAG_REWRITTEN) !== 0;
+      const from = { source: this.#file, seed: this.#seed, rewritten, index: this.#index };
+      await salvageBad(scanner, from, (frame, buffer, at, offset) => {
+        const bytes = newViewBuffer(frame.frameBytes);
+        buffer.copy(bytes, 0, at, at + frame.frameBytes);
+        const { payloadAt, metaAt } = frame;
+        records.push(recordOf(bytes, { ...frame, payloadAt: payloadAt - at, metaAt: metaAt - at }, offset));
+      });
+    } catch (error) {
+      throw reported(error, `reading ${this.path}`, { path: this.path, offset: scanner.offset });
+    }
+    return records;
+  }
+
+  async close(): Promise<void> {
+    requireNoMore(arguments.length, 0, 'close');
     return this.#file.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+    return this.#file.close();
   }
 
-  async *#scan(): AsyncGenerator<{ readonly commit: RawCommit; readonly scanner: CommitScanner }, void, undefined> {
+  async *#scan(
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<{ readonly commit: RawCommit; readonly scanner: CommitScanner }, void, undefined> {
     const scanner = new CommitScanner(this.#file, this.#seed, FILE_HEADER_BYTES, this.size, 'resync');
     for (;;) {
       let outcome: Awaited<ReturnType<CommitScanner['next']>>;
+      throwIfAborted(signal);
       try {
         outcome = await scanner.next();
       } catch (error) {
-        throw ioError(error, `reading ${this.path}`, { path: this.path, offset: scanner.offset });
+        throw reported(error, `reading ${this.path}`, { path: this.path, offset: scanner.offset });
       }
+      throwIfAborted(signal);
       if (outcome === 'end') return;
       yield { commit: outcome === 'bad' ? badOf(scanner) : commitOf(scanner), scanner };
     }

@@ -5,10 +5,11 @@
  * It shows what is *written*. What was acknowledged in the durability mode 'sync' is all there; the last commit may not be
  * synced yet, and after a power cut may turn out never to have been, in which case its IDs can go to other records.
  */
-import { resolve } from 'node:path';
-import { EvaqError, ioError } from '../errors.js';
+import { throwIfAborted, untilAborted, type WaitOptions, waitOf } from '../abortable.js';
+import { optionNames, requireNoMore, requireOptions, requirePorts, requireSignal } from '../arguments.js';
+import { EvaqError, reported } from '../errors.js';
 import { describe } from '../ids.js';
-import { listQueues, lostQueueError, type QueueNames } from '../layout/queue-names.js';
+import { listQueues, lostQueueError, missingQueues, type QueueNames } from '../layout/queue-names.js';
 import {
   DEAD_LETTERS_QUEUE,
   queueDir,
@@ -17,6 +18,9 @@ import {
   type StoreIdentity,
   WAL_QUEUE,
 } from '../layout/store-file.js';
+import { storePathOf } from '../layout/store-path.js';
+import { BudgetedVfs } from '../vfs/budgeted-vfs.js';
+import { descriptorsOf } from '../vfs/descriptor-budget.js';
 import type { Host } from '../vfs/host.js';
 import { nodeHost } from '../vfs/node-host.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
@@ -30,9 +34,15 @@ export interface ReadOnlyOptions {
    * mentions the damage in `stats()`. Opening never fails for damage to a queue.
    */
   readonly onCorruption?: 'fail' | 'quarantine';
+  /** As that of `Evaq.open`, and together with it. */
+  readonly descriptorsMax?: number;
+  /** Aborted: opening rejects with its reason. */
+  readonly signal?: AbortSignal;
   /** File system and host; default the real ones. */
   readonly ports?: { readonly vfs: Vfs; readonly host: Host };
 }
+
+const NAMES = optionNames('onCorruption', 'descriptorsMax', 'signal', 'ports');
 
 /** What the queues of a reader share. */
 interface ReaderOptions {
@@ -42,10 +52,16 @@ interface ReaderOptions {
 }
 
 /** Unlike the host's timers, one that keeps the process alive: a program may have nothing to do but follow a queue. */
-const nodeTimer: Timer = (ms, action) => {
-  const timer = setTimeout(action, ms);
-  return () => clearTimeout(timer);
-};
+function holdingTimer(host: Host): Timer {
+  return (ms, action) => {
+    const release = host.hold?.();
+    const cancel = host.after(ms, action);
+    return () => {
+      cancel();
+      release?.();
+    };
+  };
+}
 
 /** Made by `ReadOnlyEvaq.open` or `Evaq.openReadOnly`. */
 export class ReadOnlyEvaq implements AsyncDisposable {
@@ -53,15 +69,20 @@ export class ReadOnlyEvaq implements AsyncDisposable {
   readonly path: string;
   readonly wal: ReadOnlyQueue;
   readonly deadLetters: ReadOnlyQueue;
+  readonly #descriptors: BudgetedVfs;
   readonly #vfs: Vfs;
   readonly #identity: StoreIdentity;
   readonly #options: ReaderOptions;
   readonly #queues = new Map<string, ReadOnlyQueue>();
   #closed = false;
 
-  private constructor(path: string, vfs: Vfs, identity: StoreIdentity, options: ReaderOptions) {
+  private constructor(path: string, descriptors: BudgetedVfs, identity: StoreIdentity, options: ReaderOptions) {
+    if (typeof identity !== 'object') {
+      throw new TypeError('a store is opened for reading by Evaq.openReadOnly(path), which resolves with it');
+    }
     this.path = path;
-    this.#vfs = vfs;
+    this.#descriptors = descriptors;
+    this.#vfs = new ReadOnlyVfs(descriptors);
     this.#identity = identity;
     this.#options = options;
     this.wal = this.#queueOf(WAL_QUEUE);
@@ -72,30 +93,44 @@ export class ReadOnlyEvaq implements AsyncDisposable {
    * Resolves when the store is known to be one; its queues are looked at when they are read.
    * @throws EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO; EVAQ_CORRUPT if both copies of the store's header are damaged
    */
-  static async open(path: string, options: ReadOnlyOptions = {}): Promise<ReadOnlyEvaq> {
-    if (typeof path !== 'string' || path === '')
-      throw new TypeError(`path must be a non-empty string, got ${describe(path)}`);
+  static async open(path: string | URL, options: ReadOnlyOptions = {}): Promise<ReadOnlyEvaq> {
+    requireNoMore(arguments.length, 2, 'openReadOnly');
+    const store = storePathOf(path);
+    requireOptions(options, 'openReadOnly', NAMES);
+    requirePorts(options.ports);
+    const { signal } = options;
+    requireSignal(signal, 'openReadOnly');
+    return untilAborted(signal, () => ReadOnlyEvaq.#open(store, options));
+  }
+
+  static async #open(store: string, options: ReadOnlyOptions): Promise<ReadOnlyEvaq> {
     const onCorruption: unknown = options.onCorruption ?? 'fail';
     if (onCorruption !== 'fail' && onCorruption !== 'quarantine') {
       throw new TypeError(`onCorruption must be 'fail' or 'quarantine', got ${describe(onCorruption)}`);
     }
-    const host = options.ports?.host;
-    const timer: Timer = host === undefined ? nodeTimer : (ms, action) => host.after(ms, action);
-    const vfs = new ReadOnlyVfs(options.ports?.vfs ?? nodeVfs);
-    const store = resolve(path);
+    const host = options.ports?.host ?? nodeHost;
+    const after: Host['after'] = (ms, action) => host.after(ms, action);
+    const descriptors = new BudgetedVfs(options.ports?.vfs ?? nodeVfs, descriptorsOf(options.descriptorsMax), after);
+    const vfs = new ReadOnlyVfs(descriptors);
     let identity: StoreIdentity | undefined;
     try {
       identity = await readStore(vfs, store);
     } catch (error) {
-      throw ioError(error, `opening ${store}`, { path: store });
+      descriptors.leave();
+      throw reported(error, `opening ${store}`, { path: store });
     }
     if (identity === undefined) {
+      descriptors.leave();
       throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${store}`, {
         details: { path: store },
         hint: 'Reading makes none; a store is made by opening it for writing.',
       });
     }
-    return new ReadOnlyEvaq(store, vfs, identity, { onCorruption, timer, pause: () => (host ?? nodeHost).yield() });
+    return new ReadOnlyEvaq(store, descriptors, identity, {
+      onCorruption,
+      timer: holdingTimer(host),
+      pause: () => host.yield(),
+    });
   }
 
   /** The store's UUID, as 32 hex digits with hyphens. */
@@ -109,24 +144,33 @@ export class ReadOnlyEvaq implements AsyncDisposable {
   }
 
   /** The names of the queues that are there now. @throws EVAQ_IO, EVAQ_CLOSED */
-  async queueNames(): Promise<string[]> {
+  async queueNames(options?: WaitOptions): Promise<string[]> {
+    const signal = waitOf(arguments.length, 1, options, 'queueNames');
     this.#requireOpen();
-    return [...(await this.#list()).names];
+    return untilAborted(signal, async () => {
+      const listed = await this.#list();
+      return [...listed.names, ...missingQueues(listed, this.#identity.register.names)].sort();
+    });
   }
 
   /**
    * The queue of that name.
    * @throws EVAQ_QUEUE_NAME if there is none (none is made) or the name cannot be one's; EVAQ_IO, EVAQ_CLOSED
    */
-  async queue(name: string): Promise<ReadOnlyQueue> {
+  async queue(name: string, options?: WaitOptions): Promise<ReadOnlyQueue> {
+    const signal = waitOf(arguments.length, 2, options, 'queue');
     this.#requireOpen();
     requireQueueName(name);
+    return untilAborted(signal, () => this.#queue(name));
+  }
+
+  async #queue(name: string): Promise<ReadOnlyQueue> {
     const known = this.#queues.get(name);
     if (known !== undefined) return known;
     const { names, strangers } = await this.#list();
     const stranger = strangers.find((one) => one.name === name);
     if (stranger?.kind === 'lost') throw lostQueueError(stranger);
-    if (!names.includes(name)) {
+    if (!names.includes(name) && !this.#identity.register.names.has(name)) {
       throw new EvaqError('EVAQ_QUEUE_NAME', `${this.path} has no queue '${name}'`, {
         details: { path: this.path, queue: name },
         hint: `It has: ${names.join(', ')}.`,
@@ -136,26 +180,37 @@ export class ReadOnlyEvaq implements AsyncDisposable {
   }
 
   /** Bytes that may still be written to the store's file system. */
-  async freeBytes(): Promise<number> {
+  async freeBytes(options?: WaitOptions): Promise<number> {
+    const signal = waitOf(arguments.length, 1, options, 'freeBytes');
     this.#requireOpen();
-    return this.#vfs.freeBytes(this.path);
+    try {
+      return await untilAborted(signal, () => this.#vfs.freeBytes(this.path));
+    } catch (error) {
+      throwIfAborted(signal);
+      throw reported(error, `looking at ${this.path}`, { path: this.path });
+    }
   }
 
   /** Resolves when reads under way are done and no file is open any more. Idempotent; afterwards every call rejects with EVAQ_CLOSED. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
+  async close(options?: WaitOptions): Promise<void> {
+    return untilAborted(waitOf(arguments.length, 1, options, 'close'), () => this.#close());
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+    return this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
+    this.#descriptors.leave();
   }
 
   async #list(): Promise<QueueNames> {
     try {
       return await listQueues(this.#vfs, this.path);
     } catch (error) {
-      throw ioError(error, `reading ${this.path}`, { path: this.path });
+      throw reported(error, `reading ${this.path}`, { path: this.path });
     }
   }
 
@@ -166,6 +221,7 @@ export class ReadOnlyEvaq implements AsyncDisposable {
       dir: queueDir(this.path, name),
       queue: name,
       storeUuid: this.#identity.uuid,
+      isRegistered: this.#identity.register.names.has(name),
     };
     const movedAway = (): Promise<readonly (readonly number[])[]> => this.#movedFrom(name);
     const queue = new ReadOnlyQueue({ place, movedAway, ...this.#options });

@@ -6,7 +6,9 @@
  *
  * Calls may be made concurrently; those that wait for the same look share it.
  */
-import { EvaqError, ioError } from '../errors.js';
+import { untilAborted, type WaitOptions, waitOf } from '../abortable.js';
+import { requireNoMore } from '../arguments.js';
+import { EvaqError, reported } from '../errors.js';
 import { requireCount, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
@@ -31,7 +33,10 @@ export interface ReadOnlyQueueStats {
   readonly live: number;
   /** Removed records whose bytes are still on disk. */
   readonly dead: number;
-  /** The ID that the next record gets at least. */
+  /**
+   * The ID that the next record gets at least, as far as the files say: beside a writer in a weaker mode what it has not written yet is not in it, and
+   * after such a writer died the next one skips ahead.
+   */
   readonly nextId: number;
   /** Bytes of segments and tombstone logs, without the recycle pool. */
   readonly bytes: number;
@@ -91,8 +96,13 @@ export class ReadOnlyQueue {
    * The live record `id`, or `undefined`.
    * @throws EVAQ_CORRUPT where it is lost (with `onCorruption: 'quarantine'`: `undefined`), EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION
    */
-  async get(id: number): Promise<QueueRecord | undefined> {
+  async get(id: number, options?: WaitOptions): Promise<QueueRecord | undefined> {
+    const signal = waitOf(arguments.length, 2, options, 'get');
     requireRecordId(id, 'id');
+    return untilAborted(signal, () => this.#get(id));
+  }
+
+  #get(id: number): Promise<QueueRecord | undefined> {
     return this.#retrying(async (picture) => {
       const lost = this.#skipDamage ? undefined : lostIn(picture, id, id);
       if (lost !== undefined) throw this.#lostError(lost);
@@ -113,20 +123,23 @@ export class ReadOnlyQueue {
    * those in front of them were returned; `details.lastId` says behind which ID to go on. With `onCorruption: 'quarantine'` they are passed over.
    * @throws EVAQ_CORRUPT, EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION
    */
-  async read(options: ReadOptions = {}): Promise<QueueRecord[]> {
-    const { from, limits } = wantedOf(options);
-    return this.#read(from, Number.MAX_SAFE_INTEGER, limits);
+  async read(options?: ReadOptions): Promise<QueueRecord[]> {
+    requireNoMore(arguments.length, 1, 'read');
+    const { from, limits, signal } = wantedOf(options);
+    return untilAborted(signal, () => this.#read(from, Number.MAX_SAFE_INTEGER, limits));
   }
 
   /**
    * Live records in ID order, each once, up to those there are when the iteration gets there. Records that are removed meanwhile may be left out.
    * @throws as `read`
    */
-  records(options: RecordsOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+  records(options?: RecordsOptions): AsyncGenerator<QueueRecord, void, undefined> {
+    const given = arguments.length;
     return new RecordIterator(() => {
-      const { from, to, signal } = rangeOf(options);
+      requireNoMore(given, 1, 'records');
+      const { from, to, signal } = rangeOf(options, 'records');
       const read = (first: number, last: number): Promise<readonly QueueRecord[]> => this.#read(first, last, BATCH);
-      return { source: new PolledRecords({ read, wait: undefined }, from, to), signal };
+      return { source: new PolledRecords({ read, wait: undefined, isOpen: () => !this.#closed }, from, to), signal };
     });
   }
 
@@ -135,20 +148,26 @@ export class ReadOnlyQueue {
    * `return()` ends it at once; `signal` makes it throw.
    * @throws as `read`
    */
-  tail(options: ReadOnlyTailOptions = {}): AsyncGenerator<QueueRecord, void, undefined> {
+  tail(options?: ReadOnlyTailOptions): AsyncGenerator<QueueRecord, void, undefined> {
+    const given = arguments.length;
     return new RecordIterator(() => {
-      const { from, to, signal } = rangeOf(options);
-      const { pollMs = POLL_MS_DEFAULT } = options;
+      requireNoMore(given, 1, 'tail');
+      const { from, to, signal } = rangeOf(options, 'tail', ['pollMs']);
+      const { pollMs = POLL_MS_DEFAULT } = options ?? {};
       requireCount(pollMs, 'pollMs', 1);
       const read = (first: number, last: number): Promise<readonly QueueRecord[] | undefined> =>
         this.#readUnlessClosed(first, last);
       const wait = (wake: () => void): (() => void) => this.#sleep(pollMs, wake);
-      return { source: new PolledRecords({ read, wait }, from, to), signal };
+      return { source: new PolledRecords({ read, wait, isOpen: () => !this.#closed }, from, to), signal };
     });
   }
 
   /** @throws EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION, EVAQ_CORRUPT where files contradict each other */
-  async stats(): Promise<ReadOnlyQueueStats> {
+  async stats(options?: WaitOptions): Promise<ReadOnlyQueueStats> {
+    return untilAborted(waitOf(arguments.length, 1, options, 'stats'), () => this.#stats());
+  }
+
+  #stats(): Promise<ReadOnlyQueueStats> {
     return this.#retrying(async (picture) => {
       const { vfs, dir } = this.#place;
       const { log, loaded, files } = picture;
@@ -244,7 +263,7 @@ export class ReadOnlyQueue {
         });
       } catch (error) {
         if (tries >= RETRIES_MAX || !(await this.#wasReplaced(picture, error))) {
-          throw ioError(error, `reading queue '${this.name}'`, { queue: this.name, path: this.#place.dir });
+          throw reported(error, `reading queue '${this.name}'`, { queue: this.name, path: this.#place.dir });
         }
       }
     }
@@ -278,7 +297,7 @@ export class ReadOnlyQueue {
     try {
       return await this.#refresh();
     } catch (error) {
-      throw ioError(error, `reading queue '${this.name}'`, { queue: this.name, path: this.#place.dir });
+      throw reported(error, `reading queue '${this.name}'`, { queue: this.name, path: this.#place.dir });
     }
   }
 

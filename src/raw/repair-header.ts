@@ -3,7 +3,7 @@
  * the seed of its file by a mask that can be undone, so one intact commit tells the seed, and the seed the salt. Which file it
  * is says its name.
  */
-import { crc32, placeMask } from '../checksum.js';
+import { crc32, maskedSeed } from '../checksum.js';
 import { commitIsIntact } from '../frame/commit-check.js';
 import {
   COMMIT_BODY_BYTES_MAX,
@@ -16,6 +16,7 @@ import {
 } from '../frame/commit-header.js';
 import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES, type FileHeader, fileSeed, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
+import { readFooter } from '../segment/segment-footer.js';
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -29,8 +30,8 @@ export interface FileName {
 }
 
 /**
- * The header that fits the commits of the file, or `undefined` where no commit is intact. Its time is 0 and its high water mark
- * is the base ID: what they were cannot be known.
+ * The header that fits the commits of the file and its name, or `undefined` where no commit is intact, or those that are may be of another life of the
+ * file. Its time is 0 and its high water mark is the base ID: what they were cannot be known.
  */
 export async function recoverHeader(
   source: ScanSource,
@@ -38,11 +39,14 @@ export async function recoverHeader(
   storeUuid: Buffer,
   name: FileName,
 ): Promise<FileHeader | undefined> {
-  const seed = await findSeed(source, size);
-  if (seed === undefined) return undefined;
+  const first = await findCommit(source, size);
+  if (first === undefined) return undefined;
+  const { seed } = first;
+  const rewritten = await isRewritten(source, size, seed, name);
+  if (name.kind === 'segment' && !(await fits(source, size, first, name, rewritten))) return undefined;
   const blank: FileHeader = {
     kind: name.kind,
-    flags: (await isRewritten(source, size, seed, name)) ? HEADER_FLAG_REWRITTEN : 0,
+    flags: rewritten ? HEADER_FLAG_REWRITTEN : 0,
     storeUuid,
     fileId: name.fileId,
     baseId: name.baseId,
@@ -54,8 +58,31 @@ export async function recoverHeader(
   return fileSeed(header) === seed ? header : undefined;
 }
 
-/** The seed under which a commit of the file is valid, body and all: by chance that is so once in 2^32. */
-async function findSeed(source: ScanSource, size: number): Promise<number | undefined> {
+interface FirstCommit {
+  readonly seed: number;
+  readonly isRecords: boolean;
+  readonly firstId: number;
+}
+
+/**
+ * Whether a commit can be of the segment of that name, and not of a former life of its file, whose records were removed: IDs do not lie below the base
+ * ID. What is appended to has higher IDs than all that was before it. A rewritten segment has not, but it was complete when it got its name: so its
+ * footer ends the file. Where that cannot be told its bytes are set aside.
+ */
+async function fits(
+  source: ScanSource,
+  size: number,
+  { seed, isRecords, firstId }: FirstCommit,
+  { baseId }: FileName,
+  rewritten: boolean,
+): Promise<boolean> {
+  if (isRecords && firstId < baseId) return false;
+  if (!rewritten && isRecords) return true;
+  return (await readFooter(source, size, seed)) !== undefined;
+}
+
+/** The first commit of the file that is valid under some seed, body and all: by chance that is so once in 2^32. */
+async function findCommit(source: ScanSource, size: number): Promise<FirstCommit | undefined> {
   const header = newCommitHeader();
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   for (let from = 0; from < size; from += CHUNK_BYTES - COMMIT_HEADER_BYTES + 1) {
@@ -69,11 +96,12 @@ async function findSeed(source: ScanSource, size: number): Promise<number | unde
       if (bodyBytes === 0 || bodyBytes > COMMIT_BODY_BYTES_MAX) continue;
       if (offset + COMMIT_HEADER_BYTES + bodyBytes > size) continue;
       const mask = crc32(bytes.subarray(at, at + COMMIT_HEADER_BYTES - 4)) ^ bytes.readUInt32LE(at + 44);
-      const seed = seedUnder(mask >>> 0, offset, COMMIT_HEADER_BYTES);
+      const seed = maskedSeed(mask >>> 0, offset, COMMIT_HEADER_BYTES);
       if (!decodeCommitHeader(bytes, at, seed, offset, header)) continue;
       const body = Buffer.allocUnsafe(bodyBytes);
       if ((await source.readAt(body, 0, bodyBytes, offset + COMMIT_HEADER_BYTES)) !== bodyBytes) continue;
-      if (commitIsIntact(body, 0, header, seed, offset)) return seed;
+      if (!commitIsIntact(body, 0, header, seed, offset)) continue;
+      return { seed, isRecords: header.kind === KIND_RECORDS, firstId: header.firstId };
     }
   }
   return undefined;
@@ -90,32 +118,6 @@ async function isRewritten(source: ScanSource, size: number, seed: number, { kin
       return (scanner.header.flags & COMMIT_FLAG_SPARSE) !== 0;
     }
   }
-}
-
-/** Undoes `placeMask` of an offset below 2^32 and an ID of 0: each of its steps is a bijection. */
-function seedUnder(mask: number, offset: number, length: number): number {
-  let h = unshift(mask, 16);
-  h = unshift(Math.imul(h, inverse(0x9e3779b1)), 13);
-  h = unshift(Math.imul(h, inverse(0x165667b1)), 15);
-  h = unshift(Math.imul(h, inverse(0x27d4eb2f)), 16);
-  h = unshift(Math.imul(h ^ length, inverse(0xc2b2ae3d)), 13);
-  h = unshift(Math.imul(h, inverse(0x85ebca77)), 15);
-  const seed = (h ^ Math.imul(offset, 0x9e3779b1)) >>> 0;
-  return placeMask(seed, offset, length, 0) === mask ? seed : 0;
-}
-
-/** The x with x ^ (x >>> bits) = h. */
-function unshift(h: number, bits: number): number {
-  let x = h;
-  for (let done = bits; done < 32; done += bits) x = h ^ (x >>> bits);
-  return x;
-}
-
-/** The inverse of an odd number modulo 2^32, by Newton's iteration: each round doubles the bits that are right. */
-function inverse(odd: number): number {
-  let x = odd;
-  for (let i = 0; i < 5; i++) x = Math.imul(x, 2 - Math.imul(odd, x));
-  return x;
 }
 
 /**

@@ -1,16 +1,24 @@
 /** The file STORE, made anew from the headers of the store's other files, each of which names the store's UUID. */
 import { isNotFound } from '../errors.js';
-import { decodeFileHeader, encodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from '../frame/file-header.js';
+import {
+  decodeFileHeader,
+  encodeFileHeader,
+  FILE_HEADER_BYTES,
+  type FileHeader,
+  fileSeed,
+} from '../frame/file-header.js';
 import { listQueues } from '../layout/queue-names.js';
+import { encodeRegister } from '../layout/queue-register.js';
 import { queueDir } from '../layout/store-file.js';
+import { lookAtPlace } from '../layout/store-place.js';
+import { listQueue } from '../log/queue-listing.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import type { Vfs } from '../vfs/vfs.js';
 
 /** The UUID that most files name; `undefined` where no file names one. */
 export async function findStoreUuid(vfs: Vfs, store: string): Promise<Buffer | undefined> {
-  const stat = await vfs.stat(store);
-  if (stat?.kind !== 'directory') return undefined;
+  if ((await lookAtPlace(vfs, store)).kind !== 'folder') return undefined;
   const votes = new Map<string, number>();
   for (const { storeUuid } of await headersOf(vfs, store)) {
     const uuid = storeUuid.toString('hex');
@@ -26,7 +34,7 @@ export async function remakeStoreFile(vfs: Vfs, store: string, storeUuid: Buffer
   for (const header of await headersOf(vfs, store)) {
     if (header.storeUuid.equals(storeUuid)) createdMs = Math.min(createdMs, header.createdMs);
   }
-  return encodeFileHeader({
+  const header: FileHeader = {
     kind: 'store',
     flags: 0,
     storeUuid,
@@ -35,8 +43,17 @@ export async function remakeStoreFile(vfs: Vfs, store: string, storeUuid: Buffer
     idHighWater: 0,
     createdMs: Number.isFinite(createdMs) ? createdMs : 0,
     salt: 0,
-  });
+  };
+  // Those that are there: of others nothing tells any more.
+  const names: string[] = [];
+  for (const name of (await listQueues(vfs, store)).names) {
+    const { segments, tombstones } = await listQueue(vfs, queueDir(store, name), name).catch(() => NO_FILES);
+    if (segments.length > 0 && tombstones.length > 0) names.push(name);
+  }
+  return Buffer.concat([encodeFileHeader(header), encodeRegister(names, fileSeed(header), 0)]);
 }
+
+const NO_FILES = { segments: [], tombstones: [] } as const;
 
 async function headersOf(vfs: Vfs, store: string): Promise<FileHeader[]> {
   const headers: FileHeader[] = [];

@@ -3,18 +3,19 @@
  * nothing, takes no lock (P11). The store must not be changed meanwhile for the plan to hold.
  */
 import { resolve } from 'node:path';
-import { EvaqError, ioError } from '../errors.js';
-import { decodeFileHeader, encodeFileHeader } from '../frame/file-header.js';
+import { EvaqError, reported } from '../errors.js';
+import { decodeFileHeader, encodeFileHeader, type FileHeader, fileSeed } from '../frame/file-header.js';
 import type { IdRange } from '../ids.js';
 import { listQueues } from '../layout/queue-names.js';
 import { queueDir, STORE_FILE } from '../layout/store-file.js';
 import type { Damage } from '../log/log-load.js';
 import type { LogSegment } from '../log/log-segment.js';
+import { readFooter, readFooterIndex } from '../segment/segment-footer.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
-import { scanSegment } from '../segment/segment-scan.js';
+import { isReadThrough, scanSegment } from '../segment/segment-scan.js';
 import { parseTombstoneFileName, queueMark } from '../tombstone/tombstone-name.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
-import type { Vfs } from '../vfs/vfs.js';
+import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { findLost } from './raw-lost.js';
 import { loadStable, type QueuePlace } from './raw-picture.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
@@ -58,7 +59,7 @@ export async function surveyRepair(path: string, options: VerifyOptions = {}): P
     };
     return { plan, patches, tornFiles: [...new Set([...tornFiles, ...left.torn.map(({ file }) => file)])] };
   } catch (error) {
-    throw ioError(error, `looking at what is damaged in ${store}`, { path: store });
+    throw reported(error, `looking at what is damaged in ${store}`, { path: store });
   }
 }
 
@@ -80,13 +81,31 @@ async function findPatches(vfs: Vfs, store: string, { damage }: VerifyReport): P
     if (decoding.kind !== 'bad' && decoding.kind !== 'blank') continue;
     const handle = await vfs.open(file, 'read');
     try {
-      const header = await recoverHeader(handle, await handle.size(), uuid, name);
-      if (header !== undefined) patches.set(file, encodeFileHeader(header));
+      const size = await handle.size();
+      const header = await recoverHeader(handle, size, uuid, name);
+      // One that speaks for others that are still there, and is not whole, must not do away with them.
+      if (header !== undefined && !(await replacesUnread(vfs, handle, size, header)))
+        patches.set(file, encodeFileHeader(header));
     } finally {
       await handle.close().catch(() => undefined);
     }
   }
   return patches;
+}
+
+/** Whether a segment replaces others whose files are there, and cannot be read from end to end itself. */
+async function replacesUnread(vfs: Vfs, file: VfsFile, size: number, header: FileHeader): Promise<boolean> {
+  if (header.kind !== 'segment') return false;
+  const seed = fileSeed(header);
+  const footer = await readFooter(file, size, seed);
+  if (footer === undefined || footer.summary.replaces.length === 0) return false;
+  const dir = file.path.slice(0, file.path.lastIndexOf('/'));
+  const replaced = new Set(footer.summary.replaces);
+  const isThere = (await vfs.list(dir)).some(({ name }) => {
+    const parsed = parseSegmentFileName(name);
+    return parsed?.kind === 'segment' && replaced.has(parsed.segmentId);
+  });
+  return isThere && !(await isReadThrough(file, footer, seed, header.baseId));
 }
 
 function nameOf(file: string): FileName | undefined {
@@ -138,7 +157,11 @@ async function lostIn(place: QueuePlace, files: ReadonlySet<string>, unreadable:
     if (footer === undefined || !files.has(segment.path)) continue;
     const file = await vfs.open(segment.path, 'read');
     try {
-      const { runs } = await scanSegment(file, footer.end, segment.seed, segment.baseId, Number.MAX_SAFE_INTEGER);
+      const { seed, baseId, rewritten } = segment;
+      const salvage = { rewritten, index: await readFooterIndex(file, footer, seed) };
+      const interval = Number.MAX_SAFE_INTEGER;
+      const { end } = footer;
+      const { runs } = await scanSegment(file, end, seed, baseId, interval, undefined, undefined, undefined, salvage);
       lost.push(...liveOutside(segment, runs));
     } finally {
       await file.close().catch(() => undefined);

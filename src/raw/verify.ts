@@ -5,17 +5,27 @@
  * It may run beside a writer. What GC takes away meanwhile is not missed, and what only looks torn because it was being
  * written is looked at again.
  */
-import { resolve } from 'node:path';
-import { EvaqError, ioError, isNotFound } from '../errors.js';
+import { signalOf, throwIfAborted } from '../abortable.js';
+import { optionNames, requireFunction, requireNoMore, requireOptions, requireVfs } from '../arguments.js';
+import { Callback } from '../callback.js';
+import { EvaqError, isNotFound, reported } from '../errors.js';
 import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
-import { listQueues } from '../layout/queue-names.js';
+import { listQueues, missingQueues } from '../layout/queue-names.js';
 import { queueDir, readStore, STORE_FILE } from '../layout/store-file.js';
-import { type Damage, strangerDamage } from '../log/damage.js';
+import { storePathOf } from '../layout/store-path.js';
+import { lookAtPlace } from '../layout/store-place.js';
+import { type Damage, storeDamage, strangerDamage } from '../log/damage.js';
 import { type FoundSegment, worthKeeping } from '../log/log-load.js';
-import { type Footer, readFooterIndex } from '../segment/segment-footer.js';
+import { type Footer, readFooterIndex, timesOf } from '../segment/segment-footer.js';
 import type { SegmentIndex } from '../segment/segment-index.js';
-import { type DamagedRange, type SegmentScan, scanSegment } from '../segment/segment-scan.js';
+import {
+  type DamagedRange,
+  type OnEntry,
+  type SegmentScan,
+  scanSegment,
+  timesToTell,
+} from '../segment/segment-scan.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { isListed, listQueueFiles } from './queue-files.js';
@@ -26,7 +36,7 @@ import { findStoreUuid } from './repair-store-file.js';
 export interface VerifyOptions {
   /** Default the real file system. */
   readonly vfs?: Vfs;
-  /** Told now and then how far it is. */
+  /** Told now and then how far it is. What it throws ends the check, and is what that rejects with. */
   readonly onProgress?: (progress: VerifyProgress) => void;
   /** Ends the check: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -67,67 +77,87 @@ export interface VerifyReport {
   readonly torn: readonly TornEnd[];
 }
 
+const NAMES = optionNames('vfs', 'onProgress', 'signal');
+
 /**
  * Checks every queue of the store at `path`. Damage is reported, not thrown.
  * @throws EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO
  */
-export async function verifyStore(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+export async function verifyStore(path: string | URL, options: VerifyOptions = {}): Promise<VerifyReport> {
+  requireNoMore(arguments.length, 2, 'verifyStore');
+  const store = storePathOf(path);
+  requireOptions(options, 'verifyStore', NAMES);
+  requireVfs(options.vfs);
+  requireFunction(options.onProgress, 'onProgress');
+  const signal = signalOf(options, 'verifyStore');
+  throwIfAborted(signal);
   const vfs = new ReadOnlyVfs(options.vfs ?? nodeVfs);
-  const store = resolve(path);
+  const callback = new Callback(options.onProgress);
   const damage: Damage[] = [];
   const torn: TornEnd[] = [];
   const queues: VerifiedQueue[] = [];
   try {
-    const storeUuid = await identify(vfs, store, damage);
-    const { names, strangers } = await listQueues(vfs, store);
-    damage.push(...strangers.map(strangerDamage));
+    const { storeUuid, registered } = await identify(vfs, store, damage);
+    const listed = await listQueues(vfs, store);
+    damage.push(...listed.strangers.map(strangerDamage));
+    const names = [...listed.names, ...missingQueues(listed, registered)].sort();
     const places = names.map((queue): QueuePlace => {
-      return { vfs, dir: queueDir(store, queue), queue, storeUuid };
+      return { vfs, dir: queueDir(store, queue), queue, storeUuid, isRegistered: registered.has(queue) };
     });
-    const progress = new Progress(options);
+    const progress = new Progress(callback, signal);
     for (const place of places) await progress.announce(place);
     for (const place of places) {
       const verified = await verifyQueue(place, progress, damage, torn);
       if (verified !== undefined) queues.push(verified);
     }
   } catch (error) {
-    if (options.signal?.aborted === true) throw options.signal.reason;
-    throw ioError(error, `verifying ${store}`, { path: store });
+    callback.throwIfFailed();
+    throwIfAborted(signal);
+    throw reported(error, `verifying ${store}`, { path: store });
   }
+  callback.throwIfFailed();
   return { path: store, queues, damage, torn };
 }
 
-/** The UUID of the store: where STORE does not tell it any more, its other files do. */
-async function identify(vfs: Vfs, store: string, damage: Damage[]): Promise<Buffer> {
+interface VerifiedStore {
+  readonly storeUuid: Buffer;
+  readonly registered: ReadonlySet<string>;
+}
+
+/** The UUID of the store, and its register of queues: where STORE does not tell it any more, its other files do. */
+async function identify(vfs: Vfs, store: string, damage: Damage[]): Promise<VerifiedStore> {
   const file = `${store}/${STORE_FILE}`;
-  const place = { queue: '', file, offset: 0, bytes: FILE_HEADER_BYTES, lossless: true };
   try {
     const identity = await readStore(vfs, store);
     if (identity === undefined) {
       throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${store}`, { details: { path: store } });
     }
-    if (identity.damaged) damage.push({ ...place, what: 'one copy of the header is damaged; the other is intact' });
-    return identity.uuid;
+    damage.push(...storeDamage(store, identity));
+    return { storeUuid: identity.uuid, registered: identity.register.names };
   } catch (error) {
     if (!(error instanceof EvaqError) || (error.code !== 'EVAQ_CORRUPT' && error.code !== 'EVAQ_NOT_A_STORE'))
       throw error;
+    if ((await lookAtPlace(vfs, store)).kind !== 'folder') throw error;
     if (error.code === 'EVAQ_NOT_A_STORE' && (await vfs.stat(file)) !== undefined) throw error;
     const uuid = await findStoreUuid(vfs, store);
     if (uuid === undefined) throw error;
     const what = error.code === 'EVAQ_CORRUPT' ? 'both copies of the header are damaged' : 'the file is missing';
-    damage.push({ ...place, what: `${what}: the store cannot be opened`, lossless: false });
-    return uuid;
+    const told = `${what}: the store cannot be opened`;
+    damage.push({ queue: '', file, offset: 0, bytes: FILE_HEADER_BYTES, what: told, lossless: false });
+    return { storeUuid: uuid, registered: new Set() };
   }
 }
 
 class Progress {
-  readonly #options: VerifyOptions;
+  readonly #callback: Callback<VerifyProgress>;
+  readonly #signal: AbortSignal | undefined;
   #queue = '';
   #bytes = 0;
   #totalBytes = 0;
 
-  constructor(options: VerifyOptions) {
-    this.#options = options;
+  constructor(callback: Callback<VerifyProgress>, signal: AbortSignal | undefined) {
+    this.#callback = callback;
+    this.#signal = signal;
   }
 
   async announce({ vfs, dir }: QueuePlace): Promise<void> {
@@ -140,10 +170,10 @@ class Progress {
   }
 
   add(bytes: number): void {
-    this.#options.signal?.throwIfAborted();
+    throwIfAborted(this.#signal);
     this.#bytes += bytes;
     const totalBytes = Math.max(this.#totalBytes, this.#bytes);
-    this.#options.onProgress?.({ queue: this.#queue, bytes: this.#bytes, totalBytes });
+    this.#callback.tell({ queue: this.#queue, bytes: this.#bytes, totalBytes });
   }
 }
 
@@ -236,7 +266,9 @@ async function verifySealed(
       progress.add(bytes);
     };
     // An entry for every commit and every record, and none of them kept: of tiny records there are millions in a segment.
-    const scan = await scanSegment(file, footer.end, seed, baseId, 0, report, (...entry) => check?.note(...entry));
+    const salvage = { rewritten: found.segment.rewritten, index };
+    const onEntry: OnEntry = (...entry) => check?.note(...entry);
+    const scan = await scanSegment(file, footer.end, seed, baseId, 0, report, onEntry, undefined, salvage);
     progress.add(Math.max(0, footer.end - reported));
     const met = scan.damaged.map((range) => describeRange(queue, path, range, footer));
     const wrong = disagreement(scan, footer);
@@ -258,10 +290,11 @@ function describeRange(queue: string, path: string, range: DamagedRange, footer:
   if (offset >= footer.summary.dataEnd) {
     return { ...place, what: 'the footer is damaged; its summary is intact', lossless: true };
   }
-  const last = lastId >= firstId ? lastId : footer.summary.lastId;
+  // Nothing intact follows in this file: then its footer says how far it goes.
+  const last = lastId >= firstId || toMs !== undefined ? lastId : footer.summary.lastId;
   return {
     ...place,
-    ...(last >= firstId ? { firstId, lastId: last, fromMs, toMs: toMs === 0 ? footer.summary.maxTimeMs : toMs } : {}),
+    ...(last >= firstId ? { firstId, lastId: last, ...timesToTell(fromMs, toMs ?? footer.summary.maxTimeMs) } : {}),
     what: headerIntact ? 'the body of a commit is damaged' : 'frames are damaged',
     lossless: false,
   };
@@ -286,9 +319,13 @@ function disagreement(scan: SegmentScan, { summary }: Footer): string | undefine
   if (count > 0 && (scan.firstId !== firstId || scan.lastId !== lastId)) {
     return `the footer tells of records ${firstId} to ${lastId}, ${scan.firstId} to ${scan.lastId} are there`;
   }
-  return scan.payloadBytes === payloadBytes
+  if (scan.payloadBytes !== payloadBytes)
+    return `the footer tells of ${payloadBytes} payload bytes, ${scan.payloadBytes} are there`;
+  return timesOf(summary).covers(scan.times) &&
+    summary.minTimeMs === scan.times.minMs &&
+    summary.maxTimeMs === scan.times.maxMs
     ? undefined
-    : `the footer tells of ${payloadBytes} payload bytes, ${scan.payloadBytes} are there`;
+    : `the footer tells of times from ${summary.minTimeMs} to ${summary.maxTimeMs}, others are there`;
 }
 
 /** Whether every entry of an index names a record and its place, against all that are there, which pass by in the order of the file. */

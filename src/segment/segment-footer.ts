@@ -1,7 +1,7 @@
 /**
  * The end of a sealed segment: a commit of kind FOOTER whose body is
  *
- *     index section | ID runs | replaced segments | summary (96 B, the last bytes of the file)
+ *     index section | ID runs | replaced segments | times | summary (96 B, the last bytes of the file)
  *
  * so that opening a store reads the last few KiB of each file, and the index section only when the segment is first read.
  *
@@ -11,12 +11,13 @@
  *    +-------+-------+---------------+---------------+---------+---+---------+---+---------------+-------+-------+
  *    56      60      64      68      72      76              84      88      92      96
  *    +-------+-------+-------+-------+-------+---------------+-------+-------+-------+
- *    |idxByte|idx crc|runByte|replac.|midcrc | removal rounds| flags |   0   |  crc  |
+ *    |idxByte|idx crc|runByte|replac.|midcrc | removal rounds| flags |timByte|  crc  |
  *    +-------+-------+-------+-------+-------+---------------+-------+-------+-------+
  *
- * `bytes` is the whole footer with its commit header. `idx crc` sums the index section, `midcrc` runs and replaced segments;
+ * `bytes` is the whole footer with its commit header. `idx crc` sums the index section, `midcrc` runs, replaced segments and times;
  * all three are tied to file and offset. Runs (varint pairs: gap, length - 1) are there only where IDs are missing: in rewritten
- * segments and where damage was stepped over. Replaced segments are u64 segment IDs.
+ * segments and where damage was stepped over. Replaced segments are u64 segment IDs. Times (three varints a span: ID - ID of the span
+ * before, least, greatest - least) are there only where least and greatest of the whole do not say it all (`segment-times.ts`).
  */
 import { assert } from '../assert.js';
 import { crc32, placeMask } from '../checksum.js';
@@ -28,9 +29,13 @@ import {
   KIND_FOOTER,
   newCommitHeader,
 } from '../frame/commit-header.js';
+import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import { readVarint, VarintWriter, varintCursor } from '../frame/varint.js';
 import { type IdRange, readU64, writeU64 } from '../ids.js';
+import { TIME_MS_MAX } from '../times.js';
 import { decodeSegmentIndex, encodeSegmentIndex, type SegmentIndex } from './segment-index.js';
+import { SegmentTimes, type TimeSpan } from './segment-times.js';
 
 const SUMMARY_BYTES = 96;
 const SUMMARY_MAGIC = 'EvqF';
@@ -38,14 +43,20 @@ const SUMMARY_MAGIC = 'EvqF';
 const TAIL_READ_BYTES = 4096;
 assert(TAIL_READ_BYTES > SUMMARY_BYTES, 'the tail read holds the summary');
 
+/** What a sealed segment says of the times of its records; 0 where it has none. */
+export interface SummaryTimes {
+  readonly minTimeMs: number;
+  readonly maxTimeMs: number;
+  /** Where least and greatest do not say it all: which IDs have which. */
+  readonly spans?: readonly TimeSpan[] | undefined;
+}
+
 /** What a sealed segment says of itself. */
-export interface SegmentSummary {
+export interface SegmentSummary extends SummaryTimes {
   /** 0 records: `lastId` is `firstId` - 1. */
   readonly count: number;
   readonly firstId: number;
   readonly lastId: number;
-  readonly minTimeMs: number;
-  readonly maxTimeMs: number;
   readonly payloadBytes: number;
   /** Where the last commit of records ends and the footer begins. */
   readonly dataEnd: number;
@@ -79,7 +90,9 @@ export function encodeFooter(
   nowMs: number,
 ): Buffer {
   const indexSection = encodeSegmentIndex(index);
-  const middle = encodeMiddle(summary);
+  const runs = encodeRuns(summary);
+  const times = encodeSpans(summary);
+  const middle = Buffer.concat([runs, encodeReplaced(summary), times]);
   const bodyBytes = indexSection.length + middle.length + SUMMARY_BYTES;
   const footer = Buffer.alloc(COMMIT_HEADER_BYTES + bodyBytes);
   const indexAt = COMMIT_HEADER_BYTES;
@@ -100,11 +113,12 @@ export function encodeFooter(
   footer.writeUInt32LE(summary.dataEnd, summaryAt + 52);
   footer.writeUInt32LE(indexSection.length, summaryAt + 56);
   footer.writeUInt32LE(placedCrc(indexSection, seed, base + indexAt), summaryAt + 60);
-  footer.writeUInt32LE(middle.length - summary.replaces.length * 8, summaryAt + 64);
+  footer.writeUInt32LE(runs.length, summaryAt + 64);
   footer.writeUInt32LE(summary.replaces.length, summaryAt + 68);
   footer.writeUInt32LE(placedCrc(middle, seed, base + middleAt), summaryAt + 72);
   writeU64(footer, summary.removalSeq, summaryAt + 76);
   footer.writeUInt32LE(summary.runs === undefined ? 0 : 1, summaryAt + 84);
+  footer.writeUInt32LE(times.length, summaryAt + 88);
   const checked = footer.subarray(summaryAt, summaryAt + SUMMARY_BYTES - 4);
   footer.writeUInt32LE(placedCrc(checked, seed, base + summaryAt), summaryAt + SUMMARY_BYTES - 4);
 
@@ -137,7 +151,8 @@ export async function readFooter(source: ReadSource, size: number, seed: number)
   const indexBytes = s.readUInt32LE(56);
   const runsBytes = s.readUInt32LE(64);
   const replacesCount = s.readUInt32LE(68);
-  const middleBytes = runsBytes + replacesCount * 8;
+  const timesBytes = s.readUInt32LE(88);
+  const middleBytes = runsBytes + replacesCount * 8 + timesBytes;
   const dataEnd = s.readUInt32LE(52);
   const indexAt = dataEnd + COMMIT_HEADER_BYTES;
   const middleAt = indexAt + indexBytes;
@@ -157,10 +172,13 @@ export async function readFooter(source: ReadSource, size: number, seed: number)
   if (runs === 'bad') return undefined;
   const replaces: number[] = [];
   for (let i = 0; i < replacesCount; i++) replaces.push(readU64(middle, runsBytes + i * 8));
+  const spans = timesBytes === 0 ? undefined : decodeSpans(middle, middleBytes - timesBytes, middleBytes);
+  if (spans === 'bad') return undefined;
   const summary: SegmentSummary = {
     count: s.readUInt32LE(48),
     firstId,
     lastId: readU64(s, 16),
+    spans,
     minTimeMs: s.readUIntLE(24, 6),
     maxTimeMs: s.readUIntLE(32, 6),
     payloadBytes: readU64(s, 40),
@@ -169,7 +187,34 @@ export async function readFooter(source: ReadSource, size: number, seed: number)
     runs,
     replaces,
   };
+  if (![firstId, summary.lastId, summary.payloadBytes, summary.removalSeq, ...replaces].every((one) => one >= 0))
+    return undefined;
+  if (!isConsistent(summary)) return undefined;
   return { summary, indexAt, indexBytes, indexCrc: s.readUInt32LE(60), end: size };
+}
+
+/** FORMAT.md, 10: sums may hold over numbers that cannot be. What is made of a footer has the size of its numbers. */
+function isConsistent({ count, firstId, lastId, dataEnd, runs, minTimeMs, maxTimeMs }: SegmentSummary): boolean {
+  if (dataEnd < FILE_HEADER_BYTES || count * DENSE_FRAME_BYTES > dataEnd) return false;
+  if (count > 0 && minTimeMs > maxTimeMs) return false;
+  if (runs === undefined) return count === lastId - firstId + 1;
+  return count === countIds(runs) && lastId === (runs.at(-1)?.last ?? firstId - 1);
+}
+
+/** IDs in ranges. */
+function countIds(ranges: readonly IdRange[]): number {
+  return ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+}
+
+/** What a footer is to say of those times. */
+export function summaryTimes(times: SegmentTimes): SummaryTimes {
+  return { minTimeMs: times.minMs, maxTimeMs: times.maxMs, spans: times.isUneven ? times.spans : undefined };
+}
+
+/** What a footer says of the times of its records. */
+export function timesOf(summary: Pick<SegmentSummary, keyof SummaryTimes | 'count' | 'firstId'>): SegmentTimes {
+  const { count, firstId, minTimeMs: minMs, maxTimeMs: maxMs, spans } = summary;
+  return new SegmentTimes(spans ?? (count === 0 ? [] : [{ firstId, minMs, maxMs }]));
 }
 
 /** Reads the index section of a footer, or `undefined` where it is damaged: then the segment is to be scanned instead. */
@@ -181,14 +226,14 @@ export async function readFooterIndex(
   const bytes = Buffer.allocUnsafe(footer.indexBytes);
   const read = await source.readAt(bytes, 0, bytes.length, footer.indexAt);
   if (read !== bytes.length || placedCrc(bytes, seed, footer.indexAt) !== footer.indexCrc) return undefined;
-  return decodeSegmentIndex(bytes);
+  return decodeSegmentIndex(bytes, footer.indexAt - COMMIT_HEADER_BYTES);
 }
 
 function placedCrc(bytes: Uint8Array, seed: number, offset: number): number {
   return (crc32(bytes) ^ placeMask(seed, offset, bytes.length, 0)) >>> 0;
 }
 
-function encodeMiddle(summary: SegmentSummary): Buffer {
+function encodeRuns(summary: SegmentSummary): Buffer {
   const runs = new VarintWriter();
   let next = summary.firstId;
   for (const run of summary.runs ?? []) {
@@ -196,12 +241,40 @@ function encodeMiddle(summary: SegmentSummary): Buffer {
     runs.push(run.last - run.first);
     next = run.last + 1;
   }
-  const middle = Buffer.alloc(runs.length + summary.replaces.length * 8);
-  runs.bytes().copy(middle);
-  summary.replaces.forEach((id, i) => {
-    writeU64(middle, id, runs.length + i * 8);
-  });
-  return middle;
+  return runs.bytes();
+}
+
+function encodeReplaced({ replaces }: SegmentSummary): Buffer {
+  const bytes = Buffer.alloc(replaces.length * 8);
+  for (const [i, id] of replaces.entries()) writeU64(bytes, id, i * 8);
+  return bytes;
+}
+
+function encodeSpans({ spans = [] }: SegmentSummary): Buffer {
+  const out = new VarintWriter();
+  let id = 0;
+  for (const { firstId, minMs, maxMs } of spans) {
+    out.push(firstId - id);
+    out.push(minMs);
+    out.push(maxMs - minMs);
+    id = firstId;
+  }
+  return out.bytes();
+}
+
+function decodeSpans(middle: Buffer, from: number, to: number): TimeSpan[] | 'bad' {
+  const cursor = varintCursor(middle, from, to);
+  const spans: TimeSpan[] = [];
+  let firstId = 0;
+  while (cursor.at < cursor.end && !cursor.failed) {
+    const idGap = readVarint(cursor);
+    firstId += idGap;
+    const minMs = readVarint(cursor);
+    const maxMs = minMs + readVarint(cursor);
+    if ((idGap === 0 && spans.length > 0) || firstId > Number.MAX_SAFE_INTEGER || maxMs > TIME_MS_MAX) return 'bad';
+    spans.push({ firstId, minMs, maxMs });
+  }
+  return cursor.failed ? 'bad' : spans;
 }
 
 function decodeRuns(middle: Buffer, runsBytes: number, firstId: number): IdRange[] | 'bad' {
@@ -211,6 +284,7 @@ function decodeRuns(middle: Buffer, runsBytes: number, firstId: number): IdRange
   while (cursor.at < cursor.end && !cursor.failed) {
     const first = next + readVarint(cursor);
     const last = first + readVarint(cursor);
+    if (last > Number.MAX_SAFE_INTEGER) return 'bad';
     runs.push({ first, last });
     next = last + 1;
   }

@@ -4,7 +4,9 @@
  * One entry for every `intervalBytes` of frames, at the start of a commit where there is one, else in the middle of a commit
  * (*mid*). A commit that has entries in its middle is *wide*; a reader that starts there needs to know which commit it is in.
  */
+
 import { readVarint, VarintWriter, varintCursor } from '../frame/varint.js';
+import { TIME_MS_MAX } from '../times.js';
 
 export interface WideCommit {
   /** File offset of the commit's header. */
@@ -71,16 +73,19 @@ export function encodeSegmentIndex(index: SegmentIndex): Buffer {
   return out.bytes();
 }
 
-/** `undefined` where the bytes are no index. */
-export function decodeSegmentIndex(bytes: Buffer): SegmentIndex | undefined {
+/** `undefined` where the bytes are no index, one whose IDs do not ascend, or one of places that are not in front of `dataEnd`. */
+export function decodeSegmentIndex(bytes: Buffer, dataEnd: number = Infinity): SegmentIndex | undefined {
   const cursor = varintCursor(bytes, 0, bytes.length);
   const index = newSegmentIndex();
   let id = 0;
   let offset = 0;
   for (let left = readVarint(cursor); left > 0 && !cursor.failed; left--) {
-    id += readVarint(cursor);
+    const gap = readVarint(cursor);
+    id += gap;
     const packed = readVarint(cursor);
     offset += Math.floor(packed / 2);
+    if (id < 1 || (gap === 0 && index.ids.length > 0)) return undefined;
+    if (id > Number.MAX_SAFE_INTEGER || offset >= dataEnd) return undefined;
     index.ids.push(id);
     index.offsets.push(offset);
     index.mids.push(packed % 2);
@@ -91,7 +96,9 @@ export function decodeSegmentIndex(bytes: Buffer): SegmentIndex | undefined {
     offset += readVarint(cursor);
     const end = offset + readVarint(cursor);
     id += readVarint(cursor);
-    index.wide.push({ offset, end, firstId: id, timestamp: readVarint(cursor) });
+    const timestamp = readVarint(cursor);
+    if (end > dataEnd || id > Number.MAX_SAFE_INTEGER || timestamp > TIME_MS_MAX) return undefined;
+    index.wide.push({ offset, end, firstId: id, timestamp });
   }
   return cursor.failed || cursor.at !== cursor.end ? undefined : index;
 }

@@ -19,6 +19,8 @@ export interface SegmentVerdict {
   readonly cutAt: number | undefined;
   /** Whether the bytes from `cutAt` on hold anything but zeros. */
   readonly cutHoldsBytes: boolean;
+  /** Whether there are intact commits among them: of this life of the file. */
+  readonly cutHoldsCommits: boolean;
   /** Damage to synced bytes. */
   readonly damage: readonly DamagedRange[];
   /** Bytes that were synced and are no longer there, from the end of the scan on; 0 if none. */
@@ -48,6 +50,7 @@ export function judgeSegment(scan: SegmentScan, evidence: SegmentEvidence): Segm
     cutAt: cut?.offset,
     cutHoldsBytes:
       cut !== undefined && !scan.damaged.filter((range) => range.offset >= cut.offset).every((range) => range.allZero),
+    cutHoldsCommits: cut !== undefined && scan.dataEnd > cut.offset,
     damage,
     missingBytes: missing,
   };

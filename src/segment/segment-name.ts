@@ -5,6 +5,7 @@
  *     00000000000000000001-0000000000000001.seg.tmp   a segment in the making: swept at the next open
  *     0000000000000001.free                           a dead segment kept to be overwritten (the recycle pool)
  */
+import { crc32 } from '../checksum.js';
 import { type SegmentId, segmentId } from '../ids.js';
 
 export type SegmentFileName =
@@ -39,6 +40,15 @@ export function parseSegmentFileName(name: string): SegmentFileName | undefined 
   if (free?.[1] === undefined) return undefined;
   const id = Number.parseInt(free[1], 16);
   return Number.isSafeInteger(id) ? { kind: 'free', segmentId: segmentId(id) } : undefined;
+}
+
+/**
+ * What the header of a segment at `path` says of its queue: 1 to 65535, from the CRC-32 of its folder's name. Files of other queues, in this folder by
+ * a restore, are told by it.
+ */
+export function segmentQueueMark(path: string): number {
+  const dir = path.slice(0, path.lastIndexOf('/'));
+  return (crc32(Buffer.from(dir.slice(dir.lastIndexOf('/') + 1))) % 0xffff) + 1;
 }
 
 function hex(id: SegmentId): string {

@@ -5,17 +5,21 @@
 import {
   COMMIT_FLAG_SPARSE,
   COMMIT_HEADER_BYTES,
+  type CommitHeader,
   KIND_FOOTER,
   KIND_LINK,
   KIND_RECORDS,
 } from '../frame/commit-header.js';
-import { salvageCommit } from '../frame/commit-salvage.js';
 import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import type { IntakeMarks } from '../frame/intake-marks.js';
 import { decodeMeta, type RecordOrigin } from '../frame/metadata.js';
 import { DENSE_FRAME_BYTES, newFrameView, SPARSE_FRAME_BYTES, viewFrame } from '../frame/record-frame.js';
 import type { IdRange } from '../ids.js';
+import type { Footer } from './segment-footer.js';
 import { newSegmentIndex, type SegmentIndex } from './segment-index.js';
+import { type SalvageIndex, type SalvageSource, salvageBad } from './segment-salvage.js';
+import { SegmentTimes } from './segment-times.js';
 
 /** A range of a segment that holds no valid commit. */
 export interface DamagedRange {
@@ -24,14 +28,14 @@ export interface DamagedRange {
   readonly headerIntact: boolean;
   readonly allZero: boolean;
   /**
-   * IDs that may have stood there and are gone: those between the intact neighbours. Empty if `lastId < firstId`; with `toMs` 0 the end is open,
-   * for no intact commit follows.
+   * IDs that may have stood there and are gone: those between the intact neighbours. Empty if `lastId < firstId`; without `toMs` the end is
+   * open, for no intact commit follows.
    */
   firstId: number;
   lastId: number;
-  /** Times of the intact neighbours; 0 where there is none. */
-  fromMs: number;
-  toMs: number;
+  /** Times of the intact neighbours, where there are any. The second is the lesser one where the clock went back. */
+  fromMs: number | undefined;
+  toMs: number | undefined;
 }
 
 export interface MovedRecord {
@@ -50,8 +54,9 @@ export interface SegmentScan {
   /** Of the records that are there; `lastId` is `firstId` - 1 where there is none. */
   firstId: number;
   lastId: number;
-  minTimeMs: number;
-  maxTimeMs: number;
+  readonly times: SegmentTimes;
+  /** Of the last record. */
+  lastTimeMs: number | undefined;
   payloadBytes: number;
   /** Where the last valid commit of records ends. */
   dataEnd: number;
@@ -76,6 +81,12 @@ export type OnEntry = (id: number, offset: number, mid: 0 | 1) => void;
 
 export type ScanProgress = (bytes: number) => void;
 
+/** What helps to salvage what is damaged: for a segment with a valid footer, its index. */
+export interface ScanSalvage {
+  readonly rewritten: boolean;
+  readonly index: SalvageIndex | undefined;
+}
+
 /** Scans [FILE_HEADER_BYTES, size). Rejects with the system error if a read does: an unreadable disk is not corruption. */
 export async function scanSegment(
   source: ScanSource,
@@ -85,17 +96,24 @@ export async function scanSegment(
   intervalBytes: number,
   progress?: ScanProgress,
   onEntry?: OnEntry,
+  marks?: IntakeMarks,
+  salvage: ScanSalvage = { rewritten: false, index: undefined },
 ): Promise<SegmentScan> {
   const scan = newScan(baseId);
   const scanner = new CommitScanner(source, seed, FILE_HEADER_BYTES, size, 'resync', true);
-  const state: IndexState = { intervalBytes, marked: -Infinity, ...(onEntry === undefined ? {} : { onEntry }) };
+  const state: IndexState = {
+    intervalBytes,
+    marked: -Infinity,
+    ...(onEntry === undefined ? {} : { onEntry }),
+    ...(marks === undefined ? {} : { marks }),
+  };
   let reported = 0;
   try {
     for (;;) {
       const outcome = await scanner.next();
       if (outcome === 'end') break;
       if (outcome === 'bad') {
-        noteDamage(scan, scanner, seed, state);
+        await noteDamage(scan, scanner, { source, seed, ...salvage }, state);
         continue;
       }
       noteCommit(scan, scanner, state);
@@ -111,13 +129,24 @@ export async function scanSegment(
   return scan;
 }
 
+/** Whether all that the footer tells of can be read, body and all: what a segment replaces may go only then. */
+export async function isReadThrough(
+  source: ScanSource,
+  { summary }: Footer,
+  seed: number,
+  baseId: number,
+): Promise<boolean> {
+  const scan = await scanSegment(source, summary.dataEnd, seed, baseId, Number.MAX_SAFE_INTEGER);
+  return scan.damaged.length === 0 && scan.count === summary.count;
+}
+
 export function newScan(baseId: number): SegmentScan {
   return {
     count: 0,
     firstId: baseId,
     lastId: baseId - 1,
-    minTimeMs: 0,
-    maxTimeMs: 0,
+    times: new SegmentTimes(),
+    lastTimeMs: undefined,
     payloadBytes: 0,
     dataEnd: FILE_HEADER_BYTES,
     end: FILE_HEADER_BYTES,
@@ -138,6 +167,8 @@ export interface IndexState {
   marked: number;
   /** Told of every entry in the place of an index; the scan then keeps neither that nor the runs, which for tiny records are larger than the file. */
   readonly onEntry?: OnEntry;
+  /** Takes what tells of the records that they came in once. */
+  readonly marks?: IntakeMarks;
 }
 
 const frame = newFrameView();
@@ -181,7 +212,7 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
       wide = true;
     }
     if (sparse) noteIds(scan, state, frame.id, frame.id, frame.timestamp);
-    noteFrame(scan, buffer);
+    noteFrame(scan, state, buffer);
     noted++;
     at += frame.frameBytes;
   }
@@ -195,34 +226,39 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
 /** Takes in that there are records of these IDs, above all before. */
 function noteIds(scan: SegmentScan, state: IndexState, first: number, last: number, timestamp: number): void {
   closeDamage(scan, first, timestamp);
-  if (scan.count === 0) {
-    scan.firstId = first;
-    scan.minTimeMs = timestamp;
-  }
+  if (scan.count === 0) scan.firstId = first;
   const run = scan.runs.at(-1);
   if (run !== undefined && run.last + 1 === first) scan.runs[scan.runs.length - 1] = { first: run.first, last };
   else if (state.onEntry === undefined || scan.runs.length === 0) scan.runs.push({ first, last });
   else scan.runs[0] = { first, last };
   scan.count += last - first + 1;
   scan.lastId = last;
-  scan.minTimeMs = Math.min(scan.minTimeMs, timestamp);
-  scan.maxTimeMs = Math.max(scan.maxTimeMs, timestamp);
+  scan.times.note(first, timestamp);
+  scan.lastTimeMs = timestamp;
 }
 
 /** The damage seen last ends where the next intact commit begins. */
 function closeDamage(scan: SegmentScan, nextId: number, timestamp: number): void {
   const damage = scan.damaged.at(-1);
-  if (damage === undefined || damage.toMs !== 0 || damage.lastId >= damage.firstId || nextId < damage.firstId) return;
+  if (damage === undefined || damage.toMs !== undefined || damage.lastId >= damage.firstId || nextId < damage.firstId)
+    return;
   damage.lastId = nextId - 1;
   damage.toMs = timestamp;
 }
 
+/** What is told of those times: the least first, whatever the clock did; nothing where no neighbour is. */
+export function timesToTell(...times: readonly (number | undefined)[]): { fromMs?: number; toMs?: number } {
+  const known = times.filter((one) => one !== undefined);
+  return known.length === 0 ? {} : { fromMs: Math.min(...known), toMs: Math.max(...known) };
+}
+
 /** Takes in what the record that `frame` shows holds. */
-function noteFrame(scan: SegmentScan, buffer: Buffer): void {
+function noteFrame(scan: SegmentScan, { marks }: IndexState, buffer: Buffer): void {
   scan.payloadBytes += frame.payloadBytes;
   if (frame.metaBytes > 0) {
-    const { origin } = decodeMeta(buffer.subarray(frame.metaAt, frame.metaAt + frame.metaBytes));
-    if (origin !== undefined) scan.moved.push({ id: frame.id, origin });
+    const meta = decodeMeta(buffer.subarray(frame.metaAt, frame.metaAt + frame.metaBytes));
+    if (meta.origin !== undefined) scan.moved.push({ id: frame.id, origin: meta.origin });
+    marks?.note(meta, frame.id, frame.timestamp);
   }
 }
 
@@ -236,37 +272,52 @@ function addEntry(scan: SegmentScan, state: IndexState, id: number, offset: numb
   scan.index.mids.push(mid);
 }
 
-function noteDamage(scan: SegmentScan, scanner: CommitScanner, seed: number, state: IndexState): void {
-  scan.damaged.push({
-    ...scanner.bad,
-    firstId: scan.lastId + 1,
-    lastId: scan.lastId,
-    fromMs: scan.maxTimeMs,
-    toMs: 0,
-  });
-  const { header, bad, buffer, bodyAt, bodyHeld } = scanner;
-  if (!bad.headerIntact || header.kind !== KIND_RECORDS) return;
-  // The index names the commit, whatever its size, so that a reader comes by and salvages the same records.
-  let indexed = false;
-  const bodyOffset = bad.offset + COMMIT_HEADER_BYTES;
-  salvageCommit(buffer, bodyAt, bodyHeld, header, seed, bodyOffset, (view) => {
-    if (!indexed) {
+async function noteDamage(
+  scan: SegmentScan,
+  scanner: CommitScanner,
+  from: SalvageSource,
+  state: IndexState,
+): Promise<void> {
+  const { bad } = scanner;
+  const header = bad.headerIntact && scanner.header.kind === KIND_RECORDS ? { ...scanner.header } : undefined;
+  if (header !== undefined) closeDamage(scan, header.firstId, header.timestamp);
+  const expected = header?.firstId ?? scan.lastId + 1;
+  const fromMs = header?.timestamp ?? scan.lastTimeMs;
+  const runs: IdRange[] = [];
+  let saved = 0;
+  await salvageBad(scanner, from, (view, buffer) => {
+    if (view.id <= scan.lastId) return;
+    const run = runs.at(-1);
+    if (run !== undefined && run.last + 1 === view.id) runs[runs.length - 1] = { first: run.first, last: view.id };
+    else runs.push({ first: view.id, last: view.id });
+    if (saved++ === 0 && header !== undefined) {
+      // The index names the commit, whatever its size, so that a reader comes by and salvages the same records.
       addEntry(scan, state, view.id, bad.offset, 0);
       state.marked = bad.offset;
-      indexed = true;
     }
     Object.assign(frame, view);
     noteIds(scan, state, view.id, view.id, view.timestamp);
-    noteFrame(scan, buffer);
+    noteFrame(scan, state, buffer);
   });
-  const damage = scan.damaged.at(-1);
-  if (damage !== undefined) {
-    damage.firstId = header.firstId;
-    damage.fromMs = header.timestamp;
-    // Sparse frames name their IDs themselves: how far they went shows where the next commit begins.
-    const dense = (header.flags & COMMIT_FLAG_SPARSE) === 0;
-    damage.lastId = dense ? Math.max(header.firstId, header.firstId + header.count - 1) : header.firstId - 1;
-    damage.toMs = dense ? header.timestamp : 0;
-  }
-  if (indexed) scan.dataEnd = bad.end;
+  if (saved > 0) scan.dataEnd = bad.end;
+  scan.damaged.push({ ...bad, ...lossOf(header, saved, runs, expected), fromMs });
+}
+
+/** Which IDs a bad range may have cost, from the first to the last, where `runs` were salvaged of it. */
+function lossOf(
+  header: CommitHeader | undefined,
+  saved: number,
+  runs: readonly IdRange[],
+  expected: number,
+): Pick<DamagedRange, 'firstId' | 'lastId' | 'toMs'> {
+  const [front] = runs;
+  const firstId = front?.first === expected ? front.last + 1 : expected;
+  // How far it goes shows where the next commit begins: frames that name their IDs, or of a commit of which nothing is known.
+  if (header === undefined) return { firstId, lastId: firstId - 1, toMs: undefined };
+  const toMs = header.timestamp;
+  if (saved >= header.count) return { firstId, lastId: firstId - 1, toMs };
+  if ((header.flags & COMMIT_FLAG_SPARSE) !== 0) return { firstId, lastId: firstId - 1, toMs: undefined };
+  const end = Math.min(header.firstId + header.count - 1, Number.MAX_SAFE_INTEGER);
+  const back = runs.at(-1);
+  return { firstId, lastId: back !== undefined && back.last === end ? back.first - 1 : end, toMs };
 }

@@ -9,13 +9,14 @@
  * still there, or may be, is remembered (`retire` says what is gone, `sweep` goes on with what was given up). Only a sync that failed
  * (`SyncFailure`) is for good.
  */
-import { isNotFound } from '../errors.js';
+import { isNoSpace, isNotFound } from '../errors.js';
 import { SyncFailure, syncFile, syncFolder } from '../fail-stop.js';
 import { encodeFileHeader, type FileHeader, fileSeed, HEADER_FLAG_RECYCLED } from '../frame/file-header.js';
 import type { SegmentId } from '../ids.js';
-import type { Host } from '../vfs/host.js';
+import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
-import { freeFileName, segmentFileName, unfinishedFileName } from './segment-name.js';
+import { OpeningFile } from './opening-file.js';
+import { freeFileName, segmentFileName, segmentQueueMark, unfinishedFileName } from './segment-name.js';
 
 export interface SegmentSupplyOptions {
   readonly vfs: Vfs;
@@ -77,9 +78,11 @@ export class SegmentSupply {
   /** Drafts that are getting their name: by now they may have it. */
   readonly #naming = new Set<SegmentId>();
   #sparing: Promise<void> | undefined;
+  readonly openingFile: OpeningFile;
 
   constructor(options: SegmentSupplyOptions) {
     this.#options = options;
+    this.openingFile = new OpeningFile(options.vfs, options.dir, options.allocateId);
   }
 
   /** Dead files ready to be overwritten. */
@@ -94,9 +97,15 @@ export class SegmentSupply {
 
   /**
    * Starts a file. The last `keep` files of the pool are left alone. Rejects with a system error, leaving nothing behind that the next open
-   * does not sweep.
+   * does not sweep. `spendsReserve`: on a full disk it takes the file that is kept for opening.
    */
-  async draft(baseId: number, flags: number, idHighWater: number, keep: number): Promise<DraftSegment> {
+  async draft(
+    baseId: number,
+    flags: number,
+    idHighWater: number,
+    keep: number,
+    spendsReserve = false,
+  ): Promise<DraftSegment> {
     const { dir, allocateId } = this.#options;
     const id = allocateId();
     const path = `${dir}/${segmentFileName(baseId, id)}`;
@@ -107,8 +116,14 @@ export class SegmentSupply {
       return this.#begin(file, file.path, path, id, baseId, flags | HEADER_FLAG_RECYCLED, idHighWater, formerBytes);
     }
     const draftPath = `${dir}/${unfinishedFileName(baseId, id)}`;
-    const file = await this.#create(draftPath, id);
-    return this.#begin(file, draftPath, path, id, baseId, flags, idHighWater, 0);
+    try {
+      const file = await this.#create(draftPath, id);
+      return await this.#begin(file, draftPath, path, id, baseId, flags, idHighWater, 0);
+    } catch (error) {
+      const kept = spendsReserve && isNoSpace(error) ? await this.openingFile.take() : undefined;
+      if (kept === undefined) throw error;
+      return this.#begin(kept, kept.path, path, id, baseId, flags, idHighWater, 0);
+    }
   }
 
   /** A file of the pool; `undefined` if somebody deleted it. If it cannot be opened for now it stays in the pool. */
@@ -388,7 +403,8 @@ export class SegmentSupply {
       fileId: id,
       baseId,
       idHighWater,
-      createdMs: host.now(),
+      createdMs: timeOf(host),
+      queueMark: segmentQueueMark(path),
       salt: salt.readUInt32LE(0),
     };
     const draft: DraftSegment = { id, baseId, flags, seed: fileSeed(header), file, draftPath, path, formerBytes };

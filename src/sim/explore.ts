@@ -7,8 +7,14 @@
  * alone, one there alone, torn prefixes) and `draws` random ones. A found failure is shrunk: fewer operations, fewer losses; it reads as a script.
  * Deterministic for a seed, as long as workload and check wait for nothing but the machine's ports.
  */
+import { signalOf, throwIfAborted } from '../abortable.js';
+import { optionNames, requireNoMore, requireOptions } from '../arguments.js';
+import { messageOf } from '../errors.js';
+import { requireCount, describe as wrong } from '../ids.js';
 import type { Host } from '../vfs/host.js';
+import { after, hold } from '../vfs/own-timers.js';
 import type { Vfs } from '../vfs/vfs.js';
+import { DISK_OPTION_NAMES, requireAmount, requireSeed } from './sim-arguments.js';
 import type { SimCallName } from './sim-call.js';
 import type { CrashChoice } from './sim-crash.js';
 import { SimDisk, type SimDiskOptions } from './sim-disk.js';
@@ -54,7 +60,22 @@ export interface ExploreOptions extends Partial<SimDiskOptions> {
   readonly start?: SimDisk;
   /** Milliseconds of real time after which a run counts as hanging. 10 000 if not given. */
   readonly hangMs?: number;
+  /** Aborted: the exploration ends behind the run that is under way, and rejects with its reason. */
+  readonly signal?: AbortSignal;
 }
+
+const NAMES = optionNames(
+  'seed',
+  ...DISK_OPTION_NAMES,
+  'exhaustiveMax',
+  'draws',
+  'depth',
+  'statesMax',
+  'start',
+  'hangMs',
+  'signal',
+);
+const DEPTH_MAX = 3;
 
 /** A power cut, or the death of the process, on the way to a failure. */
 export interface ExploredCrash {
@@ -111,6 +132,7 @@ interface Node<Fact> {
 
 type Resolved = Required<Pick<ExploreOptions, 'exhaustiveMax' | 'draws' | 'depth' | 'statesMax' | 'hangMs'>> & {
   readonly begin: () => SimDisk;
+  readonly signal: AbortSignal | undefined;
 };
 
 /** Calls that change nothing: a cut after them is the cut before them. */
@@ -130,22 +152,35 @@ const SHRINKS_MAX = 200;
 /** Stands for the point after the last call. */
 const THE_END = 'the end';
 
-/** Never rejects for what workload and check do: a failing check is the report's `failure`; so is a workload that fails by itself. */
+/**
+ * Never rejects for what workload and check do: a failing check is the report's `failure`; so is a workload that fails by itself.
+ * Wrong arguments are a TypeError or RangeError.
+ */
 export async function explore<Op, Fact>(
   workload: Workload<Op, Fact>,
   check: CrashCheck<Fact>,
   options: ExploreOptions = {},
 ): Promise<ExploreReport> {
+  requireNoMore(arguments.length, 3, 'explore');
+  requireWorkload(workload);
+  if (typeof check !== 'function') throw new TypeError(`check must be a function, got ${wrong(check)}`);
+  requireOptions(options, 'explore', NAMES);
+  for (const name of ['exhaustiveMax', 'draws', 'statesMax', 'hangMs']) requireAmount(options, name, 0);
   const { exhaustiveMax = 64, draws = 8, depth = 1, statesMax = 20_000, hangMs = 10_000, seed = 1 } = options;
-  const { start, ...disk } = options;
-  const resolved: Resolved = {
-    exhaustiveMax,
-    draws,
-    depth,
-    statesMax,
-    hangMs,
-    begin: () => start?.fork(seed) ?? new SimDisk({ ...disk, seed }),
-  };
+  requireSeed(seed);
+  requireCount(depth, 'depth', 0);
+  if (depth > DEPTH_MAX) throw new RangeError(`depth must be at most ${DEPTH_MAX}, got ${depth}`);
+  const signal = signalOf(options, 'explore');
+  const { start } = options;
+  if (start !== undefined && !(start instanceof SimDisk)) {
+    throw new TypeError(`start must be a SimDisk, got ${wrong(start)}`);
+  }
+  const disk = diskOptionsOf(options);
+  const begin = (): SimDisk => start?.fork(seed) ?? new SimDisk({ ...disk, seed });
+  // Options that are none show here, and not as a failure of the workload.
+  begin();
+  throwIfAborted(signal);
+  const resolved: Resolved = { exhaustiveMax, draws, depth, statesMax, hangMs, begin, signal };
   const first = await exploreOnce(workload, workload.ops, check, resolved);
   if (first.found === undefined) return { seed, ...first.counts, failure: undefined };
 
@@ -158,6 +193,8 @@ export async function explore<Op, Fact>(
     shrinks++;
     const again = await exploreOnce(workload, fewer, check, resolved);
     if (again.found === undefined) continue;
+    // A workload that cannot do without its operation tells another story.
+    if (failsByItself(again.found) && !failsByItself(first.found)) continue;
     ops = fewer;
     found = again.found;
   }
@@ -166,11 +203,27 @@ export async function explore<Op, Fact>(
   return { seed, ...first.counts, failure: { error: found.error, crashes, script: tell(ops, crashes, found, seed) } };
 }
 
+function requireWorkload(workload: unknown): void {
+  if (typeof workload !== 'object' || workload === null) {
+    throw new TypeError(`workload must be an object, got ${wrong(workload)}`);
+  }
+  if (!Array.isArray(Reflect.get(workload, 'ops'))) throw new TypeError('workload.ops must be an array');
+  if (typeof Reflect.get(workload, 'run') !== 'function') throw new TypeError('workload.run must be a function');
+}
+
+function diskOptionsOf(options: ExploreOptions): Partial<SimDiskOptions> {
+  return Object.fromEntries(DISK_OPTION_NAMES.map((name) => [name, options[name]]));
+}
+
 interface Found<Fact> {
   readonly node: Node<Fact>;
   readonly error: unknown;
   /** The disks on which the crashes happened, for shrinking. */
   readonly parent: Snapshot<Fact> | undefined;
+}
+
+function failsByItself({ parent, node }: Found<unknown>): boolean {
+  return parent === undefined && node.crashes.length === 0;
 }
 
 interface Counts {
@@ -219,6 +272,7 @@ async function exploreOnce<Op, Fact>(
         seen.add(key);
         statesByDepth[depth] = (statesByDepth[depth] ?? 0) + 1;
         const outcome = await runCheck(node, check, options.hangMs, undefined);
+        throwIfAborted(options.signal);
         if (outcome.kind === 'failed') return { node, error: outcome.error, parent: source.at };
         if (depth < options.depth) nodes.push(node);
       }
@@ -307,9 +361,10 @@ async function observe<Fact>(
     if (phase !== 'effect' || READING.has(call.name)) return;
     take(`${call.name} ${call.path}${call.detail === '' ? '' : ` ${call.detail}`}`);
   });
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cancel: () => void = () => undefined;
+  const release = hold();
   const hang = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`nothing came to an end within ${hangMs} ms`)), hangMs);
+    cancel = after(hangMs, () => reject(new Error(`nothing came to an end within ${hangMs} ms`)));
   });
   try {
     const done = body((fact) => {
@@ -322,7 +377,8 @@ async function observe<Fact>(
   } catch (error) {
     return { error };
   } finally {
-    clearTimeout(timer);
+    cancel();
+    release();
     stop();
     disk.kill();
   }
@@ -392,6 +448,6 @@ function tell<Op, Fact>(
     );
     for (const one of lost) lines.push(`  lost: ${one}`);
   }
-  lines.push(`then: ${found.error instanceof Error ? found.error.message : String(found.error)}`, `seed: ${seed}`);
+  lines.push(`then: ${messageOf(found.error)}`, `seed: ${seed}`);
   return lines.join('\n');
 }

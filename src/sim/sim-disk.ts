@@ -10,8 +10,21 @@
  * Forks and crash states share their content and cost little. A disk belongs to one thread; its methods may be called at any time,
  * also from an observer.
  */
+import { types } from 'node:util';
+import { requireNoMore } from '../arguments.js';
+import { describe, requireCount } from '../ids.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
+import {
+  requireChoice,
+  requireDamage,
+  requireDiskOptions,
+  requireFault,
+  requireObserver,
+  requirePath,
+  requireSeed,
+  requireStatesOptions,
+} from './sim-arguments.js';
 import { formatCall, type SimCall, type SimStep } from './sim-call.js';
 import {
   applyCrash,
@@ -86,13 +99,15 @@ export class SimDisk {
 
   /** @throws a `RangeError` for a sector size that is not a power of two from 64 up. */
   constructor(options: SimDiskOptions) {
+    requireNoMore(arguments.length, 1, 'SimDisk');
+    requireDiskOptions(options);
     const { seed, sectorBytes = 512, names = 'adversarial', fill = 'any', overwrite = 'safe' } = options;
     const { timing = 'wild', capacityBytes = Infinity, epochMs = EPOCH_MS } = options;
     if (!Number.isSafeInteger(Math.log2(sectorBytes)) || sectorBytes < 64) {
       throw new RangeError(`sectorBytes must be a power of two from 64 up, got ${sectorBytes}`);
     }
     const model: CrashModel = { names, fill, overwrite, seed };
-    const limits: SimLimits = { capacityBytes, full: 'ENOSPC', fileBytesMax: Infinity };
+    const limits: SimLimits = { capacityBytes, full: 'ENOSPC', fileBytesMax: Infinity, descriptorsMax: Infinity };
     this.#settings = { epochMs, timing, model };
     this.#machine = new SimMachine(new SimImage(sectorBytes), model, timing, limits, 0);
   }
@@ -128,7 +143,9 @@ export class SimDisk {
   }
 
   /** Kills every process right after the nth effect or acknowledgement from the disk's beginning; resolves when that has happened. */
-  cutAfter(step: number): Promise<void> {
+  async cutAfter(step: number): Promise<void> {
+    requireNoMore(arguments.length, 1, 'cutAfter');
+    requireCount(step, 'step', 0);
     return new Promise((died) => {
       this.#machine.cut = { afterSteps: step, died };
     });
@@ -141,6 +158,8 @@ export class SimDisk {
 
   /** Calls `observer` at every call, effect and acknowledgement. The result stops it. */
   observe(observer: (step: SimStep) => void): () => void {
+    requireNoMore(arguments.length, 1, 'observe');
+    requireObserver(observer);
     this.#machine.observers.add(observer);
     return () => {
       this.#machine.observers.delete(observer);
@@ -149,6 +168,8 @@ export class SimDisk {
 
   /** The same disk once more, with its page cache and all that is unsynced, and no process on it. `seed`: the same if not given. */
   fork(seed?: number): SimDisk {
+    requireNoMore(arguments.length, 1, 'fork');
+    if (seed !== undefined) requireSeed(seed);
     return this.#successor(this.#machine.image.fork(), this.#machine.scheduler.nowUs, seed);
   }
 
@@ -173,6 +194,9 @@ export class SimDisk {
    * ones go back. Any array will do: `[]` loses nothing. `seed` is that of the new disk; the same if not given.
    */
   crash(choice: CrashChoice = [], seed?: number): SimDisk {
+    requireNoMore(arguments.length, 2, 'crash');
+    requireChoice(choice);
+    if (seed !== undefined) requireSeed(seed);
     const { image, model, scheduler } = this.#machine;
     // A fork: what the two disks share, neither may change in place, and this one goes on.
     const after = applyCrash(image.fork(), model, this.#decisions(), choice);
@@ -186,11 +210,19 @@ export class SimDisk {
 
   /** A choice by chance, leaning to keeping or to losing now and then. */
   drawCrash(seed: number): CrashChoice {
+    requireNoMore(arguments.length, 1, 'drawCrash');
+    requireSeed(seed);
     return drawChoice(this.#decisions(), seed);
   }
 
   /** Distinct states after a power cut now: all of them where they are few, otherwise the corners and some draws. */
-  *crashStates(options: CrashStatesOptions = {}): Generator<CrashState> {
+  crashStates(options: CrashStatesOptions = {}): Generator<CrashState> {
+    requireNoMore(arguments.length, 1, 'crashStates');
+    requireStatesOptions(options, 'crashStates');
+    return this.#crashStates(options);
+  }
+
+  *#crashStates(options: CrashStatesOptions): Generator<CrashState> {
     const { exhaustiveMax = 256, draws = 0, seed = this.#settings.model.seed } = options;
     // The disk may go on while its states are visited.
     const now = this.fork();
@@ -212,12 +244,19 @@ export class SimDisk {
 
   /** Makes calls fail from now on, until the rule is used up or taken back. Forks and crashed disks begin without rules. */
   fault(rule: FaultRule): CancelFault {
+    requireNoMore(arguments.length, 1, 'fault');
+    requireFault(rule);
     return this.#machine.faults.add(rule);
   }
 
   /** The room on the disk and how it answers when it is full; may be changed at any time. */
   get limits(): SimLimits {
     return this.#machine.limits;
+  }
+
+  /** The most descriptors that a process had open at a time, so far: see `SimLimits.descriptorsMax`. */
+  get descriptorsPeak(): number {
+    return this.#machine.descriptorsPeak;
   }
 
   /** Bytes of file content in use. */
@@ -227,6 +266,8 @@ export class SimDisk {
 
   /** Memory pressure: clean pages go. Shows what a failed sync has lost. All files if `path` is not given. */
   evict(path?: string): void {
+    requireNoMore(arguments.length, 1, 'evict');
+    if (path !== undefined) requirePath(path);
     const { image } = this.#machine;
     image.nextSerial();
     const inode = path === undefined ? undefined : this.#inodeAt(path);
@@ -237,11 +278,15 @@ export class SimDisk {
 
   /** Damages what was synced. @throws an ENOENT in Node's shape where there is no such file. */
   damage(damage: Damage): void {
+    requireNoMore(arguments.length, 1, 'damage');
+    requireDamage(damage);
     applyDamage(this.#machine.image, this.#machine.prng, damage);
   }
 
   /** The content of a file as a process sees it, or nothing where there is no such file. */
   read(path: string): Uint8Array | undefined {
+    requireNoMore(arguments.length, 1, 'read');
+    requirePath(path);
     const { image } = this.#machine;
     const inode = image.names.lookup(path);
     const file = typeof inode === 'string' ? undefined : image.file(inode);
@@ -253,6 +298,9 @@ export class SimDisk {
 
   /** Puts a durable file there, or replaces one, with the folders above it: for fixtures. */
   place(path: string, bytes: Uint8Array): void {
+    requireNoMore(arguments.length, 2, 'place');
+    requirePath(path);
+    if (!types.isUint8Array(bytes)) throw new TypeError(`bytes must be a Uint8Array, got ${describe(bytes)}`);
     placeFile(this.#machine.image, path, bytes);
   }
 
@@ -261,6 +309,8 @@ export class SimDisk {
    * @throws an ENOENT in Node's shape where there is nothing.
    */
   remove(path: string): void {
+    requireNoMore(arguments.length, 1, 'remove');
+    requirePath(path);
     removeTree(this.#machine.image, path);
     this.#machine.sweep();
   }
@@ -276,8 +326,16 @@ export class SimDisk {
   }
 
   /**
-   * What living processes hold: files that are open, locks, and timers that are due some time. After a program has closed what it opened
-   * there is nothing.
+   * Something keeps a process alive: a call of the port under way, a turn that was asked for, `host.hold()`. Timers do not: where there is nothing
+   * else, a real process ends before they are due, and whatever is awaited then is never told.
+   */
+  get isHeld(): boolean {
+    return this.#machine.isHeld;
+  }
+
+  /**
+   * What living processes hold: files that are open, locks, timers that are due some time, and the process itself. After a program has closed what
+   * it opened there is nothing.
    */
   openHandles(): string[] {
     return this.#machine.openHandles();

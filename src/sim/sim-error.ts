@@ -25,6 +25,7 @@ export type SimErrorName =
   | 'ENOSPC'
   | 'EROFS'
   | 'ENOTEMPTY'
+  | 'ESTALE'
   | 'EDQUOT';
 
 const KNOWN: Record<SimErrorName, readonly [number, string]> = {
@@ -47,9 +48,14 @@ const KNOWN: Record<SimErrorName, readonly [number, string]> = {
   ENOSPC: [28, 'no space left on device'],
   EROFS: [30, 'read-only file system'],
   ENOTEMPTY: [39, 'directory not empty'],
+  ESTALE: [116, 'stale file handle'],
   // Node has no name for this one, so its code is a sentence: callers that compare `code` with 'EDQUOT' are wrong.
   EDQUOT: [122, 'Unknown system error -122'],
 };
+
+export function isSimErrorName(value: unknown): value is SimErrorName {
+  return typeof value === 'string' && Object.hasOwn(KNOWN, value);
+}
 
 /** An error of the operating system, in the shape that Node gives it. */
 export class SimSystemError extends Error implements SystemError {

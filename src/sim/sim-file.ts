@@ -188,6 +188,7 @@ export class SimFile implements VfsFile {
       if (typeof inode === 'string') throw new SimSystemError(inode, 'open', this.path);
       const refused = sync ? machine.faults.hit('open', call) : undefined;
       if (refused !== undefined) throw new SimSystemError(refused.error ?? 'EIO', 'open', this.path);
+      if (sync) machine.requireDescriptor(this.#process, 'open', this.path);
       // Whatever is under way on this file in the thread pool happens before or after: it is not stopped by a blocked main thread.
       if (sync) machine.scheduler.hasten(inode, () => machine.prng.chance(0.5));
       for (const chunk of chunks) {
@@ -236,6 +237,18 @@ export class SimFile implements VfsFile {
     const closing = this.#perform({ name: 'close', syscall: 'close', costUs: STAT_US, effect, whenFaulty: effect });
     this.#closed = true;
     return closing;
+  }
+
+  closeBlocking(): void {
+    if (this.#closed) return;
+    this.#live();
+    if (this.#underWay > 0)
+      this.#machine.violations.push(`close of ${this.path} with ${this.#underWay} calls under way`);
+    this.#closed = true;
+    const call = this.#machine.begin(this.#process, 'close', this.path, 'blocking');
+    this.#onClose();
+    this.#machine.step('effect', call);
+    this.#machine.end(call, 'ok');
   }
 
   /** An error that a sync under way elsewhere ran into, and that nobody heard of yet, is reported here, too. */

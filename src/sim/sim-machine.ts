@@ -3,6 +3,7 @@
  * port goes through `perform`, which decides when it takes effect and when its caller hears of it.
  */
 import { unreachable } from '../assert.js';
+import { inTurn } from '../vfs/own-timers.js';
 import type { SimCall, SimCallName, SimStep } from './sim-call.js';
 import type { CrashModel } from './sim-crash.js';
 import { type SimErrorName, SimSystemError } from './sim-error.js';
@@ -24,6 +25,8 @@ export interface Incarnation {
   readonly handles: ReadonlyMap<number, number>;
   /** Timers that are neither due nor cancelled yet. */
   readonly timers: number;
+  /** Who holds the process, without having let go. */
+  readonly holds: number;
   kill(): void;
 }
 
@@ -34,6 +37,8 @@ export interface SimLimits {
   full: 'ENOSPC' | 'EDQUOT';
   /** No file grows past this (EFBIG). */
   fileBytesMax: number;
+  /** No process has more descriptors at a time (EMFILE): of files, of locks, and of a folder while it is listed or synced. */
+  descriptorsMax: number;
 }
 
 /** One call, as `perform` takes it. */
@@ -71,12 +76,14 @@ export class SimMachine {
   readonly calls: LoggedCall[] = [];
   /** Calls that broke the contract of the port. */
   readonly violations: string[] = [];
-  /** The holder of the lock on an inode: a file, and the folder that it is in. */
+  /** The holder of the lock on an inode. */
   readonly locks: Map<number, Incarnation> = new Map();
   readonly processes: Set<Incarnation> = new Set();
   readonly observers: Set<(step: SimStep) => void> = new Set();
   /** Effects and acknowledgements so far. */
   steps = 0;
+  /** The most that a process had at a time. */
+  descriptorsPeak = 0;
   cut: { readonly afterSteps: number; readonly died: () => void } | undefined;
 
   constructor(image: SimImage, model: CrashModel, timing: 'wild' | 'steady', limits: SimLimits, nowUs: number) {
@@ -157,7 +164,7 @@ export class SimMachine {
     this.cut = undefined;
     this.killAll();
     // After all that the last acknowledgement set off.
-    setImmediate(died);
+    inTurn(died);
   }
 
   killAll(): void {
@@ -173,17 +180,34 @@ export class SimMachine {
     const found: string[] = [];
     const paths = this.image.names.paths();
     const nameOf = (inode: number): string => (inode === ROOT ? '/' : (paths.get(inode) ?? `(removed file ${inode})`));
-    for (const { id, handles, timers } of this.processes) {
+    for (const { id, handles, timers, holds } of this.processes) {
       for (const [inode, count] of handles)
         found.push(`p${id} file ${nameOf(inode)}${count > 1 ? ` ${count} times` : ''}`);
       if (timers > 0) found.push(`p${id} ${timers} timers`);
+      if (holds > 0) found.push(`p${id} ${holds} holds`);
     }
     for (const [inode, { id }] of this.locks) found.push(`p${id} lock ${nameOf(inode)}`);
     return found;
   }
 
+  /** Something keeps a process alive. */
+  get isHeld(): boolean {
+    if (this.scheduler.isBusy) return true;
+    for (const { holds } of this.processes) if (holds > 0) return true;
+    return false;
+  }
+
   sweep(): void {
     this.image.sweep((inode) => this.isOpen(inode));
+  }
+
+  /** A process is about to open something. @throws EMFILE */
+  requireDescriptor(who: Incarnation, syscall: string, path: string): void {
+    let open = 0;
+    for (const count of who.handles.values()) open += count;
+    for (const holder of this.locks.values()) if (holder === who) open++;
+    if (open >= this.limits.descriptorsMax) throw new SimSystemError('EMFILE', syscall, path);
+    this.descriptorsPeak = Math.max(this.descriptorsPeak, open + 1);
   }
 
   freeBytes(): number {

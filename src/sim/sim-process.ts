@@ -17,6 +17,7 @@ export class SimProcess implements Incarnation {
   readonly #open: Map<number, number> = new Map();
   #alive = true;
   #timers = 0;
+  #holds = 0;
 
   constructor(id: number, machine: SimMachine, epochMs: number) {
     this.id = id;
@@ -63,6 +64,19 @@ export class SimProcess implements Incarnation {
     return this.#timers;
   }
 
+  get holds(): number {
+    return this.#holds;
+  }
+
+  #hold(): () => void {
+    let isHolding = true;
+    this.#holds++;
+    return () => {
+      if (isHolding) this.#holds--;
+      isHolding = false;
+    };
+  }
+
   #after(delayUs: number, action: () => void, isWanted: () => boolean): () => void {
     if (!this.#alive) return () => undefined;
     let isPending = true;
@@ -91,6 +105,7 @@ export class SimProcess implements Incarnation {
       now: () => epochMs + Math.floor(scheduler.nowUs / 1000),
       elapsed: () => scheduler.nowUs / 1000,
       after: (ms, action) => this.#after(Math.max(0, ms) * 1000, action, isWanted),
+      hold: () => this.#hold(),
       soon: (action) => {
         const unlessKilled = (): void => {
           if (this.#alive) action();

@@ -7,6 +7,7 @@
  * of a turn of the event loop; now and then, and whenever only timers are left, it takes such a turn, so that a program that never
  * stops does not block the process.
  */
+import { inTurn, soon } from '../vfs/own-timers.js';
 
 interface SimEvent {
   readonly dueUs: number;
@@ -44,6 +45,11 @@ export class SimScheduler {
 
   get nowUs(): number {
     return this.#nowUs;
+  }
+
+  /** Something other than timers is to come: calls of the port under way, turns and `soon` actions. */
+  get isBusy(): boolean {
+    return this.#ioPending > 0 || this.#soon.length > 0;
   }
 
   /** Time that passes within a blocking call. */
@@ -101,8 +107,8 @@ export class SimScheduler {
     if (this.#armed) return;
     this.#armed = true;
     const idle = this.#soon.length === 0 && this.#ioPending === 0;
-    if (idle || ++this.#ticks % TICKS_A_TURN === 0) setImmediate(() => this.#turn());
-    else queueMicrotask(() => process.nextTick(() => this.#turn()));
+    if (idle || ++this.#ticks % TICKS_A_TURN === 0) inTurn(() => this.#turn());
+    else void Promise.resolve().then(() => soon(() => this.#turn()));
   }
 
   #turn(): void {

@@ -1,5 +1,5 @@
 /** The file system as one process on a simulated disk sees it. */
-import type { Vfs, VfsEntry, VfsFile, VfsIdentities, VfsLockResult, VfsStat } from '../vfs/vfs.js';
+import type { Vfs, VfsAnchor, VfsEntry, VfsFile, VfsIdentities, VfsLock, VfsLockResult, VfsStat } from '../vfs/vfs.js';
 import { type SimErrorName, SimSystemError } from './sim-error.js';
 import { identityOf, SimFile } from './sim-file.js';
 import type { SimImage } from './sim-image.js';
@@ -37,6 +37,7 @@ export class SimVfs implements Vfs {
       errorPaths: [dir],
       costUs: LOOKUP_US,
       effect: () => {
+        this.#machine.requireDescriptor(this.#process, 'scandir', dir);
         const folder = this.#image.names.folders.get(this.#folderAt(dir, 'scandir'));
         const entries = [...(folder?.visible ?? [])].map(([name, inode]): VfsEntry => {
           return { name, kind: this.#image.names.isFolder(inode) ? 'directory' : 'file' };
@@ -87,7 +88,7 @@ export class SimVfs implements Vfs {
     return this.#identityOf(path);
   }
 
-  makeDir(dir: string): Promise<boolean> {
+  makeDir(dir: string, anchor?: VfsAnchor): Promise<boolean> {
     return this.#machine.perform(this.#process, {
       name: 'makeDir',
       path: dir,
@@ -95,6 +96,7 @@ export class SimVfs implements Vfs {
       errorPaths: [dir],
       costUs: NAME_US,
       effect: () => {
+        this.#requireAnchor(anchor, 'mkdir', dir);
         if (this.#image.names.lookup(dir) === ROOT) return false;
         const slot = this.#image.names.slotOf(dir, 'mkdir');
         if (this.#image.names.at(slot) !== undefined) return false;
@@ -104,7 +106,7 @@ export class SimVfs implements Vfs {
     });
   }
 
-  create(path: string): Promise<VfsFile> {
+  create(path: string, anchor?: VfsAnchor): Promise<VfsFile> {
     return this.#machine.perform(this.#process, {
       name: 'create',
       path,
@@ -112,14 +114,16 @@ export class SimVfs implements Vfs {
       errorPaths: [path],
       costUs: NAME_US,
       effect: () => {
+        this.#requireAnchor(anchor, 'open', path);
         const slot = this.#image.names.slotOf(path, 'open');
         if (this.#image.names.at(slot) !== undefined) throw new SimSystemError('EEXIST', 'open', path);
+        this.#machine.requireDescriptor(this.#process, 'open', path);
         return this.#handle(path, this.#createFile(path), true);
       },
     });
   }
 
-  open(path: string, access: 'read' | 'write'): Promise<VfsFile> {
+  open(path: string, access: 'read' | 'write', anchor?: VfsAnchor): Promise<VfsFile> {
     return this.#machine.perform(this.#process, {
       name: 'open',
       path,
@@ -127,11 +131,32 @@ export class SimVfs implements Vfs {
       syscall: 'open',
       errorPaths: [path],
       costUs: LOOKUP_US,
-      effect: () => this.#handle(path, this.#fileAt(path, 'open'), access === 'write'),
+      effect: () => {
+        this.#requireAnchor(anchor, 'open', path);
+        return this.#open(path, access === 'write');
+      },
     });
   }
 
-  rename(from: string, to: string): Promise<void> {
+  readonly openBlocking = (path: string): SimFile => {
+    const machine = this.#machine;
+    if (!this.#process.alive) throw new Error('this simulated process is dead');
+    const call = machine.begin(this.#process, 'open', path, 'write, blocking');
+    machine.scheduler.spend(LOOKUP_US);
+    const fault = machine.faults.hit('open', call);
+    try {
+      if (fault !== undefined) throw new SimSystemError(fault.error ?? 'EIO', 'open', path);
+      const file = this.#open(path, true);
+      machine.step('effect', call);
+      machine.end(call, 'ok');
+      return file;
+    } catch (error) {
+      machine.end(call, error instanceof SimSystemError ? error.code : 'failed');
+      throw error;
+    }
+  };
+
+  rename(from: string, to: string, anchor?: VfsAnchor): Promise<void> {
     return this.#machine.perform(this.#process, {
       name: 'rename',
       path: from,
@@ -139,11 +164,14 @@ export class SimVfs implements Vfs {
       syscall: 'rename',
       errorPaths: [from, to],
       costUs: NAME_US,
-      effect: () => this.#rename(from, to),
+      effect: () => {
+        this.#requireAnchor(anchor, 'rename', from);
+        return this.#rename(from, to);
+      },
     });
   }
 
-  remove(path: string): Promise<void> {
+  remove(path: string, anchor?: VfsAnchor): Promise<void> {
     return this.#machine.perform(this.#process, {
       name: 'remove',
       path,
@@ -151,6 +179,7 @@ export class SimVfs implements Vfs {
       errorPaths: [path],
       costUs: NAME_US,
       effect: () => {
+        this.#requireAnchor(anchor, 'unlink', path);
         const inode = this.#fileAt(path, 'unlink');
         this.#image.names.remove(this.#image.names.slotOf(path, 'unlink'), inode, this.#image.nextSerial(), path);
         this.#image.unlink(inode);
@@ -158,7 +187,7 @@ export class SimVfs implements Vfs {
     });
   }
 
-  syncDir(dir: string): Promise<void> {
+  syncDir(dir: string, anchor?: VfsAnchor): Promise<void> {
     const mark = this.#image.serial;
     return this.#machine.perform(this.#process, {
       name: 'syncDir',
@@ -166,7 +195,9 @@ export class SimVfs implements Vfs {
       syscall: 'fsync',
       costUs: SYNC_DIR_US,
       effect: () => {
+        this.#requireAnchor(anchor, 'open', dir);
         const folder = this.#folderAt(dir, 'open');
+        this.#machine.requireDescriptor(this.#process, 'open', dir);
         this.#image.nextSerial();
         this.#image.names.sync(folder, mark);
         this.#machine.sweep();
@@ -191,20 +222,32 @@ export class SimVfs implements Vfs {
     });
   }
 
-  lock(path: string, note: string): Promise<VfsLockResult> {
+  lock(path: string, note: string, also: readonly string[] = []): Promise<VfsLockResult> {
     return this.#machine.perform(this.#process, {
       name: 'lock',
       path,
       syscall: 'open',
       errorPaths: [path],
       costUs: NAME_US,
-      effect: () => this.#lock(path, note),
+      effect: () => this.#lock(path, note, also),
     });
+  }
+
+  #requireAnchor(anchor: VfsAnchor | undefined, syscall: string, path: string): void {
+    if (anchor === undefined) return;
+    const found = this.#identityOf(anchor.dir);
+    if (found !== anchor.identity) throw new SimSystemError(found === undefined ? 'ENOENT' : 'ESTALE', syscall, path);
   }
 
   #identityOf(path: string): string | undefined {
     const inode = this.#image.names.lookup(path);
     return typeof inode === 'string' ? undefined : identityOf(inode);
+  }
+
+  #open(path: string, isWritable: boolean): SimFile {
+    const inode = this.#fileAt(path, 'open');
+    this.#machine.requireDescriptor(this.#process, 'open', path);
+    return this.#handle(path, inode, isWritable);
   }
 
   #handle(path: string, inode: number, isWritable: boolean): SimFile {
@@ -261,18 +304,24 @@ export class SimVfs implements Vfs {
     if (replaced !== undefined) image.unlink(replaced);
   }
 
-  #lock(path: string, note: string): VfsLockResult {
+  /**
+   * Files are locked, by what they are and not by their names; folders are not: in a worker thread, or without `fs-ext`, Linux has no such lock.
+   */
+  #lock(path: string, note: string, also: readonly string[]): VfsLockResult {
     const machine = this.#machine;
     const { image } = machine;
     const slot = image.names.slotOf(path, 'open');
     const inode = image.names.at(slot) === undefined ? this.#createFile(path) : this.#fileAt(path, 'open');
-    if (machine.locks.has(inode) || machine.locks.has(slot.folder)) {
+    const others = also.flatMap((one) => this.#fileIfThere(one));
+    const holders = [inode, ...others].flatMap((one) => machine.locks.get(one) ?? []);
+    if (holders.length > 0) {
       const file = image.file(inode);
-      const bytes = Buffer.alloc(file?.size ?? 0);
+      const bytes = Buffer.alloc(machine.locks.has(inode) ? (file?.size ?? 0) : 0);
       file?.read(bytes, 0, bytes.length, 0);
-      return { kind: 'held', note: bytes.toString() };
+      return { kind: 'held', note: bytes.toString(), ours: holders.includes(this.#process) };
     }
-    for (const locked of [inode, slot.folder]) machine.locks.set(locked, this.#process);
+    const held = new Set([inode, ...others]);
+    for (const locked of held) machine.locks.set(locked, this.#process);
     const bytes = Buffer.from(note);
     image.own(inode).truncate(0, image.nextSerial());
     try {
@@ -280,21 +329,42 @@ export class SimVfs implements Vfs {
     } catch {
       // The note is for people; a full disk must not keep a store shut.
     }
-    let held = true;
-    const release = (): Promise<void> => {
-      if (!held) return Promise.resolve();
-      held = false;
-      return machine.perform(this.#process, {
-        name: 'release',
-        path,
-        syscall: 'close',
-        costUs: LOOKUP_US,
-        effect: () => {
-          for (const locked of [inode, slot.folder]) machine.locks.delete(locked);
-        },
-      });
+    return { kind: 'locked', lock: this.#lockOn(path, identityOf(inode), held) };
+  }
+
+  #lockOn(path: string, identity: string, held: Set<number>): VfsLock {
+    const machine = this.#machine;
+    return {
+      identity,
+      addBlocking: (other) => {
+        const [inode] = this.#fileIfThere(other);
+        // Nothing comes of what the dead do.
+        if (inode === undefined || !this.#process.alive || held.has(inode)) return true;
+        if (machine.locks.has(inode)) return false;
+        held.add(inode);
+        machine.locks.set(inode, this.#process);
+        return true;
+      },
+      release: () => {
+        if (held.size === 0) return Promise.resolve();
+        return machine.perform(this.#process, {
+          name: 'release',
+          path,
+          syscall: 'close',
+          costUs: LOOKUP_US,
+          effect: () => {
+            for (const one of held) machine.locks.delete(one);
+            held.clear();
+          },
+        });
+      },
     };
-    return { kind: 'locked', lock: { identity: identityOf(inode), release } };
+  }
+
+  #fileIfThere(path: string): number[] {
+    const { names } = this.#machine.image;
+    const inode = names.lookup(path);
+    return typeof inode === 'string' || names.isFolder(inode) ? [] : [inode];
   }
 }
 

@@ -1,26 +1,30 @@
 /**
  * Dead letters of any queue: which queue takes them, and the moves there and back.
  */
+import type { FailureFacts } from '../delivery/failure-facts.js';
 import { EvaqError } from '../errors.js';
 import type { RecordMeta } from '../frame/metadata.js';
 import { describe, requireCount, requireRecordId } from '../ids.js';
-import { DEAD_LETTERS_QUEUE, WAL_QUEUE } from '../layout/store-file.js';
+import { DEAD_LETTERS_QUEUE, DEAD_LETTERS_SUFFIX, WAL_QUEUE } from '../layout/store-file.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { DeadLetterOptions, DeadLetterSelection } from '../queue/queue.js';
 import type { QueueCore } from '../queue/queue-core.js';
-import type { Host } from '../vfs/host.js';
+import { clampTime } from '../times.js';
+import { type Host, timeOf } from '../vfs/host.js';
 import { failureDetailOf, TEXT_MAX } from './failure-detail.js';
-import { type MoveOutcome, moveRecord, moveRecords } from './move.js';
+import { type MoveOutcome, moveLeased, moveRecord, moveRecords, type Router } from './move.js';
+import { eachSelected } from './selected-records.js';
 
-/** Of queues that the user named: their dead letters are in a queue of this name behind theirs. */
-const SUFFIX = '.dead';
+export function holdsDeadLetters(queue: string): boolean {
+  return queue === DEAD_LETTERS_QUEUE || queue.endsWith(DEAD_LETTERS_SUFFIX);
+}
 
 /** The queue that takes the dead letters of `queue`. Throws a TypeError where that is one itself. */
 export function deadLettersNameOf(queue: string): string {
-  if (queue === DEAD_LETTERS_QUEUE || queue.endsWith(SUFFIX)) {
+  if (holdsDeadLetters(queue)) {
     throw new TypeError(`'${queue}' holds dead letters: it has none of its own`);
   }
-  return queue === WAL_QUEUE ? DEAD_LETTERS_QUEUE : `${queue}${SUFFIX}`;
+  return queue === WAL_QUEUE ? DEAD_LETTERS_QUEUE : `${queue}${DEAD_LETTERS_SUFFIX}`;
 }
 
 export interface DeadLettersOptions {
@@ -44,79 +48,116 @@ export class DeadLetters {
     }
     const { reason, error, delayMs = 0 } = options;
     requireCount(delayMs, 'options.delayMs', 0);
-    const dueMs = this.#options.host.now() + delayMs;
+    const nowMs = timeOf(this.#options.host);
+    const dueMs = clampTime(nowMs + delayMs);
     const detail = error === undefined ? undefined : failureDetailOf(error);
-    return source.call(async () => {
+    const moved = source.call(async () => {
       const found = this.#options.core(deadLettersNameOf(source.name));
       // Where it is open the record is claimed before anybody else has his turn.
-      const target = found instanceof Promise ? await found : found;
-      return target.call(() =>
+      const target = 'then' in found ? await found : found;
+      // Also where the store closes meanwhile: it is a part of a call that was let in.
+      return target.finishing(() =>
         moveRecord(source, target, id, (record) => ({
           ...carriedMeta(record),
           reason: reason.slice(0, TEXT_MAX),
           ...(detail === undefined ? {} : { error: detail }),
           attempts: (record.attempts ?? 0) + 1,
+          failedMs: [record.failedMs?.[0] ?? nowMs, nowMs],
           dueMs,
         })),
       );
     });
+    // It may not have its claim yet.
+    return source.removing.waiting(moved);
+  }
+
+  /** The queue that takes the dead letters of `source`; `undefined` where that holds dead letters itself. */
+  queueFor(source: QueueCore): Promise<QueueCore> | undefined {
+    if (holdsDeadLetters(source.name)) return undefined;
+    return Promise.resolve(this.#options.core(deadLettersNameOf(source.name)));
+  }
+
+  /** Moves a record that is leased, because its delivery is over; false where it is gone. */
+  async addLeased(source: QueueCore, id: number, facts: FailureFacts): Promise<boolean> {
+    const { reason, error, attempts, firstFailureMs, lastFailureMs } = facts;
+    const detail = error === undefined ? undefined : failureDetailOf(error);
+    return source.call(async () => {
+      const target = await this.#options.core(deadLettersNameOf(source.name));
+      return target.call(async () => {
+        const newId = await moveLeased(source, target, id, (record) => ({
+          ...carriedMeta(record),
+          reason: reason.slice(0, TEXT_MAX),
+          ...(detail === undefined ? {} : { error: detail }),
+          attempts,
+          failedMs: [record.failedMs?.[0] ?? firstFailureMs, lastFailureMs],
+        }));
+        return newId !== undefined;
+      });
+    });
   }
 
   /** Moves dead letters of `source` back to it; resolves with the new IDs. */
-  async redrive(source: QueueCore, which: DeadLetterSelection): Promise<number[]> {
+  async redrive(source: QueueCore, which: DeadLetterSelection, signal?: AbortSignal): Promise<number[]> {
+    // The list is the caller's, who may change it meanwhile.
+    const own: number[] = [];
     if (typeof which !== 'function') {
       if (!Array.isArray(which)) {
         throw new TypeError(`redrive takes an array of record IDs or a function, got ${describe(which)}`);
       }
-      for (const id of which) requireRecordId(id, 'ids');
+      for (const id of which) {
+        requireRecordId(id, 'ids');
+        own.push(id);
+      }
     }
     return source.call(async () => {
       const found = this.#options.core(deadLettersNameOf(source.name));
-      const dead = found instanceof Promise ? await found : found;
-      const ids = typeof which === 'function' ? await select(dead, which) : which;
-      const outcome = await dead.call(() =>
-        moveRecords(dead, source, ids, (record) => ({
-          ...carriedMeta(record),
-          redrives: (record.redrives ?? 0) + 1,
-        })),
-      );
+      const dead = 'then' in found ? await found : found;
+      const ids = typeof which === 'function' ? await select(dead, this.#options.host, which, signal) : own;
+      const router: Router = (record) => ({ to: source, meta: redrivenMeta(record) });
+      const outcome = await dead.finishing(() => moveRecords(dead, ids, router, signal));
       if (outcome.failure !== undefined) throw partialFailure(outcome.failure.error, outcome);
       return outcome.moved.map(({ newId }) => newId);
     });
   }
 }
 
-async function select(queue: QueueCore, filter: (record: QueueRecord) => unknown): Promise<number[]> {
+/** The IDs of those dead letters that there are at the call and that the filter accepts. */
+async function select(
+  queue: QueueCore,
+  host: Host,
+  accepts: (record: QueueRecord) => unknown,
+  signal: AbortSignal | undefined,
+): Promise<number[]> {
   const ids: number[] = [];
-  const source = queue.records(0, Number.MAX_SAFE_INTEGER, false);
-  try {
-    for (let record = await source.next(); record !== undefined; record = source.inHand() ?? (await source.next())) {
-      const answer = filter(record);
-      // A promise is no yes. Not every answer is awaited: most are there already.
-      if (typeof answer === 'boolean' ? answer : await answer) ids.push(record.id);
-    }
-  } finally {
-    source.stop();
-    await source.settled();
-  }
+  const selection = { kind: 'range', from: 0, to: Number.MAX_SAFE_INTEGER, accepts } as const;
+  await eachSelected(queue, host, selection, signal, ({ id }) => ids.push(id) > 0, 'within a call');
   return ids;
 }
 
 /** The failure that ended many moves, with what had moved by then. */
 function partialFailure(error: unknown, { moved }: MoveOutcome): unknown {
-  if (!(error instanceof EvaqError) || moved.length === 0) return error;
+  if (!(error instanceof EvaqError)) return error;
   const { code, message, cause, hint, details } = error;
-  return new EvaqError(code, `${message} (${moved.length} records had moved by then: see details.moved)`, {
+  const told =
+    moved.length === 0 ? message : `${message} (${moved.length} records had moved by then: see details.moved)`;
+  return new EvaqError(code, told, {
     cause: cause ?? error,
-    details: { ...details, moved },
+    details: { ...details, moved: moved.map(({ id, newId }) => ({ id, newId })) },
     ...(hint === undefined ? {} : { hint }),
   });
 }
 
+/** What a record keeps of its history when it goes back. */
+export function redrivenMeta(record: QueueRecord): RecordMeta {
+  return { ...carriedMeta(record), redrives: (record.redrives ?? 0) + 1 };
+}
+
 /** What a record keeps wherever it moves. */
-function carriedMeta(record: QueueRecord): RecordMeta {
+export function carriedMeta(record: QueueRecord): RecordMeta {
   return {
     ...(record.headers === undefined ? {} : { headers: record.headers }),
     ...(record.redrives === undefined ? {} : { redrives: record.redrives }),
+    ...(record.attempts === undefined ? {} : { attempts: record.attempts }),
+    ...(record.failedMs === undefined ? {} : { failedMs: record.failedMs }),
   };
 }

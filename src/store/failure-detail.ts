@@ -40,7 +40,11 @@ function read(from: object, key: string): unknown {
 
 function listOf(value: unknown): unknown[] {
   try {
-    return Array.isArray(value) ? value.slice(0, ERRORS_MAX) : [];
+    if (!Array.isArray(value)) return [];
+    // Not its own `slice`: what a class of somebody's makes of that may be anything.
+    const list: unknown[] = [];
+    for (let i = 0; i < value.length && i < ERRORS_MAX; i++) list.push(value[i]);
+    return list;
   } catch {
     return [];
   }

@@ -3,10 +3,10 @@
  * that the store's folders and files still are where they were (`Ground`).
  */
 import type { Host } from '../vfs/host.js';
-import type { Vfs, VfsChunk, VfsEntry, VfsFile, VfsIdentities, VfsLockResult, VfsStat } from '../vfs/vfs.js';
+import type { Vfs, VfsAnchor, VfsChunk, VfsEntry, VfsFile, VfsIdentities, VfsLockResult, VfsStat } from '../vfs/vfs.js';
 import type { Ground, HeldFile } from './store-ground.js';
 
-/** Between two looks while a file is written to. One costs four calls in the thread pool, beside those that write and sync. */
+/** Between two looks while a file is written to. One costs five calls in the thread pool, beside those that write and sync. */
 const LOOK_MS = 100;
 
 export class GroundedVfs implements Vfs {
@@ -33,51 +33,54 @@ export class GroundedVfs implements Vfs {
   }
 
   makeDir(dir: string): Promise<boolean> {
-    return this.#change(dir, () => this.#vfs.makeDir(dir));
+    return this.#change(dir, (anchor) => this.#vfs.makeDir(dir, anchor));
   }
 
   create(path: string): Promise<VfsFile> {
-    return this.#change(path, async () => this.#held(path, await this.#vfs.create(path)));
+    return this.#change(path, async (anchor) => this.#held(path, await this.#vfs.create(path, anchor)));
   }
 
   open(path: string, access: 'read' | 'write'): Promise<VfsFile> {
     if (access === 'read') return this.#vfs.open(path, access);
-    return this.#change(path, async () => this.#held(path, await this.#vfs.open(path, access)));
+    return this.#change(path, async (anchor) => this.#held(path, await this.#vfs.open(path, access, anchor)));
   }
 
   rename(from: string, to: string): Promise<void> {
-    return this.#change(from, async () => {
+    return this.#change(from, async (anchor) => {
       const file = this.#ground.take(from);
       this.#ground.take(to);
       // Where it fails it is not known which name leads to the file: nothing is expected of either.
-      await this.#vfs.rename(from, to);
+      this.#ground.replacing(from, to);
+      await this.#vfs.rename(from, to, anchor);
+      this.#ground.replaced(to);
       file?.renamed(to);
     });
   }
 
   remove(path: string): Promise<void> {
-    return this.#change(path, () => {
+    return this.#change(path, (anchor) => {
       this.#ground.take(path);
-      return this.#vfs.remove(path);
+      return this.#vfs.remove(path, anchor);
     });
   }
 
   syncDir(dir: string): Promise<void> {
-    return this.#change(dir, () => this.#vfs.syncDir(dir));
+    return this.#change(dir, (anchor) => this.#vfs.syncDir(dir, anchor));
   }
 
   freeBytes(path: string): Promise<number> {
     return this.#vfs.freeBytes(path);
   }
 
-  lock(path: string, note: string): Promise<VfsLockResult> {
-    return this.#vfs.lock(path, note);
+  lock(path: string, note: string, also?: readonly string[]): Promise<VfsLockResult> {
+    return this.#vfs.lock(path, note, also);
   }
 
-  async #change<T>(path: string, call: () => Promise<T>): Promise<T> {
+  /** Looked at before, so that the store stops where it is to; and anchored, since somebody may come in between. */
+  async #change<T>(path: string, call: (anchor: VfsAnchor | undefined) => Promise<T>): Promise<T> {
     this.#ground.checkBlocking(path);
     try {
-      return await call();
+      return await call(this.#ground.anchorOf(path));
     } catch (error) {
       // It may have been changed meanwhile: then that is the reason.
       this.#ground.checkBlocking(path);
@@ -156,6 +159,10 @@ class GroundedFile implements VfsFile, HeldFile {
   writeBlocking(chunk: VfsChunk): void {
     this.#look();
     this.#file.writeBlocking(chunk);
+  }
+
+  get isAtHand(): boolean {
+    return this.#file.isAtHand ?? true;
   }
 
   identity(): string | undefined {

@@ -1,5 +1,5 @@
 /**
- * The ground that an open store stands on: its folder, the file LOCK, `queues/`, the folder of each queue, and the files that are open for
+ * The ground that an open store stands on: its folder, the files LOCK and STORE, `queues/`, the folder of each queue, and the files that are open for
  * writing. Somebody may remove, move or replace any of it. What is open is written to all the same, and synced, and is nowhere: so the ground is
  * looked at, and the store stops where a path no longer leads to what it led to.
  *
@@ -9,11 +9,11 @@
  *
  * A look that cannot be made (an error of the disk) tells nothing, and stops nothing.
  */
-import { EvaqError, ioError } from '../errors.js';
+import { EvaqError, reported } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
-import { LOCK_FILE, QUEUES_DIR } from '../layout/store-file.js';
+import { LOCK_FILE, QUEUES_DIR, STORE_FILE } from '../layout/store-file.js';
 import type { Host } from '../vfs/host.js';
-import type { VfsIdentities, VfsLock } from '../vfs/vfs.js';
+import type { VfsAnchor, VfsIdentities, VfsLock } from '../vfs/vfs.js';
 
 /** A file that is open for writing. */
 export interface HeldFile {
@@ -41,6 +41,7 @@ export class Ground {
   readonly #queues = new Map<string, string>();
   /** By the path that leads to them now. What is being renamed or removed has none. */
   readonly #held = new Map<string, HeldFile>();
+  #lock: VfsLock | undefined;
   #changed: EvaqError | undefined;
 
   constructor(options: GroundOptions) {
@@ -53,11 +54,22 @@ export class Ground {
     return this.#changed;
   }
 
-  /** Remembers the folders of the store, and the file that is locked. */
+  /** Remembers the folders of the store, and the files that are locked. */
   noteStore(lock: VfsLock): void {
     const { path } = this.#options;
-    for (const dir of [path, this.#queuesDir]) this.#note(this.#store, dir);
+    for (const place of [path, this.#queuesDir, `${path}/${STORE_FILE}`]) this.#note(this.#store, place);
     if (lock.identity !== undefined) this.#store.set(`${path}/${LOCK_FILE}`, lock.identity);
+    this.#lock = lock;
+  }
+
+  /** The store itself is about to name `from` as `to`. Where that is a file that is locked, the new one is, before anybody can find it. */
+  replacing(from: string, to: string): void {
+    if (this.#store.has(to) && this.#lock?.addBlocking(from) === false) this.#stop(from, undefined);
+  }
+
+  /** It has: `to` leads to another file from now on. */
+  replaced(to: string): void {
+    if (this.#store.has(to)) this.#note(this.#store, to);
   }
 
   /** Remembers the folder of a queue. */
@@ -96,7 +108,7 @@ export class Ground {
         this.#checkFile(identities, name, file);
       }
     } catch (error) {
-      throw ioError(error, `looking at ${path}`, { path });
+      throw reported(error, `looking at ${path}`, { path });
     }
   }
 
@@ -129,10 +141,27 @@ export class Ground {
     if (identities !== undefined) attempt(() => this.#checkFile(identities, path, this.#held.get(path)));
   }
 
-  #note(places: Map<string, string>, dir: string): void {
-    const identity = this.#options.identities?.ofBlocking(dir);
-    if (identity !== undefined) places.set(dir, identity);
-    else if (this.#options.identities !== undefined) this.#stop(dir, undefined);
+  /** `path` leads to another file than it did, or to none. The error for whoever needs it; the store has stopped. */
+  lost(path: string, found: 'another file' | 'nothing'): EvaqError {
+    return this.#stopped(path, found === 'nothing');
+  }
+
+  /** The innermost folder that `path` is in, or is, and that is known. */
+  anchorOf(path: string): VfsAnchor | undefined {
+    const dir = this.#queueDirOf(path);
+    const ofQueue = dir === undefined ? undefined : this.#queues.get(dir);
+    if (dir !== undefined && ofQueue !== undefined) return { dir, identity: ofQueue };
+    for (const outer of [this.#queuesDir, this.#options.path]) {
+      const identity = this.#store.get(outer);
+      if (identity !== undefined && (path === outer || path.startsWith(`${outer}/`))) return { dir: outer, identity };
+    }
+    return undefined;
+  }
+
+  #note(places: Map<string, string>, place: string): void {
+    const identity = this.#options.identities?.ofBlocking(place);
+    if (identity !== undefined) places.set(place, identity);
+    else if (this.#options.identities !== undefined) this.#stop(place, undefined);
   }
 
   #placesOf(path: string): (readonly [string, string])[] {
@@ -170,15 +199,19 @@ export class Ground {
   }
 
   #stop(path: string, found: string | undefined): never {
+    throw this.#stopped(path, found === undefined);
+  }
+
+  #stopped(path: string, isGone: boolean): EvaqError {
     this.#changed ??= new EvaqError(
       'EVAQ_FAILED',
-      `the store has stopped: ${path} was ${found === undefined ? 'removed or moved' : 'replaced'} while the store was open`,
+      `the store has stopped: ${path} was ${isGone ? 'removed or moved' : 'replaced'} while the store was open`,
       {
         details: { path },
         hint: 'What was acknowledged since may not be there. See that nobody removes, moves or replaces a store that is open; close it and open it again.',
       },
     );
-    throw this.#options.failStop.stop(this.#changed);
+    return this.#options.failStop.stop(this.#changed);
   }
 }
 

@@ -12,7 +12,7 @@
  * A crash leaves a store that is as damaged as it was, or less, with its backup; repairing starts over.
  */
 import { resolve } from 'node:path';
-import { type EvaqError, ioError, isNotFound } from '../errors.js';
+import { type EvaqError, isNotFound, reported } from '../errors.js';
 import { decodeFileHeader, FILE_HEADER_BYTES, fileSeed } from '../frame/file-header.js';
 import { listQueues } from '../layout/queue-names.js';
 import { parentOf, queueDir } from '../layout/store-file.js';
@@ -24,7 +24,8 @@ import { verifyStore } from '../raw/verify.js';
 import { readFooter } from '../segment/segment-footer.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
-import type { Host } from '../vfs/host.js';
+import { DESCRIPTORS_MAX } from '../vfs/descriptor-budget.js';
+import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs, VfsEntry, VfsFile, VfsIdentities, VfsLock, VfsLockResult, VfsStat } from '../vfs/vfs.js';
 import { Store } from './open-store.js';
 import { type LockNote, lockStore } from './store-lock.js';
@@ -54,12 +55,14 @@ export interface RepairReport {
  * @throws EVAQ_LOCKED, EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO, EVAQ_NO_SPACE, EVAQ_NATIVE_UNAVAILABLE
  */
 export async function repairStore(path: string, options: RepairOptions): Promise<RepairReport> {
-  const { vfs, lockNote } = options;
+  const { vfs, host, lockNote } = options;
   const store = resolve(path);
   const before = await surveyRepair(store, readOptions(options));
   if (!isRepairable(before.plan))
     return { plan: before.plan, applied: false, backup: undefined, left: before.plan.damage };
-  const lock = await lockStore(vfs, store, lockNote);
+  const lock = await lockStore(store, { vfs, host, note: lockNote, timeoutMs: 0 }).catch((error: unknown) => {
+    throw reported(error, `locking ${store}`, { path: store });
+  });
   try {
     // Nobody writes to it from here on.
     const survey = await surveyRepair(store, readOptions(options));
@@ -73,7 +76,7 @@ export async function repairStore(path: string, options: RepairOptions): Promise
     return { plan, applied: true, backup, left: damage };
   } catch (error) {
     if (options.signal?.aborted === true) throw options.signal.reason;
-    throw ioError(error, `repairing ${store}`, { path: store });
+    throw reported(error, `repairing ${store}`, { path: store });
   } finally {
     await lock.release();
   }
@@ -114,7 +117,7 @@ async function backUp({ plan, patches, tornFiles }: RepairSurvey, { vfs, host }:
 }
 
 async function makeBackupDir(path: string, { vfs, host }: Pick<RepairOptions, 'vfs' | 'host'>): Promise<string> {
-  const time = new Date(host.now()).toISOString().replaceAll(/[-:]|\.\d+/g, '');
+  const time = new Date(timeOf(host)).toISOString().replaceAll(/[-:]|\.\d+/g, '');
   for (let i = 1; ; i++) {
     const backup = `${path}/.evaq-backup-${time}${i === 1 ? '' : `-${i}`}`;
     if (!(await vfs.makeDir(backup))) continue;
@@ -198,10 +201,13 @@ async function rewriteDamaged(
     host,
     path,
     lockNote,
+    lockTimeoutMs: 0,
     create: false,
     onCorruption: 'quarantine',
+    descriptorsMax: DESCRIPTORS_MAX,
     queueDefaults: { ...DEFAULT_QUEUE_OPTIONS, gcAutomatic: false },
     onProgress: undefined,
+    ownsLease: () => false,
   });
   let failure: unknown;
   try {
@@ -229,7 +235,14 @@ class LockedVfs implements Vfs {
   }
 
   lock(): Promise<VfsLockResult> {
-    return Promise.resolve({ kind: 'locked', lock: { ...this.#lock, release: () => Promise.resolve() } });
+    const lock = this.#lock;
+    const { identity } = lock;
+    const held: VfsLock = {
+      ...(identity === undefined ? {} : { identity }),
+      addBlocking: (path) => lock.addBlocking(path),
+      release: () => Promise.resolve(),
+    };
+    return Promise.resolve({ kind: 'locked', lock: held });
   }
 
   get identities(): VfsIdentities | undefined {
@@ -254,6 +267,10 @@ class LockedVfs implements Vfs {
 
   open(path: string, access: 'read' | 'write'): Promise<VfsFile> {
     return this.#vfs.open(path, access);
+  }
+
+  get openBlocking(): ((path: string) => VfsFile) | undefined {
+    return this.#vfs.openBlocking;
   }
 
   rename(from: string, to: string): Promise<void> {

@@ -48,6 +48,11 @@ export interface RoundStatement {
   readonly timestamp: number;
 }
 
+/** How long a round of so many ranges is at most, with its copy. */
+export function roundBytesMax(ranges: number): number {
+  return 2 * (COMMIT_HEADER_BYTES + FIXED_BYTES + ranges * 2 * VARINT_BYTES_MAX);
+}
+
 /** The round and its copy, to be written at `fileOffset` of the log with `seed`. `ranges` ascend and do not overlap. */
 export function encodeRound(
   statement: RoundStatement,
@@ -124,11 +129,11 @@ export function decodeRound(
   for (let i = 0; i < header.count; i++) {
     const first = next + readVarint(cursor);
     const last = first + readVarint(cursor);
-    if (cursor.failed) return undefined;
+    if (cursor.failed || last > Number.MAX_SAFE_INTEGER) return undefined;
     removed(first, last);
     next = last + 1;
   }
-  return {
+  const statement: RoundStatement = {
     kind: header.kind,
     round: header.firstId,
     nextId: readU64(buffer, bodyAt),
@@ -139,4 +144,7 @@ export function decodeRound(
     liveRecords: readU64(buffer, bodyAt + 40),
     timestamp: header.timestamp,
   };
+  const { nextId, dataSegmentId, dataOffset, sealedBelow, segmentIdMax, liveRecords } = statement;
+  const isValid = Math.min(nextId, dataSegmentId, dataOffset, sealedBelow, segmentIdMax, liveRecords) >= 0;
+  return isValid ? statement : undefined;
 }

@@ -12,11 +12,15 @@ import { queueMark } from './tombstone-name.js';
 export interface TombstoneState {
   /** The last round seen. */
   round: number;
+  /** No older log had a later one: then none of them says anything that this one does not say. */
+  supersedes: boolean;
   nextId: number;
   /** By segment ID: how much of it had been synced. */
   readonly durableData: Map<number, number>;
   sealedBelow: number;
   segmentIdMax: number;
+  /** Of the newest log that could be read. */
+  generation: number;
   /** Records that were live at the clean close which is the log's last word, or undefined. */
   closedWithLive: number | undefined;
   /** The highest promise of the log about itself. */
@@ -61,6 +65,7 @@ export async function scanTombstones(
   // That of another queue removes other records.
   if (decoding.header.idHighWater !== queueMark(path)) return { kind: 'unreadable' };
   const state = newTombstoneState();
+  state.generation = decoding.header.fileId;
   const scanner = new CommitScanner(source, decoding.seed, FILE_HEADER_BYTES, size, 'resync');
   await scanRounds(scanner, state, removed);
   return { kind: 'ok', header: decoding.header, headerDamaged: decoding.damaged, state };
@@ -69,10 +74,12 @@ export async function scanTombstones(
 export function newTombstoneState(): TombstoneState {
   return {
     round: 0,
+    supersedes: true,
     nextId: 0,
     durableData: new Map(),
     sealedBelow: 0,
     segmentIdMax: 0,
+    generation: 0,
     closedWithLive: undefined,
     promisedOffset: 0,
     damaged: [],

@@ -2,8 +2,10 @@
  * The port to what the engine takes from the machine besides files: time, timers, turns of the event loop and chance. A simulation
  * replaces all of it, so that one seed is one history.
  */
+import { clampTime } from '../times.js';
+
 export interface Host {
-  /** Milliseconds since the epoch. May jump; nothing but timestamps and due times is made from it. */
+  /** Milliseconds since the epoch. May jump, and be any number: it is asked by `timeOf` alone. Nothing but timestamps and due times is made from it. */
   now(): number;
   /** Milliseconds on a clock that never goes back, for measuring. */
   elapsed(): number;
@@ -17,4 +19,9 @@ export interface Host {
   yield(): Promise<void>;
   /** Fills `target` with random bytes. */
   random(target: Uint8Array): void;
+}
+
+/** What the host's clock says, as a time that files can hold. */
+export function timeOf(host: Pick<Host, 'now'>): number {
+  return clampTime(host.now());
 }

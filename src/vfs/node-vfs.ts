@@ -1,15 +1,16 @@
 /**
- * The real disk behind the `Vfs` port: the only importer of `node:fs` and `fs-ext` in the library.
+ * The real disk behind the `Vfs` port: with `node-lock.ts` the only importer of `node:fs` in the library.
  *
  * Callbacks rather than `node:fs/promises`, because a FileHandle costs a second object and a second hop for each call on
  * the hot path. Descriptors are opened close-on-exec by Node itself.
  */
 import * as fs from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
-import { EvaqError } from '../errors.js';
-import type { Vfs, VfsChunk, VfsEntry, VfsFile, VfsLockResult, VfsStat } from './vfs.js';
+import { codeOf } from '../errors.js';
+import { identityOf, lockFile } from './node-lock.js';
+import type { Vfs, VfsAnchor, VfsChunk, VfsEntry, VfsFile, VfsStat } from './vfs.js';
 
+/** Opening a pipe in the place of a file waits for nobody; of a file it says nothing. Windows has none. */
+const O_NONBLOCK: number = fs.constants.O_NONBLOCK ?? 0;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_DIRECTORY } = fs.constants;
 const FILE_MODE = 0o600;
 const DIR_MODE = 0o700;
@@ -111,16 +112,21 @@ class NodeFile implements VfsFile {
   #requireSameFile(fd: number): void {
     const [ours, found] = [this.#fd, fd].map((one) => fs.fstatSync(one, { bigint: true }));
     if (ours?.ino === found?.ino && ours?.dev === found?.dev) return;
-    throw Object.assign(new Error(`ESTALE: another file is there now, open '${this.path}'`), {
-      errno: -ESTALE,
-      code: 'ESTALE',
-      syscall: 'open',
-      path: this.path,
-    });
+    throw staleError('another file is there now', this.path);
   }
 
   identityBlocking(): string {
     return identityOf(fs.fstatSync(this.#fd, { bigint: true }));
+  }
+
+  closeBlocking(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      fs.closeSync(this.#fd);
+    } catch {
+      // It is closed all the same.
+    }
   }
 
   close(): Promise<void> {
@@ -146,102 +152,59 @@ function kindOf(entry: { isFile(): boolean; isDirectory(): boolean }): VfsEntry[
   return entry.isFile() ? 'file' : entry.isDirectory() ? 'directory' : 'other';
 }
 
-// As big integers: inode numbers of some file systems have more than 53 bits.
-function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
-  return `${dev}:${ino}`;
-}
-
 function isNothingThere(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+  const code = codeOf(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
-type FlockSync = (fd: number, operation: 'exnb' | 'un') => void;
+function staleError(what: string, path: string): Error {
+  const details = { errno: -ESTALE, code: 'ESTALE', syscall: 'open', path };
+  return Object.assign(new Error(`ESTALE: ${what}, open '${path}'`), details);
+}
 
-/**
- * `fs-ext` is loaded at the first lock and not at import, so that everything that takes no lock (reading, tools, the simulated
- * disk) works where the native part could not be built. Only `flockSync` is used: the asynchronous form and `statVFS` crash a
- * process that also loads the package in worker threads.
- */
-function loadFlock(): FlockSync {
-  try {
-    const native: { flockSync: FlockSync } = createRequire(import.meta.url)('fs-ext');
-    return native.flockSync;
-  } catch (cause) {
-    throw new EvaqError(
-      'EVAQ_NATIVE_UNAVAILABLE',
-      'the native package fs-ext, which holds the lock of a store, cannot be loaded',
-      {
-        cause,
-        hint: 'Run: npm install-scripts approve fs-ext && npm rebuild fs-ext (it needs python3, make and a C++ compiler).',
-      },
-    );
+const PROC_FDS = '/proc/self/fd';
+let procFds: boolean | undefined;
+
+/** Linux names what is in an open folder so; where /proc is not mounted it does not. */
+function hasProcFds(): boolean {
+  procFds ??= process.platform === 'linux' && fs.existsSync(PROC_FDS);
+  return procFds;
+}
+
+/** Runs `change` on `path` within the very folder that is meant: the path that it is given leads into it, whatever becomes of its names meanwhile. */
+export async function anchored<T>(
+  path: string,
+  anchor: VfsAnchor | undefined,
+  change: (within: (path: string) => string) => Promise<T>,
+): Promise<T> {
+  if (anchor === undefined) return change((one) => one);
+  const { dir, identity } = anchor;
+  if (!hasProcFds()) {
+    if (identityOf(fs.statSync(dir, { bigint: true })) !== identity)
+      throw staleError('another folder is there now', path);
+    return change((one) => one);
   }
-}
-
-function isHeldByAnother(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK');
-}
-
-/**
- * Locks the folder itself. The result is its descriptor; `undefined` where that cannot be done: Windows cannot open a folder, and NFS locks only
- * what is open for writing.
- */
-function lockFolder(dir: string, flockSync: FlockSync): number | 'held' | undefined {
-  if (process.platform === 'win32') return undefined;
-  let fd: number | undefined;
+  const fd = await openFd(dir, O_RDONLY | O_DIRECTORY);
+  const within = `${PROC_FDS}/${fd}`;
   try {
-    fd = fs.openSync(dir, O_RDONLY | O_DIRECTORY);
-    flockSync(fd, 'exnb');
-    return fd;
+    if (identityOf(fs.fstatSync(fd, { bigint: true })) !== identity)
+      throw staleError('another folder is there now', path);
+    return await change((one) => within + one.slice(dir.length));
   } catch (error) {
-    if (fd !== undefined) fs.closeSync(fd);
-    return isHeldByAnother(error) ? 'held' : undefined;
+    throw renamedIn(error, within, dir);
+  } finally {
+    fs.closeSync(fd);
   }
 }
 
-async function lock(path: string, note: string): Promise<VfsLockResult> {
-  const flockSync = loadFlock();
-  const fd = fs.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, FILE_MODE);
-  let identity: string;
-  let folder: number | undefined;
-  try {
-    identity = identityOf(fs.fstatSync(fd, { bigint: true }));
-    flockSync(fd, 'exnb');
-    const locked = lockFolder(dirname(path), flockSync);
-    if (locked === 'held') {
-      // Of whoever holds it the file was deleted: what its note said is gone.
-      fs.closeSync(fd);
-      return { kind: 'held', note: '' };
-    }
-    folder = locked;
-  } catch (error) {
-    try {
-      if (isHeldByAnother(error)) return { kind: 'held', note: fs.readFileSync(fd, 'utf8') };
-      throw error;
-    } finally {
-      fs.closeSync(fd);
-    }
+/** The error, with the path that the caller knows. */
+function renamedIn(error: unknown, within: string, dir: string): unknown {
+  if (typeof error !== 'object' || error === null) return error;
+  for (const key of ['message', 'path', 'dest'] as const) {
+    const text: unknown = Reflect.get(error, key);
+    if (typeof text === 'string') Reflect.set(error, key, text.replaceAll(within, dir));
   }
-  try {
-    fs.ftruncateSync(fd, 0);
-    fs.writeSync(fd, note, 0);
-  } catch {
-    // The note serves the error message of the next opener and nothing else; a full disk must not keep a store shut.
-  }
-  let held = true;
-  return {
-    kind: 'locked',
-    lock: {
-      identity,
-      async release() {
-        if (!held) return;
-        held = false;
-        if (folder !== undefined) fs.closeSync(folder);
-        // Closing the only descriptor releases the lock. The file stays: unlinking it would let two openers lock two inodes.
-        fs.closeSync(fd);
-      },
-    },
-  };
+  return error;
 }
 
 export const nodeVfs: Vfs = {
@@ -280,31 +243,35 @@ export const nodeVfs: Vfs = {
     },
   },
 
-  async makeDir(dir): Promise<boolean> {
+  async makeDir(dir, anchor): Promise<boolean> {
     try {
-      await fs.promises.mkdir(dir, { mode: DIR_MODE });
+      await anchored(dir, anchor, (within) => fs.promises.mkdir(within(dir), { mode: DIR_MODE }));
       return true;
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+      if (codeOf(error) === 'EEXIST') return false;
       throw error;
     }
   },
 
-  async create(path): Promise<VfsFile> {
-    return new NodeFile(path, await openFd(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW));
+  async create(path, anchor): Promise<VfsFile> {
+    const flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+    return new NodeFile(path, await anchored(path, anchor, (within) => openFd(within(path), flags)));
   },
 
-  async open(path, access): Promise<VfsFile> {
-    return new NodeFile(path, await openFd(path, (access === 'read' ? O_RDONLY : O_RDWR) | O_NOFOLLOW));
+  async open(path, access, anchor): Promise<VfsFile> {
+    const flags = (access === 'read' ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_NONBLOCK;
+    return new NodeFile(path, await anchored(path, anchor, (within) => openFd(within(path), flags)));
   },
 
-  rename: (from, to) => fs.promises.rename(from, to),
-  remove: (path) => fs.promises.unlink(path),
+  openBlocking: (path) => new NodeFile(path, fs.openSync(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK)),
 
-  async syncDir(dir): Promise<void> {
+  rename: (from, to, anchor) => anchored(from, anchor, (within) => fs.promises.rename(within(from), within(to))),
+  remove: (path, anchor) => anchored(path, anchor, (within) => fs.promises.unlink(within(path))),
+
+  async syncDir(dir, anchor): Promise<void> {
     // Windows cannot open a folder for this, and NTFS journals names by itself.
     if (process.platform === 'win32') return;
-    const fd = await openFd(dir, O_RDONLY | O_DIRECTORY);
+    const fd = await anchored(dir, anchor, (within) => openFd(within(dir), O_RDONLY | O_DIRECTORY));
     try {
       await new Promise<void>((resolve, reject) => fs.fsync(fd, (error) => (error ? reject(error) : resolve())));
     } finally {
@@ -317,5 +284,5 @@ export const nodeVfs: Vfs = {
     return bavail * bsize;
   },
 
-  lock,
+  lock: async (path, note, also = []) => lockFile(path, note, also, FILE_MODE),
 };

@@ -24,13 +24,21 @@ export interface VfsStat {
 
 export type VfsLockResult =
   | { readonly kind: 'locked'; readonly lock: VfsLock }
-  /** Somebody else holds it; `note` is what the holder wrote, which may be empty or torn. */
-  | { readonly kind: 'held'; readonly note: string };
+  /**
+   * Somebody has it; `note` is what the holder wrote, which may be empty, torn or an earlier holder's. `ours`: whether that is this very process,
+   * in any of its threads; undefined where the system does not tell.
+   */
+  | { readonly kind: 'held'; readonly note: string; readonly ours?: boolean };
 
 /** An exclusive lock that the operating system releases when its holder dies. */
 export interface VfsLock {
   /** Of the file that is locked, whatever its name leads to by now; see `Vfs.identities`. */
   readonly identity?: string;
+  /**
+   * Locks another file for as long, if it is there and not locked by this already; nothing is written to it. False: somebody else has it.
+   * Returns when that is done; throws a system error.
+   */
+  addBlocking(path: string): boolean;
   release(): Promise<void>;
 }
 
@@ -62,12 +70,19 @@ export interface VfsFile {
    */
   writeBlocking(chunk: VfsChunk): void;
   /** Of the open file itself, whatever its name leads to by now; throws a system error. See `Vfs.identities`. */
-  identityBlocking?(): string;
+  identityBlocking?(): string | undefined;
+  /**
+   * False: its descriptor was closed for a while to make room for others (`budgeted-file.ts`), so that `writeBlocking` cannot be called. Undefined
+   * where that never happens.
+   */
+  readonly isAtHand?: boolean;
   /**
    * Idempotent. No other call may be under way or follow. A rejection has closed the file all the same, and says nothing of what was synced
    * before: the engine, which syncs whatever it promises, passes over it.
    */
   close(): Promise<void>;
+  /** The same before it returns; never throws. Where it is missing, room is only made by those who can wait. */
+  closeBlocking?(): void;
 }
 
 export interface VfsChunk {
@@ -84,6 +99,18 @@ export interface VfsIdentities {
   ofBlocking(path: string): string | undefined;
 }
 
+/**
+ * The folder that a change is meant for. What is called with it changes nothing in another one: where the path of the folder leads to something else by
+ * then, it rejects with ESTALE (ENOENT where it leads nowhere). A look beforehand cannot say that: somebody may come in between. On systems without a way
+ * to name a file in an open folder a moment is left.
+ */
+export interface VfsAnchor {
+  /** The path that is changed lies below it, or is the same. */
+  readonly dir: string;
+  /** See `Vfs.identities`. */
+  readonly identity: string;
+}
+
 export interface Vfs {
   /** Without it nobody notices that a store is removed or replaced while it is open. */
   readonly identities?: VfsIdentities | undefined;
@@ -91,22 +118,24 @@ export interface Vfs {
   list(dir: string): Promise<VfsEntry[]>;
   /** `undefined` where there is nothing of that name. Never follows a symbolic link. */
   stat(path: string): Promise<VfsStat | undefined>;
-  /** Makes one folder, mode 0700. Resolves with false where it is there already. */
-  makeDir(dir: string): Promise<boolean>;
-  /** Makes a file that must not exist yet (EEXIST), mode 0600, open for reading and writing. */
-  create(path: string): Promise<VfsFile>;
+  /** Makes one folder, mode 0700 or as the store has it. Resolves with false where it is there already. */
+  makeDir(dir: string, anchor?: VfsAnchor): Promise<boolean>;
+  /** Makes a file that must not exist yet (EEXIST), mode 0600 or as the store has it, open for reading and writing. */
+  create(path: string, anchor?: VfsAnchor): Promise<VfsFile>;
   /** Opens an existing regular file. A symbolic link is refused (ELOOP), never followed. */
-  open(path: string, access: 'read' | 'write'): Promise<VfsFile>;
-  /** Replaces `to` if it exists. Durable after `syncDir` of the folders of both. */
-  rename(from: string, to: string): Promise<void>;
-  remove(path: string): Promise<void>;
+  open(path: string, access: 'read' | 'write', anchor?: VfsAnchor): Promise<VfsFile>;
+  /** The same for writing, before it returns; throws a system error. Where it is missing, no file that is open for writing is closed to make room. */
+  readonly openBlocking?: ((path: string) => VfsFile) | undefined;
+  /** Replaces `to`, in the same anchor, if it exists. Durable after `syncDir` of the folders of both. */
+  rename(from: string, to: string, anchor?: VfsAnchor): Promise<void>;
+  remove(path: string, anchor?: VfsAnchor): Promise<void>;
   /** Resolves when every name in `dir`, as they stood at the call, is durable. */
-  syncDir(dir: string): Promise<void>;
+  syncDir(dir: string, anchor?: VfsAnchor): Promise<void>;
   /** Bytes that this process may still write in the file system of `path`. */
   freeBytes(path: string): Promise<number>;
   /**
-   * Takes the exclusive lock on `path`, making the file if need be, and writes `note` into it for others to read. The folder is locked with it where
-   * the system can do that, so that nobody gets in who deletes the file.
+   * Takes the exclusive lock on `path`, making the file if need be, and writes `note` into it for others to read. So that nobody gets in who deletes
+   * the file, those of `also` that are there are locked with it, and the folder where the system can do that. Whoever has one of them has the lock.
    */
-  lock(path: string, note: string): Promise<VfsLockResult>;
+  lock(path: string, note: string, also?: readonly string[]): Promise<VfsLockResult>;
 }

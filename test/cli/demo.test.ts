@@ -87,7 +87,7 @@ describe('the evacuation drill', () => {
     expect(result).toMatchObject({ kills: 5, seed: 7 });
     const { deliveredOnce, deliveredMore, pushed, pushedAgain } = Object(result);
     expect(deliveredOnce + deliveredMore).toBe(1500);
-    expect(pushed - pushedAgain).toBe(1500);
+    expect({ pushed, pushedAgain }).toEqual({ pushed: 1500, pushedAgain: 0 });
     expect(fs.readdirSync(dir), 'the folder of the drill is gone').toEqual([]);
   });
 
@@ -161,11 +161,11 @@ describe('the books of the drill', () => {
     const ledger = new DrillLedger([11, 22, 33, 44]);
     ledger.note({ kind: 'pushing', from: 1, to: 3 });
     ledger.note({ kind: 'acknowledged', to: 2 });
-    ledger.note({ kind: 'pushing', from: 3, to: 4 });
+    ledger.note({ kind: 'pushing', from: 2, to: 4 });
     ledger.note({ kind: 'acknowledged', to: 3 });
     ledger.noteAccepted([1, 2, 11, 2, 1, 99, 7, 1, 0]);
     // Line 2 came with another text, and line 7 is none; 4 was never acknowledged.
-    expect(ledger.figures()).toMatchObject({ pushed: 5, pushedAgain: 1, acknowledged: 3, deliveredMore: 1 });
+    expect(ledger.figures()).toMatchObject({ pushed: 4, pushedAgain: 1, acknowledged: 3, deliveredMore: 1 });
     expect(ledger.figures()).toMatchObject({ deliveredOnce: 0, lost: 2, wrong: 2 });
   });
 });

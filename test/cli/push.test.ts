@@ -16,7 +16,8 @@ class SlowQueue {
     return new Promise((resolve) => this.#waiting.push(() => resolve(id)));
   }
 
-  pushMany(payloads: readonly unknown[]): Promise<{ firstId: number; lastId: number }> {
+  pushMany(given: Iterable<unknown>): Promise<{ firstId: number; lastId: number }> {
+    const payloads = [...given];
     const firstId = this.#nextId;
     this.#nextId += payloads.length;
     const ids = { firstId, lastId: this.#nextId - 1 };

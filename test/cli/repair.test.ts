@@ -109,17 +109,15 @@ const CASES: readonly Case[] = [
       flip(segment(store, 0), offset + 48 + 508 + 100);
     },
     names:
-      /^damage {2}\S+wal\/\S+\.seg: offset \d+, \d+ bytes: the body of a commit is damaged\n +may be lost: records 21 to 30, pushed from \S+Z to \S+Z$/m,
+      /^damage {2}\S+wal\/\S+\.seg: offset \d+, \d+ bytes: the body of a commit is damaged\n +may be lost: record 22, pushed from \S+Z to \S+Z$/m,
     actions: ['rewrite'],
     lost: [22],
   },
   {
     what: 'a flip in the header of a commit',
     damage: async (store) => flip(segment(store, 0), (await commitAt(segment(store, 0), 2)).offset + 20),
-    names:
-      /^damage {2}\S+\.seg: offset \d+, \d+ bytes: frames are damaged\n +may be lost: records 21 to 30, pushed from \S+Z to \S+Z$/m,
+    names: /^damage {2}\S+\.seg: offset \d+, \d+ bytes: frames are damaged$/m,
     actions: ['rewrite'],
-    lost: range(21, 30),
   },
   {
     what: 'a flip in the summary of a footer',
@@ -232,7 +230,7 @@ const CASES: readonly Case[] = [
     damage: (store) => change(segment(store, 0), (bytes) => bytes.fill(0, 0, 512)),
     names: /^damage {2}\S+\.seg: offset 0, \d+ bytes: the header is damaged/m,
     actions: ['rebuild-header', 'rewrite'],
-    lost: range(1, 10).filter((id) => !REMOVED.has(id)),
+    lost: [1],
   },
   {
     what: 'everything in a segment overwritten',
@@ -282,7 +280,7 @@ const CASES: readonly Case[] = [
     },
     names: /^damaged in 5 places/m,
     actions: ['rebuild-store', 'rebuild-header', 'rebuild-header', 'rewrite', 'renew-removals'],
-    lost: range(21, 30),
+    lost: [],
   },
 ];
 
@@ -414,11 +412,11 @@ describe('repair', () => {
   test('tells in words what it would do, what is lost, and where the backup is; which nobody minds', async () => {
     const store = newStore();
     const { offset } = await commitAt(segment(store, 0), 2);
-    flip(segment(store, 0), offset + 20);
+    flip(segment(store, 0), offset + 48 + 508 + 100);
     const plan = await evaq(['repair', store]);
     expect(plan.code).toBe(3);
     expect(plan.stdout.toString()).toMatch(/^damage .*\n +may be lost: .*\nrepair {4}\S+\.seg: write what is intact/);
-    expect(plan.stdout.toString()).toContain("lost      queue 'wal': 10 records: 21 to 30\n");
+    expect(plan.stdout.toString()).toContain("lost      queue 'wal': 1 record: 22\n");
     const done = await evaq(['repair', store, '--apply']);
     expect(done.code).toBe(0);
     expect(done.stdout.toString()).toMatch(/\nbackup {4}\S+\/\.evaq-backup-\S+: .*\nrepaired: verified, and intact\n$/);

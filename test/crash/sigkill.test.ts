@@ -20,7 +20,7 @@ import { type CrashEvent, CrashModel } from './crash-model.js';
 import { keyOf } from './crash-record.js';
 import { viewsOf } from './crash-view.js';
 
-const KILLS = Number(process.env['EVAQ_CRASH_KILLS'] ?? 200);
+const KILLS = Number(process.env['EVAQ_CRASH_KILLS'] ?? 100);
 const SEED = Number(process.env['EVAQ_CRASH_SEED'] ?? randomInt(2 ** 31));
 /** What a process says at most before it is killed. */
 const LIFE = 800;

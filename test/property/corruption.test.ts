@@ -1,7 +1,7 @@
 /**
  * Damage at rest (P9): every byte in use of a small store, closed cleanly or not, changed in turn; then every sector and every file. Never a wrong payload, never a removed record,
  * never a crash or a hang, never a loss without a word, at most one commit lost; what is left is readable and the store goes on.
- * `EVAQ_EVERY_BIT=1` flips every single bit; otherwise one bit of every other byte, another one of each.
+ * `EVAQ_EVERY_BIT=1` flips every single bit; otherwise one bit of every fifth byte, another one of each.
  */
 import { beforeAll, describe, expect, test } from 'vitest';
 import {
@@ -14,7 +14,7 @@ import {
 } from './support/damaged-store.js';
 
 const EVERY = process.env['EVAQ_EVERY_BIT'] !== undefined;
-const TIMEOUT_MS = EVERY ? 3_600_000 : 120_000;
+const TIMEOUT_MS = EVERY ? 3_600_000 : 600_000;
 
 for (const ending of ['closed', 'killed'] as const) {
   describe(`a store whose writer ${ending === 'closed' ? 'closed it' : 'was killed'}, with one thing changed`, () => {
@@ -26,21 +26,22 @@ for (const ending of ['closed', 'killed'] as const) {
 
     /** One test a file and kind of damage; thinned out by `step` where not everything is asked for. */
     for (const [kind, step, title] of [
-      ['flip', 2, 'P9: a flipped bit costs at most its commit, is told, and undoes no removal'],
-      ['zero', 3, 'P9: a zeroed byte costs at most its commit, is told, and undoes no removal'],
-      ['ones', 3, 'P9: a byte of ones costs at most its commit, is told, and undoes no removal'],
-      ['cut', 2, 'P9: a file cut at any length loses nothing without a word'],
+      ['flip', 5, 'P9: a flipped bit costs at most its commit, is told, and undoes no removal'],
+      ['zero', 5, 'P9: a zeroed byte costs at most its commit, is told, and undoes no removal'],
+      ['ones', 5, 'P9: a byte of ones costs at most its commit, is told, and undoes no removal'],
+      ['cut', 5, 'P9: a file cut at any length loses nothing without a word'],
     ] as const) {
       test(title, { timeout: TIMEOUT_MS }, async () => {
         const tally = newDamageTally();
         await damageAll(
           store,
           kind,
-          (_path, offset, bit) => EVERY || (offset % (step * sparse) === 0 && (kind !== 'flip' || bit === offset % 8)),
+          (_path, offset, bit) =>
+            EVERY || (offset % (step * sparse) === 0 && (kind !== 'flip' || bit === Math.floor(offset / step) % 8)),
           tally,
         );
         if (EVERY || process.env['EVAQ_TABLE'] !== undefined) console.log(row(ending, kind, tally));
-        expect(tally.changes).toBeGreaterThan(150);
+        expect(tally.changes).toBeGreaterThan(100);
         expect(tally.told + tally.lost + tally.intact + tally.refused).toBe(tally.changes);
         if (kind !== 'cut') expect(tally.refused).toBe(0);
       });

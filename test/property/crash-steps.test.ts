@@ -8,7 +8,7 @@ import { type ExploreMachine, type ExploreReport, explore, type RecoveryMachine 
 import { SimDisk } from '../../src/sim/sim-disk.js';
 
 const DEPTH = Number(process.env['EVAQ_DEPTH'] ?? 1);
-const STATES = Number(process.env['EVAQ_STATES'] ?? 1000);
+const STATES = Number(process.env['EVAQ_STATES'] ?? 1200);
 const TIMEOUT_MS = 600_000;
 const STORE = '/s';
 

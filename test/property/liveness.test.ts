@@ -5,6 +5,7 @@
 import { getEventListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
+import { rejection } from '../unit/store/store-fixture.js';
 import { leaveWaitingTail, leftInAnyMode } from './support/live-ends.js';
 import {
   askBeside,
@@ -97,7 +98,9 @@ describe('a call that waits for another', () => {
         evaq.wal.read(),
       ];
       expect(await stepsOf(disk, Promise.allSettled(calls))).toBeTypeOf('number');
-      expect(await stepsOf(disk, evaq.close())).toBeTypeOf('number');
+      const closed = rejection(evaq.close(), 'EVAQ_FAILED');
+      expect(await stepsOf(disk, closed)).toBeTypeOf('number');
+      await closed;
       expect(disk.openHandles()).toEqual([]);
     }
   });

@@ -13,9 +13,19 @@ import { encodeFileHeader, type FileHeader, fileSeed } from '../../src/frame/fil
 import { encodeMeta } from '../../src/frame/metadata.js';
 import { readVarint, VarintWriter, varintCursor } from '../../src/frame/varint.js';
 import { encodeFooter } from '../../src/segment/segment-footer.js';
+import { segmentQueueMark } from '../../src/segment/segment-name.js';
 import { encodeRound, KIND_REMOVALS, KIND_SNAPSHOT, type RoundStatement } from '../../src/tombstone/tombstone-frame.js';
 import { queueMark } from '../../src/tombstone/tombstone-name.js';
-import { crc, mask, readStoreAsStranger, type StrangersQueue, type StrangersRecord } from '../fixtures/stranger.js';
+import { nodeHost } from '../../src/vfs/node-host.js';
+import { nodeVfs } from '../../src/vfs/node-vfs.js';
+import {
+  crc,
+  mask,
+  readStoreAsStranger,
+  registerOf,
+  type StrangersQueue,
+  type StrangersRecord,
+} from '../fixtures/stranger.js';
 
 const root = join(import.meta.dirname, '../..');
 const document = readFileSync(join(root, 'FORMAT.md'), 'utf8');
@@ -126,6 +136,7 @@ describe('FORMAT.md', () => {
       baseId: 1,
       idHighWater: 1001,
       createdMs: time,
+      queueMark: segmentQueueMark('queues/wal/00000000000000000001-0000000000000002.seg'),
       salt: 0x5eed0001,
     };
     const seed = fileSeed(header);
@@ -346,6 +357,22 @@ describe('golden stores of format 1', () => {
     });
   }
 
+  it('P8: a store from before the register gets one, which the stranger can read, and by which it misses a queue', async () => {
+    const dir = goldenStore('v1-clean.txt');
+    const store = join(dir, 'STORE');
+    writeFileSync(store, readFileSync(store).subarray(0, 128));
+    const evaq = await Evaq.open(dir);
+    const named = evaq.queueNames.filter((name) => name !== 'wal' && name !== 'dead-letters');
+    await evaq.queue(named[0] ?? '');
+    await evaq.close();
+    const bytes = readFileSync(store);
+    const identity = Buffer.concat([bytes.subarray(0, 4), bytes.subarray(8, 32), bytes.subarray(56, 60)]);
+    expect(registerOf(bytes, crc(identity))).toEqual(['wal', 'dead-letters', named[0]]);
+    expect(bytes.toString('latin1')).toContain('dead-letters');
+    rmSync(join(dir, 'queues', named[0] ?? ''), { recursive: true });
+    expect(() => readStoreAsStranger(dir)).toThrow('was taken away');
+  });
+
   it('v1-clean.txt opens as closed, and holds a rewritten segment whose footer the stranger can read', async () => {
     const dir = goldenStore('v1-clean.txt');
     const [rewritten] = readStoreAsStranger(dir).get('wal')?.segments ?? [];
@@ -360,6 +387,45 @@ describe('golden stores of format 1', () => {
     );
     await using evaq = await Evaq.open(dir);
     expect(evaq.recovery.clean).toBe(true);
+  });
+
+  it('a stranger finds each record within the times that its footer tells, where the clock went ahead and back, rewritten or not', async () => {
+    const dir = newFolder();
+    let now = T;
+    const ports = { vfs: nodeVfs, host: { ...nodeHost, now: () => now } };
+    const evaq = await Evaq.open(dir, { ports });
+    const said = [T, T + 400 * 86_400_000, T + 1, 5, T - 40_000, 2 ** 60, T + 2];
+    for (now of said) await evaq.wal.pushMany(['kept', 'x'.repeat(1000)]);
+    const named = await evaq.queue('plain');
+    for (now of [T, T + 500, T + 900]) await named.push('by a clock that goes its way');
+    await evaq.close();
+    const spansOf = (queue: string): number => {
+      const [segment] = readStoreAsStranger(dir).get(queue)?.segments ?? [];
+      const { footer, records = [] } = segment ?? {};
+      if (footer === undefined) throw new Error('the segment is not sealed');
+      const times = records.map(({ timestamp }) => timestamp);
+      expect([footer.minTime, footer.maxTime]).toEqual([Math.min(...times), Math.max(...times)]);
+      for (const { id, timestamp } of records) {
+        const [, least, greatest] = footer.times.findLast(([first]) => first <= id) ?? [
+          0,
+          footer.minTime,
+          footer.maxTime,
+        ];
+        expect(least <= timestamp && timestamp <= greatest, `time of ${id}`).toBe(true);
+      }
+      return footer.times.length;
+    };
+    expect(spansOf('wal')).toBe(7);
+    expect(spansOf('plain')).toBe(0);
+    const again = await Evaq.open(dir, { ports });
+    for (let id = 2; id <= 14; id += 2) await again.wal.remove(id);
+    expect((await again.wal.compact()).rewrittenSegments).toBe(1);
+    await again.close();
+    expect(spansOf('wal')).toBe(7);
+    const times = readStoreAsStranger(dir)
+      .get('wal')
+      ?.live.map(({ timestamp }) => timestamp);
+    expect(times).toEqual(said.map((one) => Math.min(one, 2 ** 48 - 1)));
   });
 
   it('P4, P10: v1-crashed.txt has its torn commit cut and its move completed', async () => {

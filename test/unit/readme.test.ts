@@ -86,7 +86,7 @@ describe('README.md', () => {
         'evaq/raw': join(root, 'src/raw.ts'),
         'evaq/sim': join(root, 'src/sim.ts'),
       },
-      external: ['fs-ext', 'crc-32', 'sorted-btree', '@msgpack/msgpack'],
+      external: ['fs-ext', 'fs-native-extensions', 'crc-32', 'sorted-btree', '@msgpack/msgpack'],
       // Within the project, so that its packages are found from there.
       outfile: bundle,
       logLevel: 'error',

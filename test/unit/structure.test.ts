@@ -11,19 +11,35 @@ const RANKS: readonly (readonly string[])[] = [
   ['vfs'],
   ['frame', 'sim'],
   ['segment', 'index', 'tombstone', 'layout'],
+  ['intake'],
   ['log'],
-  ['gc'],
+  ['gc', 'delivery', 'streams'],
   ['queue'],
-  ['raw'],
-  ['store', 'delivery'],
+  ['raw', 'link'],
+  ['store'],
+  ['observation'],
   ['entry'],
   ['cli'],
 ];
 /** Programs, which use the library as its users do. */
 const PROGRAMS = ['cli'];
 const SIM_MAY_SEE = ['leaves', 'vfs'];
-const LEAVES = ['errors.ts', 'assert.ts', 'ids.ts', 'checksum.ts', 'fail-stop.ts'];
-const REAL_DISK = /^(?:node:)?fs(?:\/promises)?$|^fs-ext$/;
+const LEAVES = [
+  'abortable.ts',
+  'arguments.ts',
+  'callback.ts',
+  'errors.ts',
+  'assert.ts',
+  'ids.ts',
+  'checksum.ts',
+  'times.ts',
+  'fail-stop.ts',
+  'tracing.ts',
+];
+const REAL_DISK = /^(?:node:)?fs(?:\/promises)?$/;
+const NATIVE = /^fs-ext$|^fs-native-extensions/;
+const DISK_DOORS = ['vfs/node-vfs.ts', 'vfs/node-lock.ts', 'vfs/node-access.ts'];
+const NATIVE_DOORS = ['vfs/native-lock.ts'];
 
 interface Source {
   /** Path below `src/`. */
@@ -60,6 +76,13 @@ function rankOf(room: string): number {
   return RANKS.findIndex((rooms) => rooms.includes(room));
 }
 
+/** Files of the engine that ask a host for its time by themselves: all but `timeOf` hand on what no file can hold. */
+function clockReaders(sources: readonly Source[]): string[] {
+  return sources
+    .filter(({ file, text }) => !/^(?:sim\/|vfs\/host\.ts$)/.test(file) && /\bhost\.now\(/i.test(text))
+    .map(({ file }) => file);
+}
+
 /** Everything that is wrong, as sentences. */
 function brokenRules(sources: readonly Source[]): string[] {
   const broken: string[] = [];
@@ -69,9 +92,11 @@ function brokenRules(sources: readonly Source[]): string[] {
     if (rankOf(room) < 0) broken.push(`${source.file}: the room '${room}' has no rank`);
     for (const name of importsOf(source)) {
       if (REAL_DISK.test(name)) {
-        const allowed = source.file === 'vfs/node-vfs.ts' || PROGRAMS.includes(room);
-        if (!allowed) broken.push(`${source.file} imports ${name}: only vfs/node-vfs.ts and programs may`);
+        const allowed = DISK_DOORS.includes(source.file) || PROGRAMS.includes(room);
+        if (!allowed) broken.push(`${source.file} imports ${name}: only ${DISK_DOORS.join(', ')} and programs may`);
       }
+      if (NATIVE.test(name) && !NATIVE_DOORS.includes(source.file))
+        broken.push(`${source.file} imports ${name}: only ${NATIVE_DOORS.join(', ')} may`);
       if (!name.startsWith('.')) continue;
       const to = relative('/', join('/', dirname(source.file), name)).replace(/\.js$/, '.ts');
       edges.push({ from: source.file, to });
@@ -147,8 +172,13 @@ describe('the structure of the sources', () => {
     ['the real disk by another name', { file: 'raw/planted.ts', text: "import fs from 'fs/promises';" }, /only vfs/],
     [
       'the lock beside the port',
-      { file: 'queue/planted.ts', text: "const x = createRequire(import.meta.url)('fs-ext');" },
-      /only vfs/,
+      { file: 'vfs/planted.ts', text: "const x = createRequire(import.meta.url)('fs-ext');" },
+      /only vfs\/native-lock/,
+    ],
+    [
+      'the lock beside the port, in a program',
+      { file: 'cli/planted.ts', text: "const x = require('fs-native-extensions');" },
+      /only vfs\/native-lock/,
     ],
     [
       'sim that knows the engine',
@@ -164,6 +194,12 @@ describe('the structure of the sources', () => {
   ])('finds what is planted: %s', (_what, planted, message) => {
     const others = sources.filter(({ file }) => file !== planted.file);
     expect(brokenRules([...others, planted]).join('\n')).toMatch(message);
+  });
+
+  it('the clock of a host is asked by `timeOf` alone', () => {
+    expect(clockReaders(sources)).toEqual([]);
+    const planted = { file: 'queue/planted.ts', text: 'const at = this.#options.host.now();' };
+    expect(clockReaders([...sources, planted])).toEqual(['queue/planted.ts']);
   });
 
   it('finds what is planted: a cycle within a room', () => {

@@ -14,7 +14,9 @@ import { joinDrill } from './drill-parent.js';
 /** Small segments, so that a run of seconds sees them come and go. */
 const SEGMENT_BYTES = 256 * 1024;
 const TICK_MS = 8;
-/** Pushes that are awaited together. */
+/** Of the lines, in the checkpoint. */
+const SOURCE = 'input';
+/** Lines that are pushed together. */
 const PUSHES_MAX = 1024;
 
 type Say = (message: FromApplication) => void;
@@ -50,9 +52,15 @@ export async function runApplication(): Promise<void> {
   process.disconnect();
 }
 
-/** Pushes line after line at the given rate. A line counts as acknowledged when its push has resolved, and no earlier. */
+/**
+ * Pushes line after line at the given rate. How far it has come is committed with the lines, so the next process goes on right behind them. A line
+ * counts as acknowledged when its push has resolved, or a checkpoint says that it came in.
+ */
 async function produce(evaq: Evaq, start: ApplicationStart, say: Say): Promise<void> {
-  const { acknowledged, lines, linesPerSecond } = start;
+  const { lines, linesPerSecond } = start;
+  const checkpoint = await evaq.wal.checkpoint(SOURCE);
+  const done = typeof checkpoint === 'number' ? checkpoint : 0;
+  if (done > 0) say({ kind: 'acknowledged', to: done });
   const began = performance.now();
   let pushed = 0;
   let line = 0;
@@ -61,20 +69,18 @@ async function produce(evaq: Evaq, start: ApplicationStart, say: Say): Promise<v
     const [first] = batch;
     if (first === undefined) return;
     say({ kind: 'pushing', from: first.line, to: line });
-    await Promise.all(
-      batch.map(async (record) => {
-        await evaq.pushWal(JSON.stringify(record));
-        // Pushes resolve in the order in which they were called.
-        say({ kind: 'acknowledged', to: record.line });
-      }),
+    await evaq.wal.pushMany(
+      batch.map((record) => JSON.stringify(record)),
+      { checkpoint: { source: SOURCE, position: line } },
     );
+    say({ kind: 'acknowledged', to: line });
     pushed += batch.length;
     batch = [];
   };
   for await (const text of readLines(start.input)) {
     if (line === lines) break;
     line++;
-    if (line <= acknowledged) continue;
+    if (line <= done) continue;
     batch.push({ line, text });
     const allowed = Math.ceil(((performance.now() - began) / 1000) * linesPerSecond);
     if (batch.length < PUSHES_MAX && pushed + batch.length < allowed) continue;

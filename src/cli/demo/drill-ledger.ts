@@ -37,7 +37,6 @@ export class DrillLedger {
   readonly #times: Uint32Array;
   readonly #recoveryMs: number[] = [];
   #acknowledged = 0;
-  #highest = 0;
   #pushed = 0;
   #pushedAgain = 0;
   #deadLettered = 0;
@@ -68,11 +67,10 @@ export class DrillLedger {
   note(message: FromApplication): void {
     switch (message.kind) {
       case 'pushing':
-        this.#pushed += message.to - message.from + 1;
-        this.#pushedAgain += Math.max(0, Math.min(this.#highest, message.to) - message.from + 1);
-        this.#highest = Math.max(this.#highest, message.to);
+        this.#noteAgain(Math.max(0, Math.min(this.#acknowledged, message.to) - message.from + 1));
         return;
       case 'acknowledged':
+        this.#pushed += Math.max(0, message.to - this.#acknowledged);
         this.#acknowledged = Math.max(this.#acknowledged, message.to);
         return;
       case 'sending':
@@ -93,6 +91,12 @@ export class DrillLedger {
       case 'drained':
         return;
     }
+  }
+
+  /** Lines that had come in are pushed once more. */
+  #noteAgain(lines: number): void {
+    this.#pushed += lines;
+    this.#pushedAgain += lines;
   }
 
   #noteRecovery(recovery: RecoveryReport): void {

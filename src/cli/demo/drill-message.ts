@@ -11,8 +11,6 @@ export interface ApplicationStart {
   readonly input: string;
   /** Lines of the input that count. */
   readonly lines: number;
-  /** Lines up to this one are acknowledged: their pushes need not be made again. */
-  readonly acknowledged: number;
   readonly linesPerSecond: number;
   readonly port: number;
   readonly seed: number;
@@ -34,7 +32,7 @@ export type FromApplication =
   | { readonly kind: 'ready'; readonly recovery: RecoveryReport }
   /** The pushes of these lines are about to be called. */
   | { readonly kind: 'pushing'; readonly from: number; readonly to: number }
-  /** The pushes of all lines up to this one have resolved. */
+  /** All lines up to this one have come in: their pushes have resolved, or the checkpoint says so. */
   | { readonly kind: 'acknowledged'; readonly to: number }
   /** A request is about to be made. */
   | { readonly kind: 'sending'; readonly records: number; readonly again: boolean }

@@ -6,11 +6,12 @@
  *       ^ ───acknowledged───────┘ (killed n times)     │
  *       └──────────────────────accepted────────────────┘
  *
- * The drill alone knows what was acknowledged and what was accepted; neither it nor the destination is ever killed. A line whose
- * acknowledgement had not come when the application died is pushed again, and may arrive more than once. None may be missing.
+ * The drill alone knows what was acknowledged and what was accepted; neither it nor the destination is ever killed. No line is
+ * pushed twice: how far the application has come is committed with its lines. One may arrive more than once. None may be missing.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { messageOf } from '../../errors.js';
 import { Evaq } from '../../evaq.js';
 import { type ChildEnd, DrillChild } from './drill-child.js';
 import { checksumsOf, writeInput } from './drill-input.js';
@@ -251,7 +252,6 @@ class Drill {
       store: this.#store,
       input,
       lines: this.#lines,
-      acknowledged: this.#ledger.acknowledged,
       linesPerSecond,
       port,
       seed,
@@ -290,6 +290,7 @@ class Drill {
     const figures = this.#ledger.figures();
     const failures: string[] = [];
     if (figures.lost > 0) failures.push(`${figures.lost} lines were acknowledged and never arrived`);
+    if (figures.pushedAgain > 0) failures.push(`${figures.pushedAgain} lines were pushed though they had come in`);
     if (figures.wrong > 0) failures.push(`${figures.wrong} lines arrived that were never pushed as they came`);
     if (figures.acknowledged < this.#lines) {
       failures.push(`${this.#lines - figures.acknowledged} lines were never acknowledged`);
@@ -377,8 +378,4 @@ async function diskBytesOf(dir: string): Promise<number> {
 function said(end: ChildEnd): string {
   const how = end.signal === null ? `exit code ${end.code}` : `signal ${end.signal}`;
   return end.stderr === '' ? how : `${how}\n${end.stderr.trimEnd()}`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,20 +1,36 @@
 /** Looks for a bug in the engine that this file is bundled with: the entry of the bundles that have one planted. */
 import * as fc from 'fast-check';
 import type { Vfs, VfsFile } from '../../../src/vfs/vfs.js';
+import { abortedScript, newAbortedStats, runAborted } from './aborted-calls.js';
 import { damageAll, makeSmallStore } from './damaged-store.js';
+import { DELIVERY_REGRESSIONS } from './delivery-regressions.js';
+import { runDelivery } from './delivery-run.js';
+import { deliveryScript } from './delivery-script.js';
+import { useFewDescriptors } from './few-descriptors.js';
+import { runFullDisk } from './full-disk.js';
 import { removeWhileTheCopyIsNamed } from './gc-window.js';
+import { exploreIntake } from './intake-run.js';
+import { runLimits } from './limits-run.js';
 import { Unexplained } from './linear-client.js';
 import { LINEAR_REGRESSIONS } from './linear-regressions.js';
 import { runLinear } from './linear-run.js';
 import { linearScript } from './linear-script.js';
+import { huntLiveDelivery } from './live-delivery.js';
 import { huntLive } from './live-hunt.js';
-import { exploreRewriteBesideGc, exploreWeakMode, rewriteBeforeTheUnlink } from './narrow-windows.js';
+import {
+  exploreEmptyQueue,
+  exploreRewriteBesideGc,
+  exploreRewritesInARow,
+  exploreWeakMode,
+  rewriteBeforeTheUnlink,
+} from './narrow-windows.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
 import { readBesideRemoval } from './read-beside-removal.js';
 import { BrokenPromise } from './store-model.js';
 import { REGRESSIONS } from './store-regressions.js';
 import { newRunStats, type RunOptions, runScript, STORE } from './store-run.js';
 import { script } from './store-script.js';
+import { runTimes, timeScript } from './time-run.js';
 
 export interface HuntResult {
   /** The first line of what was found. */
@@ -26,6 +42,9 @@ export interface HuntResult {
 
 const CHUNK_RUNS = 20;
 const SEED = 1000;
+/** Histories of a queue with limits in a round. */
+const LIMITED_RUNS = 10;
+const INTAKE_MODES = ['sync', 'os', 'interval'] as const;
 const LINEAR_TROUBLES = ['calm', 'faults', 'crashes', 'weak'] as const;
 
 /** Each round goes through every kind of hunt that the bug names, with seeds of its own. */
@@ -55,6 +74,9 @@ export async function hunt(
             if (picked) tries++;
             return picked;
           });
+        } else if (kind === 'descriptors') {
+          tries++;
+          await useFewDescriptors(seed + round, round % 2 === 0 ? 'sync' : 'os');
         } else if (kind === 'window') {
           tries++;
           await removeWhileTheCopyIsNamed(seed + round);
@@ -62,15 +84,69 @@ export async function hunt(
           tries++;
           await rewriteBeforeTheUnlink(seed + round);
           stats.states += await exploreRewriteBesideGc(seed + round, 1500);
+        } else if (kind === 'rewrites') {
+          tries++;
+          stats.states += await exploreRewritesInARow(seed + round, 1500);
+        } else if (kind === 'empty') {
+          tries++;
+          stats.states += await exploreEmptyQueue(seed + round, 200);
         } else if (kind === 'weak') {
           tries++;
           stats.states += await exploreWeakMode(seed + round, 'os', 400);
+        } else if (kind === 'intake') {
+          const mode = INTAKE_MODES[round % INTAKE_MODES.length] ?? 'sync';
+          tries++;
+          stats.states += (await exploreIntake(seed + Math.floor(round / INTAKE_MODES.length), mode, 400)).states;
         } else if (kind === 'reading') {
           tries++;
           await readBesideRemoval(round);
         } else if (kind === 'live') {
           const found = await huntLive(seed + round, () => tries++);
           if (found !== undefined) return result(new BrokenPromise('liveness', found));
+        } else if (kind === 'full') {
+          tries++;
+          await runFullDisk(seed + round);
+        } else if (kind === 'delivery') {
+          for (const { scripts } of round === 0 ? DELIVERY_REGRESSIONS : []) {
+            for (const one of scripts) {
+              tries++;
+              await runDelivery(one);
+            }
+          }
+          const checked = await fc.check(
+            fc.asyncProperty(deliveryScript, async (value) => {
+              tries++;
+              await runDelivery(value);
+            }),
+            { numRuns: CHUNK_RUNS, seed: seed + round, endOnFailure: true },
+          );
+          if (checked.failed && checked.errorInstance !== null) return result(checked.errorInstance);
+        } else if (kind === 'delivery beside loads') {
+          const found = await huntLiveDelivery(seed + round, () => tries++);
+          if (found !== undefined) return result(new BrokenPromise('P14', found));
+        } else if (kind === 'limits') {
+          for (let nth = 0; nth < LIMITED_RUNS; nth++) {
+            tries++;
+            await runLimits(seed + round * LIMITED_RUNS + nth);
+          }
+        } else if (kind === 'time') {
+          const checked = await fc.check(
+            fc.asyncProperty(timeScript, async (value) => {
+              tries++;
+              await runTimes(value, { ranOut: 0 });
+            }),
+            { numRuns: CHUNK_RUNS, seed: seed + round, endOnFailure: true },
+          );
+          if (checked.failed && checked.errorInstance !== null) return result(checked.errorInstance);
+        } else if (kind === 'aborted') {
+          const checked = await fc.check(
+            fc.asyncProperty(abortedScript, async (value) => {
+              tries++;
+              await runAborted(value, newAbortedStats());
+            }),
+            { numRuns: CHUNK_RUNS, seed: seed + round, endOnFailure: true },
+          );
+          if (checked.failed && checked.errorInstance !== null) return result(checked.errorInstance);
         } else if (kind === 'linear') {
           for (const { make } of round === 0 ? LINEAR_REGRESSIONS : []) {
             for (let nth = 1; nth <= 3; nth++) {

@@ -30,6 +30,8 @@ export async function leftAfterClose(durability: Durability, restMs: number): Pr
   await extra.removeThrough(40);
   for await (const _ of extra.records()) break;
   await extra.compact();
+  // Something to sync, or an interval passes without one.
+  await extra.push('the last');
   await new Promise<void>((resolve) => disk.host.after(restMs, resolve));
   await evaq.close();
   const left = disk.openHandles();

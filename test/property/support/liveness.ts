@@ -26,7 +26,7 @@ export interface Stage {
 export type Load = (stage: Stage) => Promise<void>;
 
 /** Calls `body` until the stage is over. What is rejected since the store was closed, or a record was gone, is no concern of the load. */
-async function loop({ disk, goesOn }: Stage, body: () => Promise<unknown>): Promise<void> {
+export async function loop({ disk, goesOn }: Stage, body: () => Promise<unknown>): Promise<void> {
   while (goesOn()) {
     try {
       await body();

@@ -62,6 +62,8 @@ export async function exploreRewriteBesideGc(seed: number, statesMax: number): P
     },
     async (machine, removed) => {
       const evaq = await open(machine);
+      if (evaq.recovery.damage.length > 0)
+        throw new BrokenPromise('P9', `taken for damage: ${evaq.recovery.damage[0]?.what ?? ''}`);
       for await (const { id } of evaq.wal.records())
         if (removed.includes(id)) throw new BrokenPromise('P2', `wal/${id} was removed and is back`);
       const left = 32 - new Set(removed).size;
@@ -118,6 +120,70 @@ export async function exploreWeakMode(seed: number, durability: Durability, stat
       const again = await open(machine, durability);
       if ((await again.wal.get(born))?.payload.toString() !== 'born')
         throw new BrokenPromise('P1', `wal/${born} was pushed after the crash and is dead at the next open`);
+    },
+    { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax },
+  );
+  return statesOf(report);
+}
+
+/**
+ * P9: a queue that holds nothing but the empty segment it was opened with, and is opened again and again: at no cut is it without a segment. Resolves
+ * with the number of states.
+ */
+export async function exploreEmptyQueue(seed: number, statesMax: number): Promise<number> {
+  const start = new SimDisk({ seed, sectorBytes: 4096 });
+  const first = await open(start);
+  await first.queue('empty');
+  start.kill();
+  const report = await explore<string, number>(
+    {
+      ops: ['go'],
+      run: async (machine, ops) => {
+        const evaq = await open(machine);
+        if (ops.length === 0) return;
+        const queue = await evaq.queue('empty');
+        machine.acknowledge(await queue.push('first'));
+        await evaq.close();
+        await open(machine);
+      },
+    },
+    async (machine, pushed) => {
+      const evaq = await open(machine);
+      const queue = await evaq.queue('empty');
+      if (evaq.recovery.damage.length > 0)
+        throw new BrokenPromise('P9', `taken for damage: ${evaq.recovery.damage[0]?.what ?? ''}`);
+      if (queue.size < pushed.length) throw new BrokenPromise('P1', 'what was pushed is lost');
+    },
+    { seed, start: start.crash([]), exhaustiveMax: 64, draws: 4, depth: 1, statesMax },
+  );
+  return statesOf(report);
+}
+
+/**
+ * P2, P9: the tombstone log is written anew, again and again, each time into the file that was a log before, with nothing in between that would make
+ * names durable. It is for bundles in which rewrites are frequent. Resolves with the number of states.
+ */
+export async function exploreRewritesInARow(seed: number, statesMax: number): Promise<number> {
+  const records = 8;
+  const start = await prepared(seed, (evaq) => evaq.wal.pushMany(Array.from({ length: records }, (_, i) => `${i}`)));
+  const report = await explore<string, number>(
+    {
+      ops: ['go'],
+      run: async (machine, ops) => {
+        const evaq = await open(machine);
+        if (ops.length === 0) return;
+        for (let id = 1; id <= records; id += 2) {
+          await evaq.wal.remove(id);
+          machine.acknowledge(id);
+        }
+      },
+    },
+    async (machine, removed) => {
+      const evaq = await open(machine);
+      if (evaq.recovery.damage.length > 0)
+        throw new BrokenPromise('P9', `taken for damage: ${evaq.recovery.damage[0]?.what ?? ''}`);
+      for await (const { id } of evaq.wal.records())
+        if (removed.includes(id)) throw new BrokenPromise('P2', `wal/${id} was removed and is back`);
     },
     { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax },
   );

@@ -14,10 +14,30 @@ export type Hunt =
   | 'window'
   | 'beside'
   | 'weak'
+  /** The tombstone log written anew again and again. */
+  | 'rewrites'
+  /** A queue in which there is nothing. */
+  | 'empty'
   /** Histories of concurrent calls. */
   | 'linear'
   /** Loads that never pause, and faults that pass. */
-  | 'live';
+  | 'live'
+  /** More queues than descriptors. */
+  | 'descriptors'
+  /** Clocks that say anything, and IDs that run out. */
+  | 'time'
+  /** Calls whose signals are aborted. */
+  | 'aborted'
+  /** Messages that come in once, and checkpoints. */
+  | 'intake'
+  /** Queues that may hold so much. */
+  | 'limits'
+  /** A full disk that is to be emptied. */
+  | 'full'
+  /** What handlers are given, and what becomes of it. */
+  | 'delivery'
+  /** Deliveries beside loads that never pause. */
+  | 'delivery beside loads';
 
 /** What befalls a history: nothing; calls of the disk that fail; kills and power cuts; those in the weaker modes. */
 export type Trouble = 'calm' | 'faults' | 'crashes' | 'weak';
@@ -96,16 +116,56 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'if (made) await vfs.syncDir(parentOf(dir));',
   ),
   edit(
+    'a queue is entered into the register before it has a log',
+    ['crashes'],
+    'store/open-store.ts',
+    'const tombstones = dormant.tombstones ?? (await startGeneration(env, loaded));',
+    'await this.#register(loaded);\n      const tombstones = dormant.tombstones ?? (await startGeneration(env, loaded));',
+  ),
+  {
+    title: 'a queue of the register is left without a segment',
+    hunts: ['empty'],
+    edits: [
+      { file: 'queue/queue-recovery.ts', find: '&& segment !== kept)', put: '&& segment !== undefined)' },
+      {
+        file: 'queue/queue-recovery.ts',
+        find: 'loaded.log.segments.length === 0 ? empty.pop() : undefined;',
+        put: 'undefined;',
+      },
+      {
+        file: 'queue/queue-recovery.ts',
+        find: 'await env.vfs.remove(empty.segment.path);',
+        put: 'await env.vfs.remove(empty.segment.path).catch(() => undefined);',
+      },
+    ],
+  },
+  {
+    title: 'a new log of removals is not durable when the one before it is overwritten',
+    hunts: ['rewrites'],
+    edits: [
+      FREQUENT_REWRITES,
+      {
+        file: 'tombstone/tombstone-log.ts',
+        find: '      made = path;\n      await vfs.syncDir(dir);',
+        put: '      made = path;',
+      },
+      {
+        file: 'tombstone/tombstone-log.ts',
+        find: '    await vfs.syncDir(dir);\n    try {\n      return { file: await vfs.open(spare.path',
+        put: '    try {\n      return { file: await vfs.open(spare.path',
+      },
+    ],
+  },
+  edit(
     'the recovered tail is not synced',
     ['crashes'],
     'queue/queue-recovery.ts',
     `  await rewriteRange(env, file, Math.min(durableOffset, end), end);
-  await file.truncate(end);
   await syncOrStop(env, file);
   // The name may be no more durable than the bytes were.
   await syncDirOrStop(env, loaded.dir);
 `,
-    '  await file.truncate(end);\n',
+    '',
   ),
   edit(
     'what a failed sync left in the page cache is trusted',
@@ -247,8 +307,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'pushing goes on after a failed sync',
     ['errors'],
     'fail-stop.ts',
-    '    return this.#error;\n  }\n\n  throwIfFailed',
-    '    const told = this.#error;\n    this.#error = undefined;\n    return told;\n  }\n\n  throwIfFailed',
+    '    for (const tell of this.#told.splice(0)) tell();\n',
+    '    this.#error = undefined;\n',
   ),
   edit(
     'the log is cut at the first bad frame',
@@ -267,19 +327,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
         file: 'gc/gc-runner.ts',
         find: '      this.dying.add(segment);\n',
         put: '',
-      },
-    ],
-  },
-  {
-    title: 'tombstones are forgotten before the unlink of their segment is durable',
-    hunts: ['collecting'],
-    seed: 1008,
-    edits: [
-      FREQUENT_REWRITES,
-      {
-        file: 'segment/segment-supply.ts',
-        find: '    const unsynced = await this.#syncNames();\n',
-        put: '    const unsynced = undefined;\n    void this.#syncNames();\n',
       },
     ],
   },
@@ -361,9 +408,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   edit(
     'a read does not wait for claims',
     ['linear'],
-    'queue/queue-core.ts',
-    'if (claims.length === 0) return outcome;',
-    'if (claims.length >= 0) return outcome;',
+    'queue/live-reads.ts',
+    'if (claimed.length === 0) return outcome;',
+    'if (claimed.length >= 0) return outcome;',
   ),
   edit(
     'an iterator yields what was removed',
@@ -376,8 +423,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'an iterator passes over what is claimed',
     ['linear'],
     'queue/live-records.ts',
-    '      if (claims.at(record.id) !== undefined) return undefined;\n',
-    '',
+    'if (isClaimed && this.#waits < CLAIM_WAITS_MAX) return undefined;',
+    'if (isClaimed && ++this.#at > 0) continue;',
   ),
   edit(
     'a removal beside a move is told that it removed the record',

@@ -126,6 +126,7 @@ class StoreRun {
   /** What the disk was left as by the death that came last, until an open has shown it. */
   #left: Left | undefined;
   #compacting = 0;
+  #closing = false;
   /** How many calls were after a record so far. */
   readonly #entered = new WeakMap<Token, number>();
   /** Faults or a full disk were in force since the last open. */
@@ -230,7 +231,10 @@ class StoreRun {
       case 'compact':
         return this.#launch(op.wait, op.queue, async (queue) => {
           this.#compacting++;
-          await queue.compact().catch((error: unknown) => this.#expectTrouble(error, 'compact'));
+          await queue.compact().catch((error: unknown) => {
+            // A close gives it up at its next step.
+            if (!this.#closing || codeOf(error) !== 'EVAQ_CLOSED') this.#expectTrouble(error, 'compact');
+          });
           this.#compacting--;
         });
       case 'read':
@@ -635,7 +639,9 @@ class StoreRun {
   async #reopen(): Promise<void> {
     const evaq = this.#evaq;
     if (evaq === undefined) return;
+    this.#closing = true;
     const closed = await this.#await(evaq.close());
+    this.#closing = false;
     if (closed.kind === 'died') return this.#afterDeath(this.#loss);
     if (closed.kind === 'error') this.#expectTrouble(closed.error, 'close');
     const settled = await this.#await(Promise.all(this.#pending));

@@ -37,6 +37,19 @@ describe('metadata', () => {
     expect(decodeMeta(strange)).toEqual({ headers: { good: 'yes' }, redrives: 4 });
   });
 
+  it.each([Number.NaN, Infinity, -Infinity, -1, 0.5, 2 ** 53, 1e300])(
+    'a number that no count can be counts as absent: %d',
+    (value) => {
+      const strange = encode({ o: ['wal', value, 1], a: value, v: value, r: 'why' });
+      expect(decodeMeta(strange)).toEqual({ reason: 'why' });
+    },
+  );
+
+  it.each([Number.NaN, Infinity, -Infinity])('a number that no time can be counts as absent: %d', (value) => {
+    const strange = encode({ o: ['wal', 7, value], d: value, r: 'why' });
+    expect(decodeMeta(strange)).toEqual({ reason: 'why' });
+  });
+
   it('bytes that are no map are no metadata, and no error', () => {
     for (const bytes of [
       encode([1, 2]),

@@ -69,7 +69,8 @@ test.each<[string, (id: number) => boolean]>([
     // One round after the other, until the log is replaced.
     let snapshot: SimDisk | undefined;
     const stop = disk.observe(({ phase, call }) => {
-      if (phase === 'ack' && call.name === 'remove' && call.path.endsWith('.tomb')) snapshot = disk.fork();
+      // The log that was replaced is kept for the next one.
+      if (phase === 'ack' && call.name === 'rename' && call.path.endsWith('.tomb')) snapshot = disk.fork();
     });
     while (snapshot === undefined) await remove([...live].slice(-1));
     stop();

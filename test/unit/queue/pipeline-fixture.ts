@@ -17,6 +17,14 @@ export interface PipelineSetting {
   readonly log: SegmentLog;
 }
 
+/** Space for removals, without end. */
+const AMPLE = {
+  covers: () => true,
+  isRefused: false,
+  lookAhead: () => undefined,
+  renew: () => Promise.resolve(),
+};
+
 export async function newPipeline(
   disk: SimDisk,
   options: Partial<CommitPipelineOptions> = {},
@@ -36,6 +44,7 @@ export async function newPipeline(
   log.append(segment);
   const pipeline = new CommitPipeline(
     {
+      storeId: 'a store',
       queue: 'wal',
       log,
       supply,
@@ -47,6 +56,7 @@ export async function newPipeline(
       maxPendingBytes: 1024 * 1024,
       indexIntervalBytes: 4096,
       nextId,
+      reserve: () => AMPLE,
       removalRound: () => 0,
       syncRemovalsBlocking: () => undefined,
       onVisible: () => undefined,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Evaq, QueueRecord } from '../../../src/evaq.js';
+import type { Evaq } from '../../../src/evaq.js';
 import { callUntyped, contentOf, idsOf, newDisk, openReal, openSim, rejection } from '../store/store-fixture.js';
 
 const KIB = 1024;
@@ -12,10 +12,10 @@ describe('bad input', () => {
     ['push', [{ a: 1 }], 'payload must be a Uint8Array or a string, got an object (Object)'],
     ['push', [new ArrayBuffer(8)], 'payload must be a Uint8Array or a string, got an object (ArrayBuffer)'],
     ['push', [new Uint16Array(2)], 'payload must be a Uint8Array or a string, got an object (Uint16Array)'],
-    ['push', ['x', { headers: 'h' }], 'headers must be an object, got "h"'],
+    ['push', ['x', { headers: 'h' }], 'headers must be an object, a Map, Headers or entries, got "h"'],
     ['push', ['x', { headers: { a: 1 } }], 'headers.a must be a string, got 1'],
     ['pushSync', [7], 'payload must be a Uint8Array or a string, got 7'],
-    ['pushMany', ['abc'], 'payloads must be an array, got "abc"'],
+    ['pushMany', ['abc'], 'payloads must be an iterable of payloads, got "abc"'],
     ['pushMany', [['a', 7]], 'payloads[1] must be a Uint8Array or a string, got 7'],
     ['get', ['1'], 'id must be a record ID (a number), got "1"'],
     ['get', [1n], 'id must be a record ID (a number), got 1n'],
@@ -75,9 +75,31 @@ describe('bad input', () => {
     await expect(evaq.deadLetter(1, { reason: 'x', delayMs: limit })).rejects.toThrow(/options.delayMs must be/);
   });
 
-  it('an empty pushMany, a reason that is none, a filter that is none', async () => {
+  it('what a pushMany gives all of them each entry has that has none of its own', async () => {
+    const evaq = await openSim(newDisk());
+    const queue = await evaq.queue('shared', { dedupe: {} });
+    const headers = new Map([['a', 'all']]).entries();
+    const payloads = [
+      'plain',
+      { payload: 'named', messageId: 'm' },
+      { payload: 'own', headers: { b: 'own' } },
+      { payload: 'timed', deliverAt: 5 },
+    ];
+    await queue.pushMany(payloads, { headers, deliverAt: 1_000_000 });
+    expect((await queue.read()).map(({ headers: has, dueMs }) => [has, dueMs])).toEqual([
+      [{ a: 'all' }, 1_000_000],
+      [{ a: 'all' }, 1_000_000],
+      [{ b: 'own' }, 1_000_000],
+      [{ a: 'all' }, 5],
+    ]);
+    expect(await queue.push('again', { messageId: 'm' })).toBe(2);
+    await evaq.close();
+  });
+
+  it('an empty pushMany is an empty span; a reason that is none, a filter that is none', async () => {
     const evaq = await openReal();
-    await expect(evaq.wal.pushMany([])).rejects.toThrow(RangeError);
+    expect(await evaq.wal.pushMany([])).toEqual({ firstId: 1, lastId: 0 });
+    expect(evaq.wal.size).toBe(0);
     await expect(callUntyped(evaq, 'deadLetter', 1, {})).rejects.toThrow(
       /options.reason must be a string, got undefined/,
     );
@@ -423,21 +445,6 @@ describe('reading', () => {
     await evaq.close();
     await following;
     expect(seen).toEqual(['a', 'b', 'c', 'd']);
-  });
-
-  it('P3: timestamps never decrease with the ID, whatever the clock does', async () => {
-    const disk = newDisk();
-    const { vfs, host } = disk;
-    const { Evaq: open } = await import('../../../src/evaq.js');
-    let now = 1_800_000_000_000;
-    const ports = { vfs, host: { ...host, now: () => (now -= 1000) } };
-    const evaq = await open.open('/store', { ports });
-    for (let i = 0; i < 5; i++) await evaq.pushWal('x');
-    const records: QueueRecord[] = await evaq.wal.read();
-    const times = records.map(({ timestamp }) => timestamp);
-    expect(times).toHaveLength(5);
-    expect([...times].sort((a, b) => a - b)).toEqual(times);
-    await evaq.close();
   });
 });
 

@@ -119,6 +119,8 @@ describe('pushSync', () => {
       const seen: string[] = [];
       for await (const { payload } of evaq.wal.records()) seen.push(String.fromCharCode(payload[0] ?? 0));
       expect(seen).toEqual(expected);
+      // The next one may still be in the making.
+      await passTime(disk, 100);
       expect(evaq.wal.stats().segments).toBeGreaterThan(1);
       await evaq.close();
       const again = await openSim(disk);
@@ -139,7 +141,7 @@ describe('pushSync', () => {
     expect(await codesOf([...waiting, evaq.pushWal('e'), evaq.pushRetryItem('f'), evaq.wal.remove(1)])).toEqual(
       Array(5).fill('EVAQ_FAILED'),
     );
-    await evaq.close();
+    await rejection(evaq.close(), 'EVAQ_FAILED');
   });
 });
 
@@ -374,6 +376,8 @@ describe('a full disk', () => {
     const evaq = await openSim(disk, { ...SMALL, recycleSegments: 0 });
     await evaq.wal.pushMany(Array.from({ length: 500 }, (_, i) => `${i}`));
     disk.limits.capacityBytes = disk.usedBytes;
+    // The folder cannot grow either: so the log cannot be written anew.
+    const cancel = disk.fault({ on: 'rename', path: '.tomb', error: 'ENOSPC', times: Infinity });
     const rejected: number[] = [];
     for (let id = 1; id <= 499; id += 2) {
       const [code] = await codesOf([evaq.wal.remove(id)]);
@@ -393,6 +397,7 @@ describe('a full disk', () => {
     await rejection(evaq.wal.removeThrough(below), 'EVAQ_NO_SPACE');
     await rejection(evaq.wal.removeThrough(below), 'EVAQ_NO_SPACE');
     disk.limits.capacityBytes = Infinity;
+    cancel();
     expect(await evaq.wal.remove(rejected[0] ?? 0)).toBe(true);
     expect(evaq.wal.stats().owedRemovals).toBe(0);
     expect(await evaq.wal.remove(rejected[1] ?? 0)).toBe(false);

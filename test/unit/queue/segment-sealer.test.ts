@@ -17,6 +17,8 @@ function newSealer(disk: SimDisk, patient: boolean): { readonly sealer: SegmentS
     failStop: new FailStop(),
     patient,
     removalRound: () => 0,
+    owes: () => false,
+    keep: async () => undefined,
     onSealed: async ({ segment }) => {
       sealed.push(segment.id);
     },

@@ -4,7 +4,7 @@ import { verifyStore } from '../../../src/raw.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import { repairStore } from '../../../src/store/store-repair.js';
 
-const NOTE = { pid: 1, host: 'h', bootId: 'b', since: '', command: 'repair' };
+const NOTE = { pid: 1, host: 'h', bootId: 'b', since: '', script: 'repair' };
 const RECORDS = 60;
 
 /** Two commits, one with a damaged record; a header is gone in another queue, and STORE in both copies. */

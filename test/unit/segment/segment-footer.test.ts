@@ -6,7 +6,7 @@ import { newSegmentIndex, type SegmentIndex } from '../../../src/segment/segment
 import { MemorySource } from '../frame/commit-fixture.js';
 
 const SEED = 77;
-const DATA_END = 5000;
+const DATA_END = 100_000;
 
 function summary(more: Partial<SegmentSummary> = {}): SegmentSummary {
   return {
@@ -60,7 +60,7 @@ describe('a footer', () => {
       'with many runs, more than one read of the end holds',
       summary({
         count: 3000,
-        lastId: 2 ** 40 + 5999,
+        lastId: 2 ** 40 + 5998,
         runs: Array.from({ length: 3000 }, (_, i) => ({ first: 2 ** 40 + 2 * i, last: 2 ** 40 + 2 * i })),
       }),
     ],

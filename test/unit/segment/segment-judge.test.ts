@@ -14,7 +14,13 @@ function scanOf(end: number, damaged: DamagedRange[] = [], footerAt = -1): Segme
   return scan;
 }
 
-const WHOLE: SegmentVerdict = { cutAt: undefined, cutHoldsBytes: false, damage: [], missingBytes: 0 };
+const WHOLE: SegmentVerdict = {
+  cutAt: undefined,
+  cutHoldsBytes: false,
+  cutHoldsCommits: false,
+  damage: [],
+  missingBytes: 0,
+};
 const early = bad(200, 300);
 const late = bad(600, 700);
 const last = bad(900, 1000);
@@ -41,6 +47,13 @@ describe('the verdict on a segment', () => {
       500,
       false,
       { ...WHOLE, damage: [early], cutAt: 600, cutHoldsBytes: true },
+    ],
+    [
+      'torn, and a commit of this life stands behind it',
+      { ...scanOf(1000, [late]), dataEnd: 900 },
+      500,
+      false,
+      { ...WHOLE, cutAt: 600, cutHoldsBytes: true, cutHoldsCommits: true },
     ],
     [
       'a tail of zeros is cut and holds nothing',

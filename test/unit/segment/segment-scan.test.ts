@@ -102,8 +102,8 @@ describe('scanning a segment', () => {
       count: 4,
       firstId: 1,
       lastId: 4,
-      minTimeMs: 1000,
-      maxTimeMs: 2000,
+      times: { minMs: 1000, maxMs: 2000 },
+      lastTimeMs: 2000,
       payloadBytes: 6,
       dataEnd: segment.bytes.length,
       end: segment.bytes.length,
@@ -138,7 +138,7 @@ describe('scanning a segment', () => {
     expect((await segment.scan(SELDOM)).index.ids).toEqual([1]);
   });
 
-  it('P9: a rotten body costs its damaged record only, and names the IDs concerned', async () => {
+  it('P9: a rotten body costs its damaged record only, and names that', async () => {
     const segment = new TestSegment().texts('a1').texts('b1', 'b2', 'b3').texts('c1');
     segment.damage(segment.start(1) + COMMIT_HEADER_BYTES + 10 + 9);
     const scan = await segment.scan(SELDOM);
@@ -148,7 +148,7 @@ describe('scanning a segment', () => {
     ]);
     expect(scan.count).toBe(4);
     expect(scan.damaged).toMatchObject([
-      { offset: segment.start(1), end: segment.start(2), headerIntact: true, firstId: 2, lastId: 4 },
+      { offset: segment.start(1), end: segment.start(2), headerIntact: true, firstId: 3, lastId: 3 },
     ]);
     expect(scan.dataEnd).toBe(segment.bytes.length);
     // A reader must come by to salvage the same records.
@@ -182,7 +182,7 @@ describe('scanning a segment', () => {
     expect(scan.damaged).toMatchObject([{ offset: segment.start(1), headerIntact: false, firstId: 2, lastId: 1 }]);
     expect(scan).toMatchObject({ dataEnd: segment.start(1), lastId: 1 });
     const cutBody = await segment.scan(EVERY, segment.bytes.length - 1);
-    expect(cutBody.damaged).toMatchObject([{ offset: segment.start(1), headerIntact: true, firstId: 2, lastId: 3 }]);
+    expect(cutBody.damaged).toMatchObject([{ offset: segment.start(1), headerIntact: true, firstId: 3, lastId: 3 }]);
   });
 
   it('sees a footer, which is no data', async () => {

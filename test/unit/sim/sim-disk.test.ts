@@ -297,11 +297,11 @@ describe('a killed process', () => {
     const first = await disk.vfs.lock('/lock', 'first');
     const other = disk.spawn();
     expect(first.kind).toBe('locked');
-    expect(await other.vfs.lock('/lock', 'other')).toEqual({ kind: 'held', note: 'first' });
+    expect(await other.vfs.lock('/lock', 'other')).toEqual({ kind: 'held', note: 'first', ours: false });
     disk.kill();
     const third = await disk.vfs.lock('/lock', 'third');
     if (third.kind !== 'locked') throw new Error('the dead still hold it');
-    expect((await disk.vfs.lock('/lock', 'again')).kind).toBe('held');
+    expect(await disk.vfs.lock('/lock', 'again')).toEqual({ kind: 'held', note: 'third', ours: true });
     await third.lock.release();
     expect((await disk.vfs.lock('/lock', 'again')).kind).toBe('locked');
   });

@@ -2,8 +2,11 @@
 import { cpSync, mkdirSync, readdirSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Evaq } from '../../../src/evaq.js';
+import { FailStop } from '../../../src/fail-stop.js';
 import type { SimCall } from '../../../src/sim/sim-call.js';
 import type { SimDisk } from '../../../src/sim/sim-disk.js';
+import { GroundedVfs } from '../../../src/store/grounded-vfs.js';
+import { Ground } from '../../../src/store/store-ground.js';
 import { contentOf, newDisk, newPath, openReal, openSim, passTime, rejection, SIM_PATH } from './store-fixture.js';
 
 const WAL = `${SIM_PATH}/queues/wal`;
@@ -61,6 +64,7 @@ const changes: readonly Change[] = [
       await (await disk.spawn().vfs.create(`${SIM_PATH}/LOCK`)).close();
     },
   },
+  { what: 'STORE is removed', path: /\/STORE$/, make: (disk) => disk.remove(`${SIM_PATH}/STORE`) },
   {
     what: 'the segment that is appended to is removed',
     path: /\.seg$/,
@@ -289,4 +293,20 @@ describe('on the real disk', () => {
     await evaq.wal.flush();
     await evaq.close();
   });
+});
+
+test('P17: a file of the lock that the store itself writes anew is locked and looked for from then on', async () => {
+  const disk = newDisk();
+  await (await openSim(disk)).close();
+  const { vfs, host } = disk.spawn();
+  const locked = await vfs.lock(`${SIM_PATH}/LOCK`, '', [`${SIM_PATH}/STORE`]);
+  if (locked.kind === 'held') throw new Error('it was closed');
+  const ground = new Ground({ path: SIM_PATH, identities: vfs.identities, host, failStop: new FailStop() });
+  ground.noteStore(locked.lock);
+  const grounded = new GroundedVfs(vfs, host, ground);
+  await (await grounded.create(`${SIM_PATH}/STORE.tmp`)).close();
+  await grounded.rename(`${SIM_PATH}/STORE.tmp`, `${SIM_PATH}/STORE`);
+  ground.checkBlocking(SIM_PATH);
+  disk.remove(`${SIM_PATH}/LOCK`);
+  expect(await disk.spawn().vfs.lock(`${SIM_PATH}/LOCK`, '', [`${SIM_PATH}/STORE`])).toMatchObject({ kind: 'held' });
 });

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -87,7 +88,7 @@ describe('the real disk', () => {
     expect(await nodeVfs.makeDir(join(dir, 'd'))).toBe(false);
     const first = await nodeVfs.lock(join(dir, 'LOCK'), 'me');
     expect(first.kind).toBe('locked');
-    expect(await nodeVfs.lock(join(dir, 'LOCK'), 'you')).toEqual({ kind: 'held', note: 'me' });
+    expect(await nodeVfs.lock(join(dir, 'LOCK'), 'you')).toEqual({ kind: 'held', note: 'me', ours: true });
     if (first.kind === 'locked') {
       await first.lock.release();
       await first.lock.release();
@@ -96,6 +97,16 @@ describe('the real disk', () => {
     expect(again.kind).toBe('locked');
     if (again.kind === 'locked') await again.lock.release();
     expect(await nodeVfs.freeBytes(dir)).toBeGreaterThan(0);
+  });
+
+  it('opening a pipe in the place of a file waits for nobody', { timeout: 60_000 }, async () => {
+    const path = join(dir, 'pipe');
+    if (spawnSync('mkfifo', [path]).status !== 0) return;
+    const file = await nodeVfs.open(path, 'read');
+    expect(await file.readAt(Buffer.alloc(8), 0, 8, 0).catch((error: unknown) => String(error))).toMatch(
+      /^(?:0|.*ESPIPE.*)$/,
+    );
+    await file.close();
   });
 
   it('soon comes after the promises of this turn and before the next; a timer can be taken back', async () => {

@@ -70,7 +70,7 @@ export class Hooks {
       remove: (path) => hooked('remove', path, () => nodeVfs.remove(path)),
       syncDir: (dir) => hooked('syncDir', dir, () => nodeVfs.syncDir(dir)),
       freeBytes: (path) => hooked('freeBytes', path, () => nodeVfs.freeBytes(path)),
-      lock: (path, note) => hooked('lock', path, () => nodeVfs.lock(path, note)),
+      lock: (path, note, also) => hooked('lock', path, () => nodeVfs.lock(path, note, also)),
     };
     return { vfs, host: nodeHost };
   }

@@ -2,20 +2,21 @@
  * Cuts a stream of bytes into records at a separator byte. The last record needs no separator behind it; an empty one between
  * two separators is a record. Memory is bounded by the longest record that is allowed.
  */
-import { EvaqError } from '../errors.js';
-
 export class RecordSplitter {
   readonly #separator: number;
   readonly #bytesMax: number;
+  readonly #tooLong: (bytesMax: number) => Error;
   #rest: Buffer[] = [];
   #restBytes = 0;
 
-  constructor(separator: number, bytesMax: number) {
+  /** `tooLong` makes the error for a record that is longer than `bytesMax`. */
+  constructor(separator: number, bytesMax: number, tooLong: (bytesMax: number) => Error) {
     this.#separator = separator;
     this.#bytesMax = bytesMax;
+    this.#tooLong = tooLong;
   }
 
-  /** The records that end in `chunk`; views of it where they lie in it whole. Throws EVAQ_RECORD_TOO_LARGE. */
+  /** The records that end in `chunk`; views of it where they lie in it whole. Throws what `tooLong` makes. */
   *split(chunk: Buffer): Generator<Buffer> {
     let from = 0;
     for (let end = chunk.indexOf(this.#separator); end >= 0; end = chunk.indexOf(this.#separator, from)) {
@@ -40,12 +41,8 @@ export class RecordSplitter {
 
   #keep(part: Buffer): void {
     this.#restBytes += part.length;
-    if (this.#restBytes > this.#bytesMax) {
-      throw new EvaqError('EVAQ_RECORD_TOO_LARGE', `a record of more than ${this.#bytesMax} bytes on standard input`, {
-        details: { limit: this.#bytesMax },
-        hint: 'Records end at a newline, or with --null at a NUL byte.',
-      });
-    }
-    this.#rest.push(part);
+    if (this.#restBytes > this.#bytesMax) throw this.#tooLong(this.#bytesMax);
+    // Who wrote the chunk may use its memory again.
+    this.#rest.push(Buffer.from(part));
   }
 }

@@ -1,0 +1,87 @@
+/** What limits are made of, part by part, and what their steps cost. */
+import { expect, it } from 'vitest';
+import { PayloadTable } from '../../../src/log/payload-table.js';
+import { Dropping } from '../../../src/queue/dropping.js';
+import { PushLine, type Verdict } from '../../../src/queue/push-line.js';
+
+it('a table of sizes takes a number a page where all are alike, and forgets what nobody needs', () => {
+  const table = new PayloadTable();
+  for (let id = 1; id <= 2000; id++) table.note(id, id === 700 ? 5 : 100);
+  expect(table.pages).toBe(8);
+  expect([table.of(699), table.of(700), table.of(701), table.of(9999)]).toEqual([100, 5, 100, 0]);
+  expect(table.sum(1, 2000)).toBe(1999 * 100 + 5);
+  expect(table.sum(700, 700)).toBe(5);
+  table.forget(1, 1000, (first, last) => first <= 600 && last >= 600);
+  expect(table.pages).toBe(5);
+  expect(table.of(600)).toBe(100);
+  expect(table.of(700)).toBe(5);
+});
+
+it('what is leased is passed over, but not at each drop: a drop costs what it drops', () => {
+  const LEASED = 5000;
+  const live = new Set(Array.from({ length: 20_000 }, (_, i) => i + 1));
+  let steps = 0;
+  const dropping = new Dropping({
+    storeId: 'store',
+    queue: 'q',
+    dir: '/q',
+    log: {
+      firstLive(from) {
+        for (let id = Math.max(1, from); id <= 20_000; id++) {
+          if (!live.has(id)) continue;
+          steps++;
+          return id;
+        }
+        return undefined;
+      },
+    },
+    claims: { isLeased: (id) => id <= LEASED },
+    removing: {
+      removeMany: (ids) => {
+        for (const id of Array.from(ids)) live.delete(id);
+        return Promise.resolve(ids.length);
+      },
+    },
+    whenNothingOwed: (action) => action(),
+    failure: () => undefined,
+    finishing: (body) => body(),
+  });
+  for (let i = 0; i < 10_000; i++) expect(dropping.dropOldest(() => true)).toBe(true);
+  expect(live.has(LEASED)).toBe(true);
+  expect(live.size).toBe(10_000);
+  expect(steps).toBeLessThan(10_000 + 4 * LEASED);
+  expect(dropping.ranges).toEqual([{ first: LEASED + 1, last: LEASED + 10_000 }]);
+  expect(dropping.dropOldest(() => false)).toBe(false);
+  expect(live.size).toBe(10_000);
+});
+
+it('a line lets in from the front, tells those for whom there will be no room, and forgets who was withdrawn', async () => {
+  const line = new PushLine();
+  const verdicts: Verdict[] = Array.from({ length: 300 }, () => 'wait');
+  const told: number[] = [];
+  const aborts = verdicts.map(() => new AbortController());
+  const all = verdicts.map((_, i) =>
+    line
+      .wait(
+        () => verdicts[i] ?? 'wait',
+        () => Promise.resolve(told.push(i)),
+        aborts[i]?.signal,
+      )
+      .catch((error: unknown) => String(error)),
+  );
+  for (let i = 1; i < 200; i++) aborts[i]?.abort(new Error('never mind'));
+  expect(line.size).toBe(101);
+  line.grant();
+  expect(told).toEqual([]);
+  verdicts[0] = 'fits';
+  verdicts[200] = { error: new Error('never') };
+  verdicts[201] = 'fits';
+  verdicts[203] = 'fits';
+  line.grant();
+  expect(told).toEqual([0, 201]);
+  expect(line.size).toBe(98);
+  line.rejectAll(new Error('over'));
+  const outcomes = await Promise.all(all);
+  expect([outcomes[1], outcomes[200], outcomes[202]]).toEqual(['Error: never mind', 'Error: never', 'Error: over']);
+  expect(line.size).toBe(0);
+});
