@@ -179,6 +179,7 @@ export class StoreDeliveries {
     for (const record of records) this.#records.push(record);
     this.#port.schedule();
     return new Promise((resolve, reject) => {
+      // It is known there by then: whoever could abort it has no turn before this turn's post.
       const abort = (): void => this.#port.send({ kind: 'abort run', run, reason: packThrown(signal.reason) });
       signal.addEventListener('abort', abort, { once: true });
       const over = (): void => signal.removeEventListener('abort', abort);

@@ -183,13 +183,14 @@ export class StoreLink {
     const known = this.#queues.indexOf(queue);
     const index = known >= 0 ? known : this.#queues.push(queue) - 1;
     const { limits } = queue.stats();
-    if (limits !== undefined) this.#limited.add(queue);
+    const isBounded = limits !== undefined && (limits.records ?? limits.bytes ?? limits.minFreeBytes) !== undefined;
+    if (isBounded) this.#limited.add(queue);
     return {
       index,
       name: queue.name,
       recordBytesMax: queue.recordBytesMax,
       deadLetters: queue.deadLetters.name,
-      limits: limits === undefined ? undefined : { records: limits.records, bytes: limits.bytes },
+      limits: isBounded ? { records: limits.records, bytes: limits.bytes } : undefined,
     };
   }
 
