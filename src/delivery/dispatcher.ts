@@ -46,6 +46,7 @@ const DUE_STEP_MS = 10;
 const READ_RETRY_MS = 10;
 const READ_RETRY_MS_MAX = 1000;
 
+const UNORDERED: Pick<Ready, 'key' | 'keyError'> = { key: undefined, keyError: undefined };
 const FRESH: RetryEntry = { attempts: 0, crashes: 0, dueMs: 0, firstFailureMs: 0 };
 
 export class Dispatcher {
@@ -77,6 +78,8 @@ export class Dispatcher {
   #cursor = 0;
   #filling: Promise<void> | undefined;
   #fillsAgain = false;
+  /** Of whoever wants a whole batch, with what is on its way from the disk: it waits for it once before each. */
+  #patience: 'fresh' | 'waiting' | 'spent' = 'fresh';
   #stopped = false;
   readonly #listeners = new Set<() => void>();
   #cancelNews: (() => void) | undefined;
@@ -136,9 +139,19 @@ export class Dispatcher {
     return this.#take(maxRecords, Infinity, false);
   }
 
-  /** The same for one handler: of at least one record and at most so many bytes. One that has failed before is alone: it takes no others with it. */
+  /**
+   * The same for one handler: of at least one record and at most so many bytes. One that has failed before is alone: it takes no others with it. What is
+   * on its way from the disk is waited for, once, where there is less than a batch: then there is none yet.
+   */
   takeBatch(maxRecords: number, maxBytes: number): Lease[] {
-    return this.#take(maxRecords, maxBytes, true);
+    const isShort = this.readyCount < maxRecords && this.#ready.bytes < maxBytes;
+    if (isShort && this.#filling !== undefined && this.#patience !== 'spent') {
+      this.#patience = 'waiting';
+      return [];
+    }
+    const taken = this.#take(maxRecords, maxBytes, true);
+    if (taken.length > 0) this.#patience = 'fresh';
+    return taken;
   }
 
   #take(maxRecords: number, maxBytes: number, isBatch: boolean): Lease[] {
@@ -165,11 +178,13 @@ export class Dispatcher {
     return this.#ready.count;
   }
 
-  /** The record is gone, wherever it went. */
-  left({ id, key }: Lease): void {
-    this.#end(id);
-    this.#table.delete(id);
-    this.#leave(key, id);
+  /** The records are gone, wherever they went. */
+  left(leases: readonly Lease[]): void {
+    for (const { id, key } of leases) {
+      this.#end(id);
+      this.#table.delete(id);
+      this.#leave(key, id);
+    }
     this.#wake();
   }
 
@@ -304,8 +319,19 @@ export class Dispatcher {
     this.#source.lease(id);
     this.#table.hold(id);
     const { attempts, crashes, firstFailureMs } = this.#table.get(id) ?? FRESH;
-    const told = { id, record, key, keyError, attempts, crashes, firstFailureMs, isSuspect };
-    const lease: HeldLease = { ...told, forgiven: 0, isOver: false, entry: undefined };
+    const lease: HeldLease = {
+      id,
+      record,
+      key,
+      keyError,
+      attempts,
+      crashes,
+      firstFailureMs,
+      isSuspect,
+      forgiven: 0,
+      isOver: false,
+      entry: undefined,
+    };
     this.#leased.set(id, lease);
     taken.push(lease);
   }
@@ -364,7 +390,9 @@ export class Dispatcher {
         this.#fillsAgain = false;
         if (again) this.#fill();
         this.#arm();
-        if (found || this.#failure !== undefined) this.#wake();
+        const isAwaited = this.#patience === 'waiting';
+        if (isAwaited) this.#patience = 'spent';
+        if (found || isAwaited || this.#failure !== undefined) this.#wake();
       });
   }
 
@@ -454,7 +482,7 @@ export class Dispatcher {
     for (const record of records) {
       if (this.#early.size > 0 && this.#early.delete(record.id)) continue;
       const entry = this.#adopt(record.id);
-      if (this.#left.has(record.id)) {
+      if (this.#left.size > 0 && this.#left.has(record.id)) {
         this.#passOver(record);
         continue;
       }
@@ -477,10 +505,14 @@ export class Dispatcher {
     const { key, keyError } = this.#keyed(record);
     if (key !== undefined && !this.#keys.enter(key, record.id)) return;
     const { id } = record;
+    const ready = { record, key, keyError };
     this.#table.hold(id);
-    this.#first.delete(id);
-    if (this.#order === 'fifo') this.#ready.insert({ record, key, keyError });
-    else this.#ready.push({ record, key, keyError });
+    if (this.#order === 'fifo') {
+      this.#first.delete(id);
+      this.#ready.insert(ready);
+    } else {
+      this.#ready.push(ready);
+    }
   }
 
   /** Somebody has it who will let it go: it keeps its place. */
@@ -507,7 +539,7 @@ export class Dispatcher {
   }
 
   #keyed(record: QueueRecord): Pick<Ready, 'key' | 'keyError'> {
-    if (typeof this.#order === 'string') return { key: undefined, keyError: undefined };
+    if (typeof this.#order === 'string') return UNORDERED;
     try {
       const key: unknown = this.#order(record);
       if (key === undefined || typeof key === 'string') return { key, keyError: undefined };

@@ -152,7 +152,7 @@ export class Settlement {
           return;
         }
         if (moved) this.counts.deadLettered++;
-        dispatcher.left(lease);
+        dispatcher.left([lease]);
         this.#events.onLeft();
       },
       (failure: unknown) => {
@@ -272,7 +272,7 @@ export class Settlement {
       if (source.failure() !== undefined || !source.isOpen()) this.#events.onFailure(source.failure() ?? error);
     }
     this.#removalsUnderWay -= leases.length;
-    for (const lease of leases) dispatcher.left(lease);
+    dispatcher.left(leases);
     this.#events.onLeft();
   }
 }
