@@ -11,8 +11,8 @@ export { DeadLetterError, RetryLater, type RetryLaterOptions } from './delivery/
 export type { BatchLimits, BatchOptions, DeliveryOptions, RetryOptions } from './delivery/delivery-options.js';
 export type { DeliveryReport, DeliveryStats, StopOptions } from './delivery/delivery-report.js';
 export type { BreakerEvent, DeliveredRecord, DeliverTrace } from './delivery/delivery-trace.js';
-export type { Order } from './delivery/dispatcher.js';
 export type { BatchHandler, Handler } from './delivery/invocation.js';
+export type { Order } from './delivery/key-order.js';
 export type { RateOptions } from './delivery/token-bucket.js';
 export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.js';
 export type { FailureDetail, RecordIdentity, RecordOrigin } from './frame/metadata.js';

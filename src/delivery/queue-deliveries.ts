@@ -13,8 +13,9 @@ import type { ResolvedDelivery, ResolvedRetry } from './delivery-options.js';
 import type { Work } from './delivery-parts.js';
 import type { DeliveryReport } from './delivery-report.js';
 import type { DeliverySource } from './delivery-source.js';
-import { Dispatcher, type Order } from './dispatcher.js';
+import { Dispatcher } from './dispatcher.js';
 import { InFlight } from './in-flight.js';
+import type { Order } from './key-order.js';
 import type { Invocation } from './outcome.js';
 import { type RetryEntry, RetryTable } from './retry-table.js';
 
