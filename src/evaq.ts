@@ -7,7 +7,7 @@ export type { BreakerOptions } from './delivery/breaker.js';
 export type { FailureClass } from './delivery/classify.js';
 export type { Delivery } from './delivery/delivery.js';
 export type { BatchContext, BatchResult, DeliveryContext } from './delivery/delivery-context.js';
-export { DeadLetterError, RetryLater, type RetryLaterOptions } from './delivery/delivery-errors.js';
+export { DeadLetterError, RetryLater, type RetryLaterOptions, StopDelivery } from './delivery/delivery-errors.js';
 export type { BatchLimits, BatchOptions, DeliveryOptions, RetryOptions } from './delivery/delivery-options.js';
 export type { DeliveryReport, DeliveryStats, StopOptions } from './delivery/delivery-report.js';
 export type { BreakerEvent, DeliveredRecord, DeliverTrace } from './delivery/delivery-trace.js';

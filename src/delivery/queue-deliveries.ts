@@ -7,6 +7,7 @@ import { isSystemError } from '../errors.js';
 import { timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { Delivery } from './delivery.js';
+import type { StopDelivery } from './delivery-errors.js';
 import { DeliveryLog } from './delivery-log.js';
 import { type DeliveryState, loadDeliveryState } from './delivery-log-load.js';
 import type { ResolvedDelivery, ResolvedRetry } from './delivery-options.js';
@@ -74,11 +75,17 @@ export class QueueDeliveries {
   #suspects: readonly number[] = [];
   /** Of whichever opened a breaker last. */
   #streak = 0;
+  #refusal: StopDelivery | undefined;
   /** Of those that have ended. */
   #past: DeliveryReport = NOTHING_YET;
 
   constructor(options: QueueDeliveriesOptions) {
     this.#options = options;
+  }
+
+  /** Why the last one stopped that a handler stopped, until the next one begins. */
+  get refusal(): StopDelivery | undefined {
+    return this.#refusal;
   }
 
   /** What all of them have come to since the store was opened, those that have ended included. */
@@ -97,6 +104,7 @@ export class QueueDeliveries {
       throw new TypeError(`'${source.queue}' is being delivered in order: a second delivery would break it`);
     }
     this.#order = options.order;
+    this.#refusal = undefined;
     this.#work ??= this.#start(options.order);
     const delivery: Delivery = new Delivery({
       source,
@@ -108,7 +116,7 @@ export class QueueDeliveries {
       noteStreak: (streak) => {
         this.#streak = streak;
       },
-      onEnded: () => this.#end(delivery),
+      onEnded: (refusal) => this.#end(delivery, refusal),
     });
     this.#running.add(delivery);
     return delivery;
@@ -164,7 +172,8 @@ export class QueueDeliveries {
     }
   }
 
-  async #end(delivery: Delivery): Promise<void> {
+  async #end(delivery: Delivery, refusal: StopDelivery | undefined): Promise<void> {
+    if (refusal !== undefined) this.#refusal = refusal;
     if (this.#running.delete(delivery)) this.#past = addReports(this.#past, delivery.stats());
     const work = this.#work;
     if (this.#running.size > 0 || work === undefined) return;
