@@ -8,14 +8,16 @@ import { timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { readAsking } from './asked-keys.js';
 import { Delivery } from './delivery.js';
+import type { StopDelivery } from './delivery-errors.js';
 import { DeliveryLog } from './delivery-log.js';
 import { type DeliveryState, loadDeliveryState } from './delivery-log-load.js';
 import type { ResolvedDelivery, ResolvedRetry } from './delivery-options.js';
 import type { Work } from './delivery-parts.js';
 import type { DeliveryReport } from './delivery-report.js';
 import type { DeliverySource } from './delivery-source.js';
-import { Dispatcher, type Order } from './dispatcher.js';
+import { Dispatcher } from './dispatcher.js';
 import { InFlight } from './in-flight.js';
+import type { Order } from './key-order.js';
 import type { Invocation } from './outcome.js';
 import { type RetryEntry, RetryTable } from './retry-table.js';
 
@@ -76,11 +78,17 @@ export class QueueDeliveries {
   #suspects: readonly number[] = [];
   /** Of whichever opened a breaker last. */
   #streak = 0;
+  #refusal: StopDelivery | undefined;
   /** Of those that have ended. */
   #past: DeliveryReport = NOTHING_YET;
 
   constructor(options: QueueDeliveriesOptions) {
     this.#options = options;
+  }
+
+  /** Why the last one stopped that a handler stopped, until the next one begins. */
+  get refusal(): StopDelivery | undefined {
+    return this.#refusal;
   }
 
   /** What all of them have come to since the store was opened, those that have ended included. */
@@ -99,6 +107,7 @@ export class QueueDeliveries {
       throw new TypeError(`'${source.queue}' is being delivered in order: a second delivery would break it`);
     }
     this.#order = options.order;
+    this.#refusal = undefined;
     this.#work ??= this.#start(options.order);
     const delivery: Delivery = new Delivery({
       source,
@@ -108,7 +117,7 @@ export class QueueDeliveries {
       onExhausted,
       invocation,
       noteStreak: (streak) => this.#noteStreak(streak),
-      onEnded: () => this.#end(delivery),
+      onEnded: (refusal) => this.#end(delivery, refusal),
     });
     this.#running.add(delivery);
     return delivery;
@@ -177,7 +186,8 @@ export class QueueDeliveries {
     }
   }
 
-  async #end(delivery: Delivery): Promise<void> {
+  async #end(delivery: Delivery, refusal: StopDelivery | undefined): Promise<void> {
+    if (refusal !== undefined) this.#refusal = refusal;
     if (this.#running.delete(delivery)) this.#past = addReports(this.#past, delivery.stats());
     const work = this.#work;
     if (this.#running.size > 0 || work === undefined) return;
