@@ -18,7 +18,7 @@
 import { assert } from '../assert.js';
 import { EvaqError, isNotFound, reported } from '../errors.js';
 import { type FailStop, SyncFailure, syncFolder } from '../fail-stop.js';
-import { COMMIT_FLAG_SPARSE, KIND_RECORDS } from '../frame/commit-header.js';
+import { COMMIT_FLAG_SPARSE, COMMIT_HEADER_BYTES, KIND_RECORDS } from '../frame/commit-header.js';
 import { type BadRange, CommitScanner } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import { newFrameView, viewFrame } from '../frame/record-frame.js';
@@ -370,20 +370,36 @@ export class GcRunner {
         continue;
       }
       if (header.kind !== KIND_RECORDS) continue;
-      settle(header.firstId - 1);
-      bad = undefined;
+      const isIn = header.firstId >= expected;
+      if (isIn) {
+        settle(header.firstId - 1);
+        bad = undefined;
+      }
       const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
       const end = bodyAt + header.bodyBytes;
       let at = bodyAt;
-      for (let i = 0; i < header.count; i++) {
-        if (!viewFrame(buffer, at, end, sparse, header.firstId + i, header.firstId, header.timestamp, view)) break;
+      let taken = 0;
+      for (; isIn && taken < header.count; taken++) {
+        const id = header.firstId + taken;
+        if (!viewFrame(buffer, at, end, sparse, id, header.firstId, header.timestamp, view)) break;
+        // One that is not above those in front of it is none.
+        if (view.id < expected) break;
         copier.add(source, live, buffer, at, view);
         at += view.frameBytes;
         expected = view.id + 1;
-        if (copier.wantsFlush || (i & 1023) === 1023) {
+        if (copier.wantsFlush || (taken & 1023) === 1023) {
           if (copier.wantsFlush) await copier.flush();
           await this.#pace(view.frameBytes);
         }
+      }
+      if (taken < header.count) {
+        source.damaged = true;
+        bad ??= {
+          offset: scanner.offset,
+          end: scanner.offset + COMMIT_HEADER_BYTES + header.bodyBytes,
+          headerIntact: true,
+          allZero: false,
+        };
       }
       await this.#pace(header.bodyBytes);
     }

@@ -66,8 +66,11 @@ async function findPatches(vfs: Vfs, store: string, { damage }: VerifyReport): P
   const patches = new Map<string, Buffer>();
   const uuid = await findStoreUuid(vfs, store);
   if (uuid === undefined) return patches;
+  const seen = new Set<string>();
   for (const { queue, file, offset, lossless } of damage) {
-    if (lossless || offset !== 0) continue;
+    // Of one place damage is told for each range of lost records.
+    if (lossless || offset !== 0 || seen.has(file)) continue;
+    seen.add(file);
     if (queue === '') {
       if (file === `${store}/${STORE_FILE}`) patches.set(file, await remakeStoreFile(vfs, store, uuid));
       continue;
