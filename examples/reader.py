@@ -632,6 +632,7 @@ class Queue:
         self.dir = os.path.join(store, "queues", name)
         self.damage, self.torn, self.lost, self.records, self.moved = [], [], Ids(), [], []
         self.removals, self.segments, self.next_id, self.clean, self.removals_lost = Removals(), [], 1, False, False
+        self.doubtful = False
         self.segment_ids = set()
         self.names = sorted(os.listdir(self.dir)) if os.path.isdir(self.dir) else []
         self.read_logs()
@@ -877,7 +878,8 @@ class Queue:
 
     def certain_below(self, first):
         """Up to where the IDs of the gap that begins there were given to records that were durable (12, what is lost)."""
-        accounted, below, before = self.removals.accounted_below, self.removals.accounted_below, None
+        accounted = self.removals.accounted_below or (MAX if self.doubtful else 0)
+        below, before = accounted, None
         if accounted == 0:
             return 0
         for segment in self.segments:
@@ -900,12 +902,12 @@ class Queue:
         removals = self.removals
         spans = Ids([span for span in map(self.span_of, self.segments) if span])
         gaps = Ids([(1, self.next_id - 1)]).without(here).without(spans).without(removed).without(self.lost)
+        self.doubtful = doubtful = self.removals_lost or any(not one["lossless"] and one["file"].endswith(".tomb") for one in self.damage)
         missing = []
         for first, last in gaps.list:
             last = min(last, self.certain_below(first) - 1)
             if first <= last:
                 missing.append((first, last))
-        doubtful = self.removals_lost or any(not one["lossless"] and one["file"].endswith(".tomb") for one in self.damage)
         if self.beside:
             missing = []
         for first, last in missing:

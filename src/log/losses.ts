@@ -85,11 +85,6 @@ export function withRanges(damage: Damage, ranges: readonly IdRange[]): Damage[]
   return told;
 }
 
-/** Removals are lost, so what is missing may have been removed. */
-function isDoubtful(damage: readonly Damage[]): boolean {
-  return damage.some((one) => !one.lossless && isOfRemovals(one));
-}
-
 const MISSING = 'a segment file is missing';
 
 function findMissing(
@@ -99,7 +94,10 @@ function findMissing(
   told: readonly Damage[],
 ): Damage[] {
   const { queue, dir, closedWithLive, liveCount, evidence } = facts;
-  const vague = isDoubtful(told) ? ({ vague: true } as const) : {};
+  const isDoubtful = told.some((one) => !one.lossless && isOfRemovals(one));
+  // Removals are lost: what is missing may have been removed. Where no account is left either, nothing tells how far it goes.
+  const vague = isDoubtful ? ({ vague: true } as const) : {};
+  const accountedBelow = facts.tombstones.accountedBelow || (isDoubtful ? Infinity : 0);
   const place = { queue, file: dir, offset: 0, bytes: 0, lossless: false };
   const what = evidence ?? MISSING;
   const missing: Damage[] = [];
@@ -108,7 +106,7 @@ function findMissing(
   for (const [i, ranges] of shareOut(rest, absent).parts.entries()) {
     const gap = absent[i];
     if (gap === undefined || ranges.length === 0) continue;
-    const certain = { first: 1, last: certainBelow(facts, gap) - 1 };
+    const certain = { first: 1, last: certainBelow(facts, accountedBelow, gap) - 1 };
     const { parts, rest: uncertain } = shareOut(ranges, [certain]);
     const [inside = []] = parts;
     if (inside.length > 0) missing.push(...withRanges({ ...place, ...vague, what }, inside));
@@ -121,7 +119,7 @@ function findMissing(
     const short = { ...place, what: `${what}: ${count} records that were live at the last close` };
     if (named < count) missing.push({ ...short, vague: true });
     else missing.push(...withRanges(named === count ? short : { ...short, vague: true }, candidates));
-  } else if (closedWithLive !== undefined && liveCount > closedWithLive && !isDoubtful(told)) {
+  } else if (closedWithLive !== undefined && liveCount > closedWithLive && !isDoubtful) {
     const more = `${liveCount} records are live, ${closedWithLive} were at the last close: a segment file is foreign`;
     missing.push({ ...place, what: more, vague: true });
   }
@@ -146,7 +144,7 @@ function lacksNewest({ there, tombstones: { dataSegmentId } }: LossFacts): boole
 }
 
 /** Up to where the IDs of a gap were given to records for certain. */
-function certainBelow({ segments, there, tombstones: { accountedBelow } }: LossFacts, gap: IdRange): number {
+function certainBelow({ segments, there }: LossFacts, accountedBelow: number, gap: IdRange): number {
   if (accountedBelow === 0) return 0;
   let before: LogSegment | undefined;
   let below = accountedBelow;

@@ -18,7 +18,7 @@ import { listQueues } from '../layout/queue-names.js';
 import { parentOf, queueDir } from '../layout/store-file.js';
 import type { Damage } from '../log/log-load.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
-import { goneFrom, readableOf } from '../raw/readable.js';
+import { goneFrom, type Readable, readableOf } from '../raw/readable.js';
 import type { RepairPlan } from '../raw/repair-plan.js';
 import { type RepairSurvey, surveyRepair } from '../raw/repair-survey.js';
 import { verifyStore } from '../raw/verify.js';
@@ -74,8 +74,7 @@ export async function repairStore(path: string, options: RepairOptions): Promise
     const backup = await backUp(survey, options);
     options.signal?.throwIfAborted();
     await writePatches(survey, vfs);
-    // Where the store could not be opened at all, what its own files have.
-    const readable = before ?? (await readableOf(store, { vfs, host }));
+    const readable = await readableAt(store, before, survey, options);
     await rewriteDamaged(plan, options, lock);
     const { damage } = await verifyStore(store, { vfs });
     if (readable !== undefined) requireKept(goneFrom(readable, await readableOf(store, { vfs, host })), store, backup);
@@ -86,6 +85,25 @@ export async function repairStore(path: string, options: RepairOptions): Promise
   } finally {
     await lock.release();
   }
+}
+
+/**
+ * What a repair must keep: what could be read before it. But for queues whose removals are known again, once the header of their log is there: of those
+ * what can be read then; and all of that where the store could not be opened before.
+ */
+async function readableAt(
+  store: string,
+  before: Readable | undefined,
+  { patches }: RepairSurvey,
+  { vfs, host }: RepairOptions,
+): Promise<Readable | undefined> {
+  const logs = [...patches.keys()].filter((path) => path.endsWith('.tomb')).map(parentOf);
+  if (before !== undefined && logs.length === 0) return before;
+  const mended = await readableOf(store, { vfs, host });
+  if (before === undefined || mended === undefined) return mended;
+  return new Map(
+    [...before].map(([queue, was]) => [queue, (logs.includes(queueDir(store, queue)) && mended.get(queue)) || was]),
+  );
 }
 
 /** A repair that has cost anything is none. What it did stands: the files as they were are in the backup, and in quarantine/. */
