@@ -10,11 +10,13 @@ import { useFewDescriptors } from './few-descriptors.js';
 import { runFullDisk } from './full-disk.js';
 import { removeWhileTheCopyIsNamed } from './gc-window.js';
 import { exploreIntake } from './intake-run.js';
+import { runLetters } from './letters-run.js';
 import { runLimits } from './limits-run.js';
 import { Unexplained } from './linear-client.js';
 import { LINEAR_REGRESSIONS } from './linear-regressions.js';
 import { runLinear } from './linear-run.js';
 import { linearScript } from './linear-script.js';
+import { runLink } from './link-run.js';
 import { huntLiveDelivery } from './live-delivery.js';
 import { huntLive } from './live-hunt.js';
 import {
@@ -24,6 +26,7 @@ import {
   exploreWeakMode,
   rewriteBeforeTheUnlink,
 } from './narrow-windows.js';
+import { runObserved } from './observed-run.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
 import { readBesideRemoval } from './read-beside-removal.js';
 import { BrokenPromise } from './store-model.js';
@@ -129,6 +132,15 @@ export async function hunt(
             tries++;
             await runLimits(seed + round * LIMITED_RUNS + nth);
           }
+        } else if (kind === 'link') {
+          tries++;
+          await runLink(seed + round);
+        } else if (kind === 'letters') {
+          tries++;
+          await runLetters(seed + round);
+        } else if (kind === 'observation') {
+          tries++;
+          await runObserved(seed + round);
         } else if (kind === 'time') {
           const checked = await fc.check(
             fc.asyncProperty(timeScript, async (value) => {

@@ -37,7 +37,13 @@ export type Hunt =
   /** What handlers are given, and what becomes of it. */
   | 'delivery'
   /** Deliveries beside loads that never pause. */
-  | 'delivery beside loads';
+  | 'delivery beside loads'
+  /** Threads that work with a store, and die. */
+  | 'link'
+  /** What is told of a store. */
+  | 'observation'
+  /** Dead letters of several queues. */
+  | 'letters';
 
 /** What befalls a history: nothing; calls of the disk that fail; kills and power cuts; those in the weaker modes. */
 export type Trouble = 'calm' | 'faults' | 'crashes' | 'weak';
