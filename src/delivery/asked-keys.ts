@@ -5,7 +5,7 @@
 import { assert } from '../assert.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { DeliverySource } from './delivery-source.js';
-import type { Order } from './dispatcher.js';
+import type { Order } from './key-order.js';
 
 /** What was found for a record: its key, or why there is none. */
 export type FoundKey = { readonly key: string | undefined } | { readonly error: unknown };
