@@ -122,6 +122,8 @@ export class CommitPipeline {
   readonly #options: CommitPipelineOptions;
   #active: ActiveSegment;
   #nextId: number;
+  /** In the weaker modes: every ID below it is durable, or was given back. */
+  #durableBelow: number;
   #open = new PushBatch();
   /** Batches that are full, in front of the open one. */
   readonly #full: PushBatch[] = [];
@@ -153,6 +155,7 @@ export class CommitPipeline {
     });
     this.#unsynced = new UnsyncedSegments(options.failStop, (left) => this.#timedSync(left));
     this.#nextId = options.nextId;
+    this.#durableBelow = options.nextId;
     this.#traces = new CommitTraces(options);
   }
 
@@ -165,6 +168,11 @@ export class CommitPipeline {
   get settledBelow(): number {
     const batch = batchInHand(this.#state);
     return batch?.state === 'placed' ? batch.firstId : this.#nextId;
+  }
+
+  /** The same of what is durable: for statements that have to hold after a power cut. */
+  get durableBelow(): number {
+    return this.#options.durability === 'sync' ? this.settledBelow : this.#durableBelow;
   }
 
   get active(): ActiveSegment {
@@ -284,6 +292,7 @@ export class CommitPipeline {
       const id = own?.firstId ?? 0;
       if (inFlight !== undefined) this.#settle(inFlight);
       for (const batch of placed) this.#settle(batch);
+      this.#durableBelow = this.settledBelow;
       this.#traces.blocking(placed, started);
       return id;
     } catch (cause) {
@@ -338,15 +347,18 @@ export class CommitPipeline {
     // What is placed and still being written is not covered by a sync that starts now.
     const { segment } = active;
     const { end } = segment;
+    const { settledBelow } = this;
     await this.#unsynced.sync();
     // It may have been left meanwhile: one that is sealed is durable, or nothing in it is live, and its file is closed.
-    if (active.durableEnd >= end || segment.phase === 'sealed' || segment.phase === 'dropped') return;
-    try {
-      await this.#timedSync(active);
-    } catch (cause) {
-      throw this.#options.failStop.fail(cause, 'a sync', active.file.path);
+    if (active.durableEnd < end && segment.phase !== 'sealed' && segment.phase !== 'dropped') {
+      try {
+        await this.#timedSync(active);
+      } catch (cause) {
+        throw this.#options.failStop.fail(cause, 'a sync', active.file.path);
+      }
+      active.durableEnd = Math.max(active.durableEnd, end);
     }
-    active.durableEnd = Math.max(active.durableEnd, end);
+    this.#durableBelow = Math.max(this.#durableBelow, settledBelow);
   }
 
   /** The last commit found the disk full. */

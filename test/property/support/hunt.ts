@@ -29,6 +29,8 @@ import {
 import { runObserved } from './observed-run.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
 import { readBesideRemoval } from './read-beside-removal.js';
+import { cutAndEmpty } from './reserve-after-cut.js';
+import { BESIDES, runRoundsBeside } from './rounds-beside.js';
 import { BrokenPromise } from './store-model.js';
 import { REGRESSIONS } from './store-regressions.js';
 import { newRunStats, type RunOptions, runScript, STORE } from './store-run.js';
@@ -47,6 +49,8 @@ const CHUNK_RUNS = 20;
 const SEED = 1000;
 /** Histories of a queue with limits in a round. */
 const LIMITED_RUNS = 10;
+/** Scripts of rounds beside other changes in a round, of each kind. */
+const ROUNDS_RUNS = 8;
 const INTAKE_MODES = ['sync', 'os', 'interval'] as const;
 const LINEAR_TROUBLES = ['calm', 'faults', 'crashes', 'weak'] as const;
 
@@ -87,6 +91,16 @@ export async function hunt(
           tries++;
           await rewriteBeforeTheUnlink(seed + round);
           stats.states += await exploreRewriteBesideGc(seed + round, 1500);
+        } else if (kind === 'reserve') {
+          tries++;
+          stats.states += await cutAndEmpty(seed + round);
+        } else if (kind === 'rounds') {
+          for (const beside of BESIDES) {
+            for (let nth = 0; nth < ROUNDS_RUNS; nth++) {
+              tries++;
+              stats.states += await runRoundsBeside(seed + round * ROUNDS_RUNS + nth, beside);
+            }
+          }
         } else if (kind === 'rewrites') {
           tries++;
           stats.states += await exploreRewritesInARow(seed + round, 1500);

@@ -13,6 +13,10 @@ export type Hunt =
   | 'regressions'
   | 'window'
   | 'beside'
+  /** What is kept for a full disk, after a power cut. */
+  | 'reserve'
+  /** Rounds of removals beside segments that change. */
+  | 'rounds'
   | 'weak'
   /** The tombstone log written anew again and again. */
   | 'rewrites'

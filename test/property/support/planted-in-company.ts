@@ -42,8 +42,8 @@ export const BUGS_IN_COMPANY: readonly PlantedBug[] = [
     'faults',
     {
       file: CORE,
-      find: 'return deadRangesOf(segments, this.claims);',
-      put: 'return deadRangesOf(segments, { nextClaimed: () => undefined });',
+      find: 'return accountOf(segments, below, this.claims);',
+      put: 'return accountOf(segments, below, { nextClaimed: () => undefined });',
     },
     FREQUENT_REWRITES,
   ),

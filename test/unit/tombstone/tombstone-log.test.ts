@@ -32,7 +32,7 @@ const DIR = '/queue';
 const UUID = Buffer.alloc(16, 3);
 
 function statement(round: number, more: Partial<RoundStatement> = {}): RoundStatement {
-  return {
+  const said = {
     kind: KIND_REMOVALS,
     round,
     nextId: 100 + round,
@@ -44,6 +44,10 @@ function statement(round: number, more: Partial<RoundStatement> = {}): RoundStat
     timestamp: 1_700_000_000_000,
     ...more,
   };
+  // The sixth number is one or the other.
+  return said.kind === KIND_REMOVALS
+    ? { ...said, liveRecords: 0, accountedBelow: more.accountedBelow ?? 90 + round }
+    : { ...said, accountedBelow: said.nextId };
 }
 
 /** A whole snapshot of nothing, as a log begins with. */
@@ -188,6 +192,8 @@ describe('the state of a tombstone log', () => {
     expect(state).toMatchObject({
       round: 3,
       nextId: 500,
+      accountedBelow: 500,
+      dataSegmentId: 5,
       sealedBelow: 9,
       segmentIdMax: 12,
       closedWithLive: undefined,
