@@ -33,14 +33,17 @@ export function eventsOf(chapter: Chapter): Told {
 
   /** The last moment at which everything that was settled before it became durable, by queue: a `flush` or a `pushSync`. */
   const flushed = new Map<QueueName, number>();
+  /** Of these, the last one that makes durable what is owed, too: a blocking push does not. */
+  const paid = new Map<QueueName, number>();
   for (const { question, ending, from } of calls) {
     if (ending !== 'ok') continue;
     if (question.call === 'flush' || (question.call === 'push' && question.form === 'pushSync'))
       flushed.set(question.queue, Math.max(flushed.get(question.queue) ?? 0, from));
+    if (question.call === 'flush') paid.set(question.queue, Math.max(paid.get(question.queue) ?? 0, from));
   }
   const isAcknowledged = (queue: QueueName, call: Call): boolean => {
     const { question, ending, to } = call;
-    if (to < (flushed.get(queue) ?? 0)) return true;
+    if (to < ((PASSING.has(ending) ? paid : flushed).get(queue) ?? 0)) return true;
     if (ending !== 'ok' && ending !== 'EVAQ_RECORD_NOT_FOUND') return false;
     return end !== 'power' || mode === 'sync' || (question.call === 'push' && question.form === 'pushSync');
   };

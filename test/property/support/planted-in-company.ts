@@ -64,8 +64,8 @@ export const BUGS_IN_COMPANY: readonly PlantedBug[] = [
   }),
   linear('a message that is on its way comes in once more', 'calm', {
     file: 'queue/intake.ts',
-    find: '      const way = this.#onItsWay.get(id);\n',
-    put: "      const way = this.#onItsWay.get(id + ' ');\n",
+    find: '    const way = this.#onItsWay.get(messageId);\n',
+    put: "    const way = this.#onItsWay.get('');\n",
   }),
   linear('what came in before a restart is not known after it', 'calm', {
     file: 'queue/intake.ts',
@@ -91,11 +91,6 @@ export const BUGS_IN_COMPANY: readonly PlantedBug[] = [
     file: 'queue/claims.ts',
     find: '      if (this.#isLeasedToOther(id)) {\n        await this.#waitForLease(id);\n        continue;\n      }\n',
     put: '',
-  }),
-  linear('a handler gets what is being popped', 'calm', {
-    file: 'store/deliveries.ts',
-    find: '      isLive: (id) => log.isLive(id),',
-    put: '      isLive: (id) => log.isLive(id) || claims.at(id) !== undefined,',
   }),
   linear('a delivery ends before what it has delivered is removed', 'crashes', {
     file: 'store/deliveries.ts',
