@@ -26,6 +26,7 @@ import {
 } from './narrow-windows.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
 import { readBesideRemoval } from './read-beside-removal.js';
+import { checkSalvage, damageOf, makeSalvagedStore } from './salvaged-store.js';
 import { BrokenPromise } from './store-model.js';
 import { REGRESSIONS } from './store-regressions.js';
 import { newRunStats, type RunOptions, runScript, STORE } from './store-run.js';
@@ -42,6 +43,8 @@ export interface HuntResult {
 
 const CHUNK_RUNS = 20;
 const SEED = 1000;
+/** Damages in a round. */
+const SALVAGED = 12;
 /** Histories of a queue with limits in a round. */
 const LIMITED_RUNS = 10;
 const INTAKE_MODES = ['sync', 'os', 'interval'] as const;
@@ -74,6 +77,12 @@ export async function hunt(
             if (picked) tries++;
             return picked;
           });
+        } else if (kind === 'salvage') {
+          const store = await makeSalvagedStore(round % 2 === 0 ? 'closed' : 'killed');
+          for (let i = 0; i < SALVAGED; i++) {
+            tries++;
+            await checkSalvage(store, damageOf(store, seed + round * SALVAGED + i));
+          }
         } else if (kind === 'descriptors') {
           tries++;
           await useFewDescriptors(seed + round, round % 2 === 0 ? 'sync' : 'os');

@@ -37,7 +37,9 @@ export type Hunt =
   /** What handlers are given, and what becomes of it. */
   | 'delivery'
   /** Deliveries beside loads that never pause. */
-  | 'delivery beside loads';
+  | 'delivery beside loads'
+  /** Files that are damaged, missing, or of an earlier day. */
+  | 'salvage';
 
 /** What befalls a history: nothing; calls of the disk that fail; kills and power cuts; those in the weaker modes. */
 export type Trouble = 'calm' | 'faults' | 'crashes' | 'weak';
