@@ -138,6 +138,7 @@ export class CommitPipeline {
   /** Where the active segment ended when a commit found no space. */
   #noSpaceAt = -1;
   #whenIdle: (() => void)[] = [];
+  #lastFailure: { readonly error: unknown } | undefined;
   readonly #unsynced: UnsyncedSegments;
   readonly #traces: CommitTraces;
 
@@ -317,6 +318,11 @@ export class CommitPipeline {
         else newest.whenSettled(tell);
       });
     });
+  }
+
+  /** The commit that failed last: another object for each. */
+  get lastFailure(): { readonly error: unknown } | undefined {
+    return this.#lastFailure;
   }
 
   /**
@@ -845,6 +851,7 @@ export class CommitPipeline {
   }
 
   #fail(batch: PushBatch, error: unknown): void {
+    if (batch.count > 0) this.#lastFailure = { error };
     this.#room.give(batch.pendingBytes);
     this.#traces.noteFailure(batch, error);
     batch.reject(error);

@@ -584,7 +584,7 @@ export class RemovalPipeline {
   }
 
   #statement(kind: number, round: number): RoundStatement {
-    return { ...this.#options.context(), kind, round, timestamp: timeOf(this.#options.host) };
+    return { kind, round, timestamp: timeOf(this.#options.host), ...this.#options.context() };
   }
 
   /** Nobody syncs the log meanwhile. */

@@ -13,6 +13,10 @@ export type Hunt =
   | 'regressions'
   | 'window'
   | 'beside'
+  /** What is kept for a full disk, after a power cut. */
+  | 'reserve'
+  /** Rounds of removals beside segments that change. */
+  | 'rounds'
   | 'weak'
   /** The tombstone log written anew again and again. */
   | 'rewrites'
@@ -39,7 +43,13 @@ export type Hunt =
   /** Deliveries beside loads that never pause. */
   | 'delivery beside loads'
   /** Files that are damaged, missing, or of an earlier day. */
-  | 'salvage';
+  | 'salvage'
+  /** Threads that work with a store, and die. */
+  | 'link'
+  /** What is told of a store. */
+  | 'observation'
+  /** Dead letters of several queues. */
+  | 'letters';
 
 /** What befalls a history: nothing; calls of the disk that fail; kills and power cuts; those in the weaker modes. */
 export type Trouble = 'calm' | 'faults' | 'crashes' | 'weak';

@@ -280,8 +280,8 @@ describe('a delivery over a link', () => {
     await evaq.wal.push('y');
     await here.drained();
     expect(() => link.wal.process(() => undefined, { concurency: 1 } as object)).toThrow(/did you mean 'concurrency'/);
-    await expect(callUntyped(link.wal, 'process', () => undefined, { order: () => 'x' })).rejects.toThrow(
-      /header: name/,
+    await expect(callUntyped(link.wal, 'process', () => undefined, { order: { by: 'x' } })).rejects.toThrow(
+      /\{ header \} or a function/,
     );
     await expect(callUntyped(link.wal, 'process', 3)).rejects.toThrow(TypeError);
   });

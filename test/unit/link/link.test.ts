@@ -1,4 +1,5 @@
 /** A link whose two ends are in one thread: all calls, their errors, and their ends. */
+import { tracingChannel } from 'node:diagnostics_channel';
 import { MessageChannel } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Evaq, EvaqError, type LinkedEvaq } from '../../../src/evaq.js';
@@ -231,6 +232,20 @@ describe('the end of a link', () => {
 });
 
 describe('queues with limits over a link', () => {
+  test('by age alone those of one turn go together: none of them is refused', async () => {
+    const { evaq, link } = await linked({ limits: { ageMs: 3_600_000 } });
+    const calls: number[] = [];
+    const channel = tracingChannel<unknown, { readonly records: number }>('evaq:push');
+    const nothing = (): void => undefined;
+    const start = ({ records }: { readonly records: number }): void => void calls.push(records);
+    const heard = { start, end: nothing, asyncStart: nothing, asyncEnd: nothing, error: nothing };
+    channel.subscribe(heard);
+    await Promise.all(['a', 'b', 'c'].map((text) => link.wal.push(text)));
+    channel.unsubscribe(heard);
+    expect(calls).toEqual([3]);
+    expect(evaq.wal.size).toBe(3);
+  });
+
   test('of the pushes of one turn each is let in by itself, however many there are', async () => {
     const { evaq, link } = await linked({ limits: { records: 3, whenFull: 'drop-oldest' } });
     const texts = Array.from({ length: 10 }, (_, i) => `${i}`);
