@@ -14,8 +14,8 @@ import { setTimeout as passTime } from 'node:timers/promises';
 /** Only to end a start that would hang. */
 const UP_MS = 60_000;
 const require = createRequire(import.meta.url);
-/** Debian keeps servers where the path of a user does not lead. */
-const FOLDERS = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/lib/rabbitmq/bin'];
+/** Debian keeps servers where the path of a user does not lead; its rabbitmq-server in the path is a script that asks for a user of its own. */
+const FOLDERS = ['/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];
 
 /** Why a test cannot be: what is not installed. */
 export function whyNot(binary: string, client?: string): string | undefined {
