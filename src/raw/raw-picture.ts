@@ -74,7 +74,7 @@ export async function loadStable(place: QueuePlace, progress?: (bytes: number) =
     const after = await listQueueFiles(vfs, dir);
     if (wasDisturbed(before, after)) continue;
     // What was removed, and how far IDs were given out, was read before the segments, and those that were made meanwhile were not: nothing is missing.
-    if (loaded !== undefined && loaded.damage.some(isOfFolder) && !haveSameNames(before, after)) continue;
+    if (loaded?.damage.some(isOfFolder) === true && !haveSameNames(before, after)) continue;
     if (loaded === undefined) {
       if (isNotFound(failure)) continue;
       throw reported(failure, `reading queue '${queue}'`, { queue, path: dir });

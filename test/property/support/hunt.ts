@@ -31,6 +31,7 @@ import type { Lie, PlantedBug } from './planted-bugs.js';
 import { readBesideRemoval } from './read-beside-removal.js';
 import { cutAndEmpty } from './reserve-after-cut.js';
 import { BESIDES, runRoundsBeside } from './rounds-beside.js';
+import { checkSalvage, damageOf, makeSalvagedStore } from './salvaged-store.js';
 import { BrokenPromise } from './store-model.js';
 import { REGRESSIONS } from './store-regressions.js';
 import { newRunStats, type RunOptions, runScript, STORE } from './store-run.js';
@@ -47,6 +48,8 @@ export interface HuntResult {
 
 const CHUNK_RUNS = 20;
 const SEED = 1000;
+/** Damages in a round. */
+const SALVAGED = 12;
 /** Histories of a queue with limits in a round. */
 const LIMITED_RUNS = 10;
 /** Scripts of rounds beside other changes in a round, of each kind. */
@@ -81,6 +84,12 @@ export async function hunt(
             if (picked) tries++;
             return picked;
           });
+        } else if (kind === 'salvage') {
+          const store = await makeSalvagedStore(round % 2 === 0 ? 'closed' : 'killed');
+          for (let i = 0; i < SALVAGED; i++) {
+            tries++;
+            await checkSalvage(store, damageOf(store, seed + round * SALVAGED + i));
+          }
         } else if (kind === 'descriptors') {
           tries++;
           await useFewDescriptors(seed + round, round % 2 === 0 ? 'sync' : 'os');

@@ -42,6 +42,8 @@ export type Hunt =
   | 'delivery'
   /** Deliveries beside loads that never pause. */
   | 'delivery beside loads'
+  /** Files that are damaged, missing, or of an earlier day. */
+  | 'salvage'
   /** Threads that work with a store, and die. */
   | 'link'
   /** What is told of a store. */
@@ -263,7 +265,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'tombstones are forgotten when the log is rewritten',
     ['crashes'],
     'queue/account.ts',
-    '    yield* segment.live.deadRuns();\n',
+    'yield* segment.live.deadRuns();',
     '',
   ),
   edit(
