@@ -35,7 +35,7 @@ export function forwardCommand(): Command {
   const command = new Command('forward')
     .description('send the records of a queue to a destination; what has arrived is removed')
     .argument('<dir>', 'the store')
-    .addOption(new Option('--to <url>', 'where to: http://…, https://…').env('EVAQ_TO'))
+    .addOption(new Option('--to <url>', 'where to: http://…, redis://…, amqp://… (docs/forwarding.md)').env('EVAQ_TO'))
     .addOption(queueOption())
     .addOption(new Option('--key <header:name>', 'a record’s key is this header of it').argParser(parseKey))
     .addOption(new Option('--order <order>', 'one at a time: of all, or of each key').choices(['fifo', 'key']))

@@ -197,7 +197,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'every bad frame is called damage',
     ['crashes'],
     'segment/segment-judge.ts',
-    'if (evidence.sealed || range.offset < evidence.durableOffset) damage.push(range);',
+    'if (evidence.sealed || range.offset < evidence.durableOffset || range.contradicts === true) damage.push(range);',
     'if (range.offset >= 0) damage.push(range);',
   ),
   edit(
@@ -264,9 +264,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   edit(
     'tombstones are forgotten when the log is rewritten',
     ['crashes'],
-    'queue/queue-recovery.ts',
-    'if (segment.isEmpty || segment.live.liveCount === segment.count) continue;',
-    'if (segment.live.liveCount >= 0) continue;',
+    'queue/account.ts',
+    'yield* segment.live.deadRuns();',
+    '',
   ),
   edit(
     'GC loses live records',
@@ -326,7 +326,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'the log is cut at the first bad frame',
     ['damage'],
     'segment/segment-judge.ts',
-    'if (evidence.sealed || range.offset < evidence.durableOffset) damage.push(range);',
+    'if (evidence.sealed || range.offset < evidence.durableOffset || range.contradicts === true) damage.push(range);',
     'if (range.offset < 0) damage.push(range);',
   ),
   {

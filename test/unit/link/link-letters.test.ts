@@ -1,26 +1,19 @@
 /** Dead letters over a link whose two ends are in one thread. What becomes of them is a matter of test/property/letters.test.ts; here is what only a link has. */
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Evaq, type LinkedEvaq, type MoveProgress } from '../../../src/evaq.js';
-import { callUntyped, newDisk, openReal, openSim, rejection } from '../store/store-fixture.js';
-
-const opened: { close(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close().catch(() => undefined);
-});
+import { callUntyped, openReal, rejection } from '../store/store-fixture.js';
+import { linked, linkedReal } from './link-fixture.js';
 
 /** With so many dead letters of the WAL queue. */
 async function withLetters(count: number): Promise<{ evaq: Evaq; link: LinkedEvaq; die: () => void }> {
-  const evaq = await openSim(newDisk());
-  const port = evaq.connect();
-  const link = await Evaq.attach(port);
-  opened.push(evaq, link);
+  const all = await linked();
+  const { evaq } = all;
   await evaq.wal.pushMany(Array.from({ length: count }, (_, i) => `${i + 1}`));
   for (let id = 1; id <= count; id++) {
     const error = Object.assign(new Error('no'), { code: id % 2 === 0 ? 'E_EVEN' : 'E_ODD' });
     await evaq.wal.deadLetter(id, { reason: 'refused', error });
   }
-  return { evaq, link, die: () => port.close() };
+  return all;
 }
 
 describe('dead letters over a link', () => {
@@ -150,9 +143,7 @@ describe('dead letters over a link', () => {
 
 describe('the key of an order over a link', () => {
   test('what a function throws, or a key that is none, is the failure of its record', async () => {
-    const evaq = await openReal({ durability: 'os' });
-    const link = await Evaq.attach(evaq.connect());
-    opened.push(evaq, link);
+    const { evaq, link } = await linkedReal();
     await evaq.wal.pushMany(['a', 'throws', 'number', 'a']);
     const seen: number[] = [];
     const order = ({ payload }: { readonly payload: Buffer }): string => {

@@ -17,6 +17,7 @@ import {
 import { TombstoneLog } from '../../../src/tombstone/tombstone-log.js';
 import {
   parseTombstoneFileName,
+  queueMark,
   tombstoneFileName,
   unfinishedTombstoneFileName,
 } from '../../../src/tombstone/tombstone-name.js';
@@ -214,6 +215,12 @@ describe('the state of a tombstone log', () => {
 });
 
 describe('the name of a tombstone log', () => {
+  it('P9: its mark tells queues apart, and nothing else: by the name of their folder', () => {
+    const mark = queueMark('/srv/store/queues/wal/0000000000000001.tomb');
+    expect(queueMark('/srv/store/queues/dead-letters/0000000000000001.tomb')).not.toBe(mark);
+    expect(queueMark('/elsewhere/queues/wal/0000000000000002.tomb.tmp')).toBe(mark);
+  });
+
   it('is padded and comes back', () => {
     expect(tombstoneFileName(1)).toBe('0000000000000001.tomb');
     expect(parseTombstoneFileName(tombstoneFileName(2 ** 40))).toEqual({ kind: 'log', generation: 2 ** 40 });
