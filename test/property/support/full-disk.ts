@@ -5,6 +5,7 @@
  */
 import { type Durability, Evaq, EvaqError } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { closeWhole } from './closed-store.js';
 import { BrokenPromise } from './store-model.js';
 
 const STORE = '/store';
@@ -71,7 +72,7 @@ class FullDisk {
     if (!this.#isGreedy) await this.#store.wal.compact();
     else this.#disk.limits.capacityBytes = Infinity;
     await this.#store.wal.push('again');
-    await this.#store.close();
+    await closeWhole(this.#store, this.#disk);
   }
 
   async #empty(order: Order): Promise<void> {
