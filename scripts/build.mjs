@@ -2,7 +2,7 @@
 // CLI needs (argument parsing, tables, progress bars) stays out of the library's dependencies.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -21,9 +21,13 @@ execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '
 // For CommonJS: Node.js requires modules since 20.19, so the entries only pass on what those export. Their types are written once more, as
 // TypeScript takes a declaration file for what it stands beside; else `require` would be refused where it works.
 const declared = new Set();
-for (const entry of ['evaq', 'raw', 'sim', 'prometheus', 'otel']) {
-  writeFileSync(join(root, `dist/${entry}.cjs`), `'use strict';\nmodule.exports = require('./${entry}.js');\n`);
-  declare(join(root, `dist/${entry}.d.ts`));
+const { exports: entries } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+for (const { import: entry } of Object.values(entries)) {
+  if (entry === undefined) continue;
+  const name = basename(entry.default, '.js');
+  const common = join(root, entry.default.replace(/\.js$/, '.cjs'));
+  writeFileSync(common, `'use strict';\nmodule.exports = require('./${name}.js');\n`);
+  declare(join(root, entry.types));
 }
 
 function declare(file) {
@@ -45,7 +49,7 @@ await build({
   platform: 'node',
   format: 'esm',
   target: 'node20.19',
-  external: ['fs-ext', 'fs-native-extensions', 'crc-32', 'sorted-btree', '@msgpack/msgpack'],
+  external: ['fs-ext', 'fs-native-extensions', 'crc-32', 'sorted-btree', '@msgpack/msgpack', 'prom-client'],
   // The bundled packages are CommonJS and call require for Node's own modules.
   banner: {
     js: "#!/usr/bin/env node\nimport { createRequire as evaqCreateRequire } from 'node:module';\nconst require = evaqCreateRequire(import.meta.url);",

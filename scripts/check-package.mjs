@@ -24,7 +24,8 @@ const TIMEOUT_MS = 300_000;
 const USE = `
 async function use(dir) {
   const evaq = await Evaq.open(dir);
-  if (typeof registerMetrics !== 'function' || typeof instrument !== 'function') throw new Error('no entries');
+  if (typeof registerMetrics !== 'function' || typeof instrument !== 'function' || typeof forward !== 'function') throw new Error('no entries');
+  await forward(evaq.wal, httpSink({ url: 'http://127.0.0.1:9/' })).stop();
   const id = await evaq.wal.push('text');
   const record = await evaq.wal.pop(id);
   await evaq.close();
@@ -34,13 +35,18 @@ async function use(dir) {
 }
 `;
 const SAID = 'text 0';
-const ESM = `import { Evaq } from 'evaq';\nimport { ReadOnlyEvaq } from 'evaq/raw';\nimport { SimDisk } from 'evaq/sim';\nimport { registerMetrics } from 'evaq/prometheus';\nimport { instrument } from 'evaq/otel';\n${USE}\nawait use(process.argv[2]);\n`;
-const CJS = `const { Evaq } = require('evaq');\nconst { ReadOnlyEvaq } = require('evaq/raw');\nconst { SimDisk } = require('evaq/sim');\nconst { registerMetrics } = require('evaq/prometheus');\nconst { instrument } = require('evaq/otel');\n${USE}\nuse(process.argv[2]);\n`;
+const ESM = `import { Evaq } from 'evaq';\nimport { ReadOnlyEvaq } from 'evaq/raw';\nimport { SimDisk } from 'evaq/sim';\nimport { registerMetrics } from 'evaq/prometheus';\nimport { instrument } from 'evaq/otel';\nimport { forward } from 'evaq/forward';\nimport { httpSink } from 'evaq/forward/http';\n${USE}\nawait use(process.argv[2]);\n`;
+const CJS = `const { Evaq } = require('evaq');\nconst { ReadOnlyEvaq } = require('evaq/raw');\nconst { SimDisk } = require('evaq/sim');\nconst { registerMetrics } = require('evaq/prometheus');\nconst { instrument } = require('evaq/otel');\nconst { forward } = require('evaq/forward');\nconst { httpSink } = require('evaq/forward/http');\n${USE}\nuse(process.argv[2]);\n`;
 const TYPED = `import { Evaq, EvaqError, type EvaqOptions, type QueueRecord } from 'evaq';
 import { ReadOnlyEvaq } from 'evaq/raw';
 import { SimDisk } from 'evaq/sim';
 import { registerMetrics, type MetricsOptions } from 'evaq/prometheus';
 import { instrument, type InstrumentOptions } from 'evaq/otel';
+import { forward, type Sink } from 'evaq/forward';
+import { httpSink, type HttpSinkOptions } from 'evaq/forward/http';
+/** A sink that is there. */
+export const sinkOf = (options: HttpSinkOptions): Sink => httpSink(options);
+export const begin = (evaq: Evaq, sink: Sink): Promise<void> => forward(evaq.wal, sink).drained();
 /** With what the caller has. */
 export function observe(evaq: Evaq, metrics: MetricsOptions, traces: InstrumentOptions): (() => void)[] {
   return [registerMetrics(evaq, metrics), instrument(evaq, traces)];

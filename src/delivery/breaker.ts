@@ -105,7 +105,7 @@ export class Breaker {
 
   /** True if this closed it. */
   succeeded(): boolean {
-    this.#row.clear();
+    if (this.#row.size > 0) this.#row.clear();
     this.#unavailable = 0;
     const wasClosed = this.#state.kind === 'closed';
     this.#streak = 0;

@@ -107,14 +107,16 @@ const DELIVERED: Word = { kind: 'delivered' };
 
 export class ManyContext implements BatchContext {
   readonly #address: Addressing;
-  readonly #leases: ReadonlyMap<number, Lease>;
+  readonly #leases: readonly Lease[];
+  /** Made when one is asked for. */
+  #byId: ReadonlyMap<number, Lease> | undefined;
   readonly #signal: HandlerSignal;
   /** What was said of single records. */
   readonly words: Map<number, Word> = new Map();
 
   constructor(address: Addressing, leases: readonly Lease[], signal: HandlerSignal) {
     this.#address = address;
-    this.#leases = new Map(leases.map((lease) => [lease.id, lease]));
+    this.#leases = leases;
     this.#signal = signal;
   }
 
@@ -140,7 +142,8 @@ export class ManyContext implements BatchContext {
   }
 
   #lease(id: number): Lease {
-    const lease = this.#leases.get(id);
+    this.#byId ??= new Map(this.#leases.map((one) => [one.id, one]));
+    const lease = this.#byId.get(id);
     if (lease === undefined) throw new RangeError(`record ${id} is not in this batch`);
     return lease;
   }

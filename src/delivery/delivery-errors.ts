@@ -7,6 +7,7 @@ import { describe } from '../ids.js';
 
 const DEAD_LETTER: symbol = Symbol.for('evaq.DeadLetterError');
 const RETRY_LATER: symbol = Symbol.for('evaq.RetryLater');
+const STOP_DELIVERY: symbol = Symbol.for('evaq.StopDelivery');
 
 /** Thrown by a handler: this record will never be delivered. It goes to the dead letters at once, with this reason. */
 export class DeadLetterError extends Error {
@@ -64,6 +65,23 @@ export class RetryLater extends Error {
   }
 }
 
+/**
+ * Thrown by a handler: nothing can be delivered until somebody has stepped in (a password that is refused, a topic that is not there). The delivery stops,
+ * its `done` rejects with this, and `health()` says so; the records are as if they had not been tried.
+ */
+export class StopDelivery extends Error {
+  override readonly name: string = 'StopDelivery';
+  readonly reason: string;
+
+  constructor(reason: string, options?: { readonly cause?: unknown }) {
+    if (typeof reason !== 'string') throw new TypeError(`reason must be a string, got ${describe(reason)}`);
+    if (reason === '') throw new RangeError('reason must not be empty');
+    super(reason, options);
+    this.reason = reason;
+    Object.defineProperty(this, STOP_DELIVERY, { value: true });
+  }
+}
+
 export function isDeadLetterError(error: unknown): error is DeadLetterError {
   return says(
     () => isMarked(error, DEAD_LETTER, 'DeadLetterError') && 'reason' in error && typeof error.reason === 'string',
@@ -77,6 +95,12 @@ export function isRetryLater(error: unknown): error is RetryLater {
       'delayMs' in error &&
       typeof error.delayMs === 'number' &&
       'scope' in error,
+  );
+}
+
+export function isStopDelivery(error: unknown): error is StopDelivery {
+  return says(
+    () => isMarked(error, STOP_DELIVERY, 'StopDelivery') && 'reason' in error && typeof error.reason === 'string',
   );
 }
 

@@ -7,7 +7,7 @@ import type { QueueRecord } from '../log/queue-record.js';
 import { type BackoffOptions, DEFAULT_BACKOFF, type ResolvedBackoff } from './backoff.js';
 import type { BreakerOptions } from './breaker.js';
 import { classifyFailure, type FailureClass } from './classify.js';
-import type { Order } from './dispatcher.js';
+import type { Order } from './key-order.js';
 import type { RateOptions } from './token-bucket.js';
 
 export interface RetryOptions {

@@ -1,6 +1,8 @@
 /**
  * What a delivery is made of, and what the deliveries of a queue share.
  */
+
+import type { StopDelivery } from './delivery-errors.js';
 import type { DeliveryLog } from './delivery-log.js';
 import type { ResolvedDelivery, ResolvedRetry } from './delivery-options.js';
 import type { DeliverySource } from './delivery-source.js';
@@ -30,5 +32,6 @@ export interface DeliveryParts {
   /** How often in a row the destination was found down: for the next process. */
   readonly noteStreak: (streak: number) => void;
   /** It has ended, and uses nothing any more. */
-  readonly onEnded: () => Promise<void>;
+  /** `refusal`: why, where a handler said that nothing can be delivered. */
+  readonly onEnded: (refusal: StopDelivery | undefined) => Promise<void>;
 }

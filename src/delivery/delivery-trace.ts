@@ -78,7 +78,7 @@ export function newHandlerTrace(
     attempt: attemptOf(lease),
     crashes: lease.crashes,
   }));
-  return { trace: { ...address, batch, records }, startedMs };
+  return { trace: { batch, records, ...address }, startedMs };
 }
 
 /** Calls a handler. What it returns or throws is what comes of it, whatever subscribers do. */

@@ -21,6 +21,7 @@ import { assert } from '../assert.js';
 import { EvaqError } from '../errors.js';
 import { requireCount } from '../ids.js';
 import type { Addressing } from './delivery-context.js';
+import type { StopDelivery } from './delivery-errors.js';
 import type { DeliveryParts, Work } from './delivery-parts.js';
 import type { DeliveryReport, DeliveryStats, StopOptions } from './delivery-report.js';
 import { type Job, Jobs } from './jobs.js';
@@ -62,6 +63,8 @@ export class Delivery implements AsyncDisposable {
   #resolveDone: (report: DeliveryReport) => void = () => undefined;
   #rejectDone: (error: unknown) => void = () => undefined;
   #ending: Promise<void> | undefined;
+  /** Why it has stopped, if a handler said so. */
+  #refusal: StopDelivery | undefined;
 
   /** Deliveries are made by `evacuate` and `process`. */
   constructor(parts: DeliveryParts) {
@@ -77,6 +80,7 @@ export class Delivery implements AsyncDisposable {
     this.#pace = new Pace(parts, this.#address, (inMs) => this.#lookAgain('pump', inMs));
     this.#settlement = new Settlement(parts, this.#pace, {
       onFailure: (error) => this.#fail(error),
+      onStopped: (error) => this.#refused(error),
       onLeft: () => this.#left(),
       onWritten: () => this.#tellIdle(),
     });
@@ -333,9 +337,9 @@ export class Delivery implements AsyncDisposable {
     }
     // Who still runs keeps his record until he ends; whoever opens the store next begins anew.
     this.#begun?.inFlight.note();
-    const failure = source.failure();
-    this.#finish();
-    await this.#parts.onEnded();
+    const failure = source.failure() ?? this.#refusal;
+    this.#finish(this.#refusal);
+    await this.#parts.onEnded(this.#refusal);
     if (failure === undefined) this.#resolveDone({ ...this.#settlement.counts });
     else this.#rejectDone(failure);
   }
@@ -362,13 +366,20 @@ export class Delivery implements AsyncDisposable {
     for (const tell of this.#idle.splice(0)) tell();
   }
 
+  /** What is in other handlers has its time to end. */
+  #refused(error: StopDelivery): void {
+    if (this.#ending !== undefined) return;
+    this.#refusal = error;
+    this.#stop(error, GRACE_MS);
+  }
+
   /** The queue fails: nothing can be delivered any more. */
   #fail(error: unknown): void {
     if (this.#ending !== undefined) return;
     this.#state = { kind: 'stopping', reason: error };
     this.#jobs.abort(error);
     this.#finish(error);
-    this.#ending = this.#parts.onEnded();
+    this.#ending = this.#parts.onEnded(undefined);
     this.#rejectDone(error);
   }
 

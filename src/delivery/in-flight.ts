@@ -37,8 +37,7 @@ function rangesOf(leases: readonly Lease[]): IdRange[] {
   const [first] = leases;
   if (first !== undefined && leases.length === 1) return [{ first: first.id, last: first.id }];
   const ranges: { first: number; last: number }[] = [];
-  const ids = leases.map(({ id }) => id).sort((a, b) => a - b);
-  for (const id of ids) {
+  for (const { id } of leases) {
     const before = ranges.at(-1);
     if (before !== undefined && before.last + 1 === id) before.last = id;
     else ranges.push({ first: id, last: id });

@@ -2,7 +2,7 @@
  * Says of each record of a handler that has ended what became of it, and halves a batch that failed as a whole until one record stands alone.
  */
 import { assert } from '../assert.js';
-import { isHandlerDied, isRetryLater } from './delivery-errors.js';
+import { isHandlerDied, isRetryLater, isStopDelivery } from './delivery-errors.js';
 import type { DeliveryParts } from './delivery-parts.js';
 import type { Job } from './jobs.js';
 import type { Lease } from './lease.js';
@@ -101,7 +101,8 @@ export class Judge {
       settlement.giveBack(rest);
       return;
     }
-    const isAboutAll = isRetryLater(error) || settlement.classOf(error, first) === 'unavailable';
+    const isAboutAll =
+      isRetryLater(error) || isStopDelivery(error) || settlement.classOf(error, first) === 'unavailable';
     if (isAboutAll) {
       // The destination's fault: halving tells nothing.
       settlement.failed(first, error, timedOut);

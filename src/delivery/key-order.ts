@@ -5,6 +5,10 @@
  * Invariant: a key that is known has a head, which is the lowest of its IDs that are there; what waits ascends.
  */
 import { assert } from '../assert.js';
+import type { QueueRecord } from '../log/queue-record.js';
+
+/** 'fifo': one at a time. A function: the key of a record, of which one is delivered at a time; `undefined`: no order for this one. */
+export type Order = 'none' | 'fifo' | ((record: QueueRecord) => string | undefined);
 
 interface Line {
   head: number;

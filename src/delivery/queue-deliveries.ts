@@ -6,15 +6,18 @@
 import { isSystemError } from '../errors.js';
 import { timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
+import { readAsking } from './asked-keys.js';
 import { Delivery } from './delivery.js';
+import type { StopDelivery } from './delivery-errors.js';
 import { DeliveryLog } from './delivery-log.js';
 import { type DeliveryState, loadDeliveryState } from './delivery-log-load.js';
 import type { ResolvedDelivery, ResolvedRetry } from './delivery-options.js';
 import type { Work } from './delivery-parts.js';
 import type { DeliveryReport } from './delivery-report.js';
 import type { DeliverySource } from './delivery-source.js';
-import { Dispatcher, type Order } from './dispatcher.js';
+import { Dispatcher } from './dispatcher.js';
 import { InFlight } from './in-flight.js';
+import type { Order } from './key-order.js';
 import type { Invocation } from './outcome.js';
 import { type RetryEntry, RetryTable } from './retry-table.js';
 
@@ -67,17 +70,25 @@ export class QueueDeliveries {
   readonly #running = new Set<Delivery>();
   #order: Order = 'none';
   #work: Promise<Work> | undefined;
+  /** Nobody is asked any more for the keys of records. */
+  #stopAsking: () => void = () => undefined;
   /** The last one's end: its file is closed before the next one is begun. */
   #ended: Promise<void> = Promise.resolve();
   /** Records that may have killed a thread, of whom nobody has found out yet when the last delivery ended. */
   #suspects: readonly number[] = [];
   /** Of whichever opened a breaker last. */
   #streak = 0;
+  #refusal: StopDelivery | undefined;
   /** Of those that have ended. */
   #past: DeliveryReport = NOTHING_YET;
 
   constructor(options: QueueDeliveriesOptions) {
     this.#options = options;
+  }
+
+  /** Why the last one stopped that a handler stopped, until the next one begins. */
+  get refusal(): StopDelivery | undefined {
+    return this.#refusal;
   }
 
   /** What all of them have come to since the store was opened, those that have ended included. */
@@ -96,6 +107,7 @@ export class QueueDeliveries {
       throw new TypeError(`'${source.queue}' is being delivered in order: a second delivery would break it`);
     }
     this.#order = options.order;
+    this.#refusal = undefined;
     this.#work ??= this.#start(options.order);
     const delivery: Delivery = new Delivery({
       source,
@@ -104,13 +116,22 @@ export class QueueDeliveries {
       retry,
       onExhausted,
       invocation,
-      noteStreak: (streak) => {
-        this.#streak = streak;
-      },
-      onEnded: () => this.#end(delivery),
+      noteStreak: (streak) => this.#noteStreak(streak),
+      onEnded: (refusal) => this.#end(delivery, refusal),
     });
     this.#running.add(delivery);
     return delivery;
+  }
+
+  /** That the destination is back is told at once: it may be long until anything fails again. */
+  #noteStreak(streak: number): void {
+    const before = this.#streak;
+    this.#streak = streak;
+    if (streak > 0 || before === 0) return;
+    void this.#work?.then(
+      ({ log }) => log.noteStreak(),
+      () => undefined,
+    );
   }
 
   async #start(order: Order): Promise<Work> {
@@ -120,8 +141,10 @@ export class QueueDeliveries {
     const { remembered, suspects, crashes } = recall(source, state);
     this.#streak = state.streak;
     const all = [...new Set([...suspects, ...this.#suspects])].filter((id) => source.isLive(id));
+    const asking = readAsking(source, order);
+    this.#stopAsking = asking.stop;
     const dispatcher = new Dispatcher(
-      source,
+      asking.source,
       order,
       remembered,
       all.sort((a, b) => a - b),
@@ -163,13 +186,15 @@ export class QueueDeliveries {
     }
   }
 
-  async #end(delivery: Delivery): Promise<void> {
+  async #end(delivery: Delivery, refusal: StopDelivery | undefined): Promise<void> {
+    if (refusal !== undefined) this.#refusal = refusal;
     if (this.#running.delete(delivery)) this.#past = addReports(this.#past, delivery.stats());
     const work = this.#work;
     if (this.#running.size > 0 || work === undefined) return;
     this.#work = undefined;
     this.#ended = work.then(
       async (ended) => {
+        this.#stopAsking();
         await close(ended);
         this.#suspects = [...ended.dispatcher.suspects];
       },

@@ -10,7 +10,7 @@ import { backoffMs } from './backoff.js';
 import { randomOf } from './chance.js';
 import type { FailureClass } from './classify.js';
 import { attemptOf } from './delivery-context.js';
-import { isDeadLetterError, isRetryLater } from './delivery-errors.js';
+import { isDeadLetterError, isRetryLater, isStopDelivery, type StopDelivery } from './delivery-errors.js';
 import type { DeliveryParts, Work } from './delivery-parts.js';
 import { type DeliveryCounts, newCounts } from './delivery-report.js';
 import { attemptsBefore, type Lease } from './lease.js';
@@ -20,6 +20,8 @@ import type { RetryEntry } from './retry-table.js';
 export interface SettlementEvents {
   /** The queue fails: nothing can be settled any more. */
   readonly onFailure: (error: unknown) => void;
+  /** A handler said that nothing can be delivered until somebody has stepped in. */
+  readonly onStopped: (error: StopDelivery) => void;
   /** Records have left the queue, and their leases have ended. */
   readonly onLeft: () => void;
   /** Something that was being written is. */
@@ -79,6 +81,11 @@ export class Settlement {
       this.#pace.saidNothing();
       this.#notNow(lease, error.delayMs, error.countAttempt);
       if (error.scope === 'all') this.#pace.pauseFor(error.delayMs);
+      return;
+    }
+    if (isStopDelivery(error)) {
+      this.release(lease);
+      this.#events.onStopped(error);
       return;
     }
     const verdict = this.classOf(error, lease);
@@ -152,7 +159,7 @@ export class Settlement {
           return;
         }
         if (moved) this.counts.deadLettered++;
-        dispatcher.left(lease);
+        dispatcher.left([lease]);
         this.#events.onLeft();
       },
       (failure: unknown) => {
@@ -272,7 +279,7 @@ export class Settlement {
       if (source.failure() !== undefined || !source.isOpen()) this.#events.onFailure(source.failure() ?? error);
     }
     this.#removalsUnderWay -= leases.length;
-    for (const lease of leases) dispatcher.left(lease);
+    dispatcher.left(leases);
     this.#events.onLeft();
   }
 }

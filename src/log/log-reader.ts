@@ -253,7 +253,7 @@ export class LogReader {
     try {
       return await this.#files.using(segment.path, async (file) => {
         await this.#log.ensureIndexed(segment, file);
-        const walk = this.#start(segment, { ...wanted, file }, before);
+        const walk = this.#start(segment, { file, ...wanted }, before);
         while (!taking.full && walk.nextId <= to && walk.at < segment.end) await this.#step(walk);
         if (wanted.mode === 'one' && isMissed(segment, wanted)) await this.#lookAgain(walk, wanted);
         return walk;

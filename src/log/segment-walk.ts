@@ -98,31 +98,26 @@ export function collectFrames(walk: Walk): number | 'damaged' {
     if (walk.at + frameBytes > commitEnd) return 'damaged';
     if (commitSparse && !walk.verified) {
       // What the frame says of its ID counts only with its checksum.
-      if (walk.at + frameBytes > heldEnd) {
-        const wanted = mode === 'one' || hasMetaAt(chunk, at) || fits(taking, frameBytes - headBytes);
-        return wanted ? frameBytes : 0;
-      }
+      if (walk.at + frameBytes > heldEnd)
+        return isWantedWhole(walk, at, frameBytes, sparseIdAt(walk, at)) ? frameBytes : 0;
       const { commitFirstId: first, commitTimestamp: timestamp } = walk;
       if (!viewFrame(chunk, at, heldEnd - chunkFrom, true, first, first, timestamp, frame)) return 'damaged';
       if (!frameIsIntact(chunk, at, frameBytes, segment.seed, walk.at, frame.id)) return 'damaged';
     }
-    const id = commitSparse ? walk.commitFirstId + chunk.readUInt32LE(at + 8) : walk.denseId;
+    const id = commitSparse ? sparseIdAt(walk, at) : walk.denseId;
     if (id > to) {
       walk.nextId = id;
       return 0;
     }
-    if (id < from) {
+    // One that is not above those in front of it is none.
+    if (id < from || id < walk.nextId) {
       // Passed over by its length alone: if that is wrong, the record it leads to fails its own checksum, being out of place.
       walk.at += frameBytes;
       walk.denseId++;
-      walk.nextId = id + 1;
+      walk.nextId = Math.max(walk.nextId, id + 1);
       continue;
     }
-    if (walk.at + frameBytes > heldEnd) {
-      // The rest of it is read only if it is wanted: its payload is as large as its body, less the metadata.
-      const wanted = mode === 'one' || !segment.live.has(id) || hasMetaAt(chunk, at);
-      return wanted || fits(taking, frameBytes - headBytes) ? frameBytes : 0;
-    }
+    if (walk.at + frameBytes > heldEnd) return isWantedWhole(walk, at, frameBytes, id) ? frameBytes : 0;
     if (!viewFrame(chunk, at, heldEnd - chunkFrom, commitSparse, id, walk.commitFirstId, walk.commitTimestamp, frame))
       return 'damaged';
     if (!walk.verified && !frameIsIntact(chunk, at, frameBytes, segment.seed, walk.at, id)) return 'damaged';
@@ -137,6 +132,25 @@ export function collectFrames(walk: Walk): number | 'damaged' {
   }
   // A length that is wrong may lead to the very end, and past records.
   return commitSparse || walk.commitNextId === undefined || walk.denseId === walk.commitNextId ? 0 : 'damaged';
+}
+
+/** What the frame at `at` of a sparse commit says of its ID. */
+function sparseIdAt({ window, commitFirstId }: Walk, at: number): number {
+  return commitFirstId + window.chunk.readUInt32LE(at + 8);
+}
+
+/**
+ * Whether the rest of a frame that the chunk holds in part is to be read: always, if it is not known to be live, since it has to be walked over,
+ * or its size is not known. Its payload is as large as its body, less the metadata.
+ */
+function isWantedWhole(
+  { segment, window, wish, commitSparse }: Walk,
+  at: number,
+  frameBytes: number,
+  id: number,
+): boolean {
+  if (wish.mode === 'one' || !segment.live.has(id) || hasMetaAt(window.chunk, at)) return true;
+  return fits(wish.taking, frameBytes - (commitSparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES));
 }
 
 /** Whether a record of this size may still be taken; the first may always. If not, the taking is full. */

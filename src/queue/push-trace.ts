@@ -52,7 +52,7 @@ export function tracePush<T>(
   push: (added: AddedHeaders) => Promise<T>,
   idsOf: (result: T) => IdSpan,
 ): Promise<T> {
-  const trace: PushTrace = { ...what, headers: {} };
+  const trace: PushTrace = { headers: {}, ...what };
   const startedMs = elapsed();
   return PUSHES.around(trace, async () => {
     try {
@@ -67,7 +67,7 @@ export function tracePush<T>(
 
 /** The same for a call that blocks. */
 export function tracePushSync(what: What, elapsed: Clock, push: (added: AddedHeaders) => number): number {
-  const trace: PushTrace = { ...what, headers: {} };
+  const trace: PushTrace = { headers: {}, ...what };
   const startedMs = elapsed();
   PUSHES.begin(trace);
   let id: number;

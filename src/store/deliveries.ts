@@ -51,6 +51,8 @@ export interface DeliveryTotals extends DeliveryReport {
   readonly breakersOpen: number;
   /** Counts of attempts could not be read or written. */
   readonly stateLost: boolean;
+  /** Why a delivery stopped that a handler stopped, until the next one begins. */
+  readonly stoppedFor: string | undefined;
 }
 
 /** How long handlers may go on when the store is closed. */
@@ -82,7 +84,7 @@ export class Deliveries {
 
   /** Of each queue that was delivered from since the store was opened. */
   totals(): DeliveryTotals[] {
-    return [...this.#byQueue].map(([core, { running, report }]) => {
+    return [...this.#byQueue].map(([core, { running, report, refusal }]) => {
       const stats = [...running].map((delivery) => delivery.stats());
       return {
         queue: core.name,
@@ -93,6 +95,7 @@ export class Deliveries {
         waiting: stats[0]?.waiting ?? 0,
         breakersOpen: stats.filter(({ breaker }) => breaker !== 'closed').length,
         stateLost: stats.some(({ stateLost }) => stateLost),
+        stoppedFor: refusal?.reason,
         ...report,
       };
     });

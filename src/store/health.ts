@@ -18,6 +18,7 @@ import type { DeliveryTotals } from './deliveries.js';
  * - 'disk-unknown': how many bytes are free could not be found out.
  * - 'record-too-old': the oldest record of a queue is older than `maxOldestAgeMs`.
  * - 'destination-down': the breaker of a delivery is not closed.
+ * - 'delivery-stopped': a handler stopped its delivery (`StopDelivery`), and no other has begun since.
  * - 'attempts-lost': counts of attempts could not be read or written, and may be too low.
  */
 export type HealthReasonCode =
@@ -29,6 +30,7 @@ export type HealthReasonCode =
   | 'disk-unknown'
   | 'record-too-old'
   | 'destination-down'
+  | 'delivery-stopped'
   | 'attempts-lost';
 
 /** All codes of reasons. */
@@ -41,6 +43,7 @@ export const HEALTH_REASONS: readonly HealthReasonCode[] = [
   'disk-unknown',
   'record-too-old',
   'destination-down',
+  'delivery-stopped',
   'attempts-lost',
 ];
 
@@ -138,9 +141,16 @@ export function judgeHealth(facts: HealthFacts, { minFreeBytes, maxOldestAgeMs }
       reasons.push({ code: 'record-too-old', queue, message, value: oldestAgeMs, bound: maxOldestAgeMs });
     }
   }
-  for (const { queue, breakersOpen, stateLost } of deliveries) {
+  for (const { queue, breakersOpen, stateLost, stoppedFor } of deliveries) {
     if (breakersOpen > 0) {
       reasons.push({ code: 'destination-down', queue, message: `the destination of '${queue}' is down` });
+    }
+    if (stoppedFor !== undefined) {
+      reasons.push({
+        code: 'delivery-stopped',
+        queue,
+        message: `the delivery of '${queue}' has stopped: ${stoppedFor}`,
+      });
     }
     if (stateLost) {
       const message = `counts of attempts of '${queue}' could not be read or written`;

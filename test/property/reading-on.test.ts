@@ -130,6 +130,15 @@ class Reading {
   }
 }
 
+/** A removed record of a rewritten segment, in the chunk in part, and too large for what is left of the limits, once ended a read. */
+const removedBehindTheChunk: Step[] = [
+  { kind: 'remove', every: 3, of: 103 },
+  { kind: 'push', sizes: [0] },
+  { kind: 'compact' },
+  { kind: 'remove', every: 5, of: 101 },
+  { kind: 'read', maxRecords: 10_000, maxBytes: 700, times: 16 },
+];
+
 test('P3: reads that go on where the last one stopped hand out what a read from nothing would', async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -143,6 +152,6 @@ test('P3: reads that go on where the last one stopped hand out what a read from 
         await evaq.close();
       },
     ),
-    { numRuns: 120 },
+    { numRuns: 120, examples: [[removedBehindTheChunk, 64 * KIB]] },
   );
 }, 120_000);

@@ -6,6 +6,7 @@ function delivery(title: string, ...edits: readonly Edit[]): PlantedBug {
 }
 
 const DISPATCHER = 'delivery/dispatcher.ts';
+const FINDER = 'delivery/finder.ts';
 
 export const BUGS_IN_DELIVERY: readonly PlantedBug[] = [
   delivery('an attempt is not counted after the death of the process', {
@@ -21,7 +22,7 @@ export const BUGS_IN_DELIVERY: readonly PlantedBug[] = [
   delivery('a key goes on behind a record that is tried again', {
     file: DISPATCHER,
     find: '  putBack({ id }: Lease): void {\n    const { entry } = this.#end(id);',
-    put: '  putBack({ id, key }: Lease): void {\n    const { entry } = this.#end(id);\n    this.#leave(key, id);',
+    put: '  putBack({ id, key }: Lease): void {\n    const { entry } = this.#end(id);\n    this.#finder.gone(key, id);',
   }),
   delivery('failures while the destination is down count', {
     file: 'delivery/pace.ts',
@@ -34,7 +35,7 @@ export const BUGS_IN_DELIVERY: readonly PlantedBug[] = [
     put: '',
   }),
   delivery('a delayed record is handed out early', {
-    file: DISPATCHER,
+    file: FINDER,
     find: '      if (delayMs <= 0) {',
     put: '      if (delayMs <= 30) {',
   }),
@@ -49,12 +50,12 @@ export const BUGS_IN_DELIVERY: readonly PlantedBug[] = [
     put: '    const live = leases;\n    if (live.length < 0) source.isLive(0);',
   }),
   delivery('one read that fails ends a delivery', {
-    file: DISPATCHER,
+    file: FINDER,
     find: "error.code === 'EVAQ_IO'",
     put: "error.code === 'EVAQ_QUEUE_FULL'",
   }),
   delivery('a record that is put off loses its place over a restart', {
-    file: DISPATCHER,
+    file: FINDER,
     find: '      if (entry === undefined) continue;',
     put: '      if ((entry?.attempts ?? 0) === 0) continue;',
   }),
@@ -64,9 +65,9 @@ export const BUGS_IN_DELIVERY: readonly PlantedBug[] = [
     put: '',
   }),
   delivery('what a stopped delivery still has in a handler does not hold its line', {
-    file: DISPATCHER,
+    file: FINDER,
     find: '        this.#passOver(record);',
-    put: '        this.#table.hold(record.id);',
+    put: '        this.table.hold(record.id);',
   }),
   delivery('an attempt is not given back to a record that is in a handler', {
     file: DISPATCHER,
@@ -98,5 +99,10 @@ export const BUGS_IN_DELIVERY: readonly PlantedBug[] = [
     file: 'delivery/queue-deliveries.ts',
     find: '  const suspects = [...state.entries].filter(([, entry]) => isUntried(entry)).map(([id]) => id);',
     put: '  const suspects: number[] = [];',
+  }),
+  delivery('a dead letter is written twice', {
+    file: 'store/move.ts',
+    find: '    newId = await to.commits.push(record.payload, meta);',
+    put: '    await to.commits.push(record.payload, meta);\n    newId = await to.commits.push(record.payload, meta);',
   }),
 ];

@@ -1,7 +1,7 @@
 /** `evaq.health()`: each reason, as it comes and as it goes. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Evaq, HealthOptions } from '../../../src/evaq.js';
+import { type Evaq, type HealthOptions, StopDelivery } from '../../../src/evaq.js';
 import type { SimDisk } from '../../../src/sim.js';
 import { HEALTH_REASONS } from '../../../src/store/health.js';
 import { callUntyped, newDisk, openSim, passTime, rejection, SIM_PATH } from '../store/store-fixture.js';
@@ -150,6 +150,52 @@ describe('health', () => {
     await other.drained();
     expect(other.stats().stateLost).toBe(true);
     expect(await codesOf(evaq)).toEqual(['attempts-lost wal']);
+    await evaq.close();
+  });
+
+  it('a delivery that a handler has stopped, until the next one begins', async () => {
+    const evaq = await openSim(newDisk());
+    await evaq.wal.pushMany(['a', 'b', 'c']);
+    const refused = new StopDelivery('the password is refused');
+    const delivery = evaq.evacuate(() => {
+      throw refused;
+    });
+    const drained = delivery.drained();
+    await Promise.all([expect(delivery.done).rejects.toBe(refused), expect(drained).rejects.toBe(refused)]);
+    expect(evaq.wal.size).toBe(3);
+    const { reasons } = await evaq.health(ANY_DISK);
+    expect(reasons).toMatchObject([{ code: 'delivery-stopped', queue: 'wal' }]);
+    expect(reasons[0]?.message).toContain('the password is refused');
+    const attempts: number[] = [];
+    const other = evaq.evacuate((_, { attempt }) => {
+      attempts.push(attempt);
+    });
+    expect(await codesOf(evaq)).toEqual([]);
+    await other.drained();
+    expect(attempts).toEqual([1, 1, 1]);
+    await evaq.close();
+  });
+
+  it('a batch handler stops its delivery: what others have in hand arrives', async () => {
+    const disk = newDisk();
+    const evaq = await openSim(disk);
+    await evaq.wal.pushMany(Array.from({ length: 6 }, (_, i) => `${i}`));
+    let release: (() => void) | undefined;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const delivery = evaq.wal.processBatch(
+      async (records) => {
+        if (records[0]?.id !== 1) throw new StopDelivery('no such topic');
+        await released;
+      },
+      { batch: { maxRecords: 3 }, concurrency: 2 },
+    );
+    const ended = expect(delivery.done).rejects.toThrow('no such topic');
+    for (let i = 0; i < 1000 && delivery.stats().state !== 'stopping'; i++) await passTime(disk, 1);
+    release?.();
+    await ended;
+    expect(evaq.wal.size).toBe(3);
     await evaq.close();
   });
 

@@ -1,0 +1,194 @@
+/**
+ * A sink that publishes records to RabbitMQ: persistent, mandatory, and confirmed; `messageId` is the deliveryId.
+ *
+ * A record has arrived when the broker has confirmed it and has not returned it: what no queue takes is confirmed as well. An error of the broker about
+ * one message closes the channel with all that is on it, and names none. So a batch has a channel to itself, and what it had not confirmed is published
+ * again one by one: whose turn it is when the channel closes is the one.
+ */
+import { throwIfAborted } from '../../abortable.js';
+import { optionNames, requireFunction, requireOptions } from '../../arguments.js';
+import { describe } from '../../ids.js';
+import type { Sink, SinkContext, SinkFailure, SinkRecord, SinkResult } from '../sink.js';
+import { ackTimeoutOf, propertyOf, requireBoolean, textOf, unavailable, untilAnswered } from '../sink-client.js';
+import { SinkError } from '../sink-error.js';
+import { type AmqpChannel, type AmqpConnectionLike, AmqpLink, connectErrorOf } from './rabbitmq-client.js';
+
+export interface RabbitmqSinkOptions {
+  /** Gives a new connection, `() => amqplib.connect(url)`: asked at the first batch, and again when the last one is gone. The sink closes it. */
+  readonly connect: () => Promise<AmqpConnectionLike>;
+  /** Default '', the one that takes a routing key for the name of a queue. It must be there. */
+  readonly exchange?: string;
+  /** Default: the record's `key`, or ''. */
+  readonly routingKey?: string | ((record: SinkRecord) => string);
+  /** A queue that is durable keeps it over a restart. Default true. */
+  readonly persistent?: boolean;
+  /** What no queue takes is returned, and becomes a dead letter. Default true; false: it is gone. */
+  readonly mandatory?: boolean;
+  /** A batch that is not confirmed after so long is tried again; the destination counts as down. Default 10 000. */
+  readonly ackTimeoutMs?: number;
+}
+
+const NAMES = optionNames('connect', 'exchange', 'routingKey', 'persistent', 'mandatory', 'ackTimeoutMs');
+
+/** @throws TypeError, RangeError for wrong options */
+export function rabbitmqSink(options: RabbitmqSinkOptions): Sink {
+  return new RabbitmqSink(options);
+}
+
+class RabbitmqSink implements Sink {
+  readonly name: string = 'rabbitmq';
+  readonly #link: AmqpLink;
+  readonly #exchange: string;
+  readonly #routingKeyOf: (record: SinkRecord) => string;
+  readonly #persistent: boolean;
+  readonly #mandatory: boolean;
+  readonly #ackTimeoutMs: number;
+
+  constructor(options: RabbitmqSinkOptions) {
+    requireOptions(options, 'rabbitmqSink', NAMES);
+    const { connect, exchange = '', routingKey, persistent = true, mandatory = true } = options;
+    if (connect === undefined) throw new TypeError('connect must be a function, got undefined');
+    requireFunction(connect, 'connect');
+    if (typeof exchange !== 'string') throw new TypeError(`exchange must be a text, got ${describe(exchange)}`);
+    if (routingKey !== undefined && typeof routingKey !== 'function' && typeof routingKey !== 'string') {
+      throw new TypeError(`routingKey must be a text or a function, got ${describe(routingKey)}`);
+    }
+    requireBoolean(persistent, 'persistent');
+    requireBoolean(mandatory, 'mandatory');
+    this.#link = new AmqpLink(connect);
+    this.#exchange = exchange;
+    this.#routingKeyOf = typeof routingKey === 'function' ? routingKey : ({ key = '' }) => routingKey ?? key;
+    this.#persistent = persistent;
+    this.#mandatory = mandatory;
+    this.#ackTimeoutMs = ackTimeoutOf(options.ackTimeoutMs);
+  }
+
+  async deliver(records: readonly SinkRecord[], { signal }: SinkContext): Promise<SinkResult> {
+    const until = <T>(begin: () => Promise<T>): Promise<T> =>
+      untilAnswered('rabbitmq', this.#ackTimeoutMs, signal, begin);
+    const { failed, open, closedFor } = await until(() => this.#publish(records));
+    if (open.length < 2 || closedErrorOf(closedFor).kind !== 'rejected') {
+      failed.push(...open.map(({ id }) => ({ id, error: closedErrorOf(closedFor) })));
+      return { failed };
+    }
+    for (const record of open) {
+      throwIfAborted(signal);
+      const alone = await until(() => this.#publish([record]));
+      failed.push(...alone.failed);
+      if (alone.open.length > 0) failed.push({ id: record.id, error: closedErrorOf(alone.closedFor) });
+    }
+    return { failed };
+  }
+
+  probe({ signal }: Pick<SinkContext, 'signal'>): Promise<void> {
+    return untilAnswered('rabbitmq', this.#ackTimeoutMs, signal, async () => {
+      this.#link.giveBack(await this.#take());
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#link.end();
+  }
+
+  async #take(): Promise<AmqpChannel> {
+    try {
+      return await this.#link.take();
+    } catch (error) {
+      throw connectErrorOf(error);
+    }
+  }
+
+  /** On a channel of its own: `open` is what it closed over, for `closedFor` where the broker said why. */
+  async #publish(records: readonly SinkRecord[]): Promise<Published> {
+    const channel = await this.#take();
+    const failed: SinkFailure[] = [];
+    const open: SinkRecord[] = [];
+    await Promise.all(
+      records.map(async (record) => {
+        const confirm = await this.#confirmOf(channel, record);
+        if (confirm.outcome === 'open') open.push(record);
+        if (confirm.outcome === 'failed') failed.push({ id: record.id, error: confirm.error });
+      }),
+    );
+    this.#link.giveBack(channel);
+    return { failed, open, closedFor: channel.error };
+  }
+
+  #confirmOf(channel: AmqpChannel, record: SinkRecord): Promise<Confirm> {
+    const { deliveryId, payload, timestamp, headers } = record;
+    const contentType = headers['content-type'];
+    return new Promise((resolve) => {
+      const confirmed = (error: unknown): void => {
+        const returned = channel.returned.get(deliveryId);
+        if (returned !== undefined) resolve({ outcome: 'failed', error: returnedErrorOf(returned) });
+        else if (error === null || error === undefined) resolve({ outcome: 'arrived' });
+        else if (channel.isOpen) resolve({ outcome: 'failed', error: unavailable('rabbitmq', error) });
+        else resolve({ outcome: 'open' });
+      };
+      let routingKey: string;
+      try {
+        routingKey = this.#routingKeyOf(record);
+        if (typeof routingKey !== 'string') throw new TypeError('routingKey must give a text');
+      } catch (error) {
+        resolve({ outcome: 'failed', error });
+        return;
+      }
+      try {
+        const options = {
+          messageId: deliveryId,
+          timestamp: Math.floor(timestamp / 1000),
+          persistent: this.#persistent,
+          mandatory: this.#mandatory,
+          headers: { ...headers },
+          ...(contentType === undefined ? {} : { contentType }),
+        };
+        channel.channel.publish(this.#exchange, routingKey, payload, options, confirmed);
+      } catch (error) {
+        // The client refuses it, or the channel has gone under it.
+        if (channel.isOpen && !isClosed(error)) {
+          resolve({ outcome: 'failed', error: new SinkError('rejected', textOf(error), { cause: error }) });
+        } else {
+          channel.isOpen = false;
+          resolve({ outcome: 'open' });
+        }
+      }
+    });
+  }
+}
+
+type Confirm = { readonly outcome: 'arrived' | 'open' } | { readonly outcome: 'failed'; readonly error: unknown };
+
+interface Published {
+  readonly failed: SinkFailure[];
+  readonly open: readonly SinkRecord[];
+  readonly closedFor: Error | undefined;
+}
+
+/** `amqplib` says so of what it is asked after the end. */
+function isClosed(error: unknown): boolean {
+  return error instanceof Error && error.name === 'IllegalOperationError';
+}
+
+/** `fields` of `basic.return`. */
+function returnedErrorOf(fields: unknown): SinkError {
+  const text: unknown = typeof fields === 'object' && fields !== null ? propertyOf(fields, 'replyText') : undefined;
+  const reason = typeof text === 'string' && text !== '' ? text : 'returned';
+  return new SinkError('rejected', `returned by the broker: ${reason}`, { reason });
+}
+
+/** What a channel is closed for: by the code of AMQP; without one the connection has gone. */
+function closedErrorOf(error: Error | undefined): SinkError {
+  if (error === undefined) return unavailable('rabbitmq', new Error('the connection has gone'));
+  const text = textOf(error);
+  switch (propertyOf(error, 'code')) {
+    case 403:
+      return new SinkError('unauthorized', text, { cause: error });
+    case 406: {
+      const reason = /message size/.test(text) ? 'too-large' : 'PRECONDITION_FAILED';
+      return new SinkError('rejected', text, { reason, cause: error });
+    }
+    default:
+      // 404: no such exchange, which somebody will declare, and nothing is lost until then.
+      return unavailable('rabbitmq', error);
+  }
+}
