@@ -169,12 +169,14 @@ async function main() {
   );
   if (record.states > 0) console.log(`going on from ${count(record.states)} distinct states`);
 
+  // Each workload once, and then again those of more weight: a run that is cut short has something of everything.
+  const turns = Math.max(...chosen.map(([, { weight }]) => weight));
   function* units() {
     for (let round = 0; ; round++)
-      for (const [workload, { name, weight }] of chosen)
-        for (let i = 0; i < weight; i++) {
-          const nth = round * weight + i;
-          if (!record.done.has(`${name} ${nth}`)) yield { workload, nth, seed: firstSeed + nth };
+      for (let turn = 0; turn < turns; turn++)
+        for (const [workload, { name, weight }] of chosen) {
+          const nth = round * weight + turn;
+          if (turn < weight && !record.done.has(`${name} ${nth}`)) yield { workload, nth, seed: firstSeed + nth };
         }
   }
   const rest = units();

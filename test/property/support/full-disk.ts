@@ -6,11 +6,8 @@
 
 import { type Durability, Evaq, EvaqError } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
-<<<<<<< HEAD
-import { closeWhole } from './closed-store.js';
-=======
 import { chance } from './chance.js';
->>>>>>> main
+import { closeWhole } from './closed-store.js';
 import { BrokenPromise } from './store-model.js';
 
 const STORE = '/store';
