@@ -3,11 +3,14 @@
  * it finds.
  */
 import { type Durability, Evaq } from '../../../src/evaq.js';
-import { type ExploreReport, explore, type RecoveryMachine } from '../../../src/sim/explore.js';
+import { type ExploreOptions, type ExploreReport, explore, type RecoveryMachine } from '../../../src/sim/explore.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { closeWhole } from './closed-store.js';
 import { BrokenPromise } from './store-model.js';
 
 const STORE = '/s';
+
+type OnState = ExploreOptions['onState'];
 
 function open({ vfs, host }: RecoveryMachine, durability: Durability = 'sync'): Promise<Evaq> {
   return Evaq.open(STORE, {
@@ -23,7 +26,7 @@ async function prepared(seed: number, prepare: (evaq: Evaq) => Promise<unknown>)
   const disk = new SimDisk({ seed, sectorBytes: 4096 });
   const evaq = await open(disk);
   await prepare(evaq);
-  await evaq.close();
+  await closeWhole(evaq, disk);
   disk.kill();
   return disk.crash(disk.nothingSurvives());
 }
@@ -35,7 +38,7 @@ function statesOf({ failure, states }: ExploreReport): number {
 }
 
 /** P2, P6: segments die while the tombstone log is being rewritten beside them. Resolves with the number of states. */
-export async function exploreRewriteBesideGc(seed: number, statesMax: number): Promise<number> {
+export async function exploreRewriteBesideGc(seed: number, statesMax: number, onState?: OnState): Promise<number> {
   const start = await prepared(seed, async (evaq) => {
     for (const name of ['p', 'q', 'r'])
       await evaq.wal.pushMany(Array.from({ length: 4 }, () => Buffer.alloc(15_000, name)));
@@ -70,7 +73,7 @@ export async function exploreRewriteBesideGc(seed: number, statesMax: number): P
       if (evaq.wal.size > left || evaq.wal.size < left - 4)
         throw new BrokenPromise('P6', `${evaq.wal.size} records are live of ${left}`);
     },
-    { seed, start, exhaustiveMax: 16, draws: 2, depth: 0, statesMax },
+    { seed, start, exhaustiveMax: 16, draws: 2, depth: 0, statesMax, ...(onState === undefined ? {} : { onState }) },
   );
   return statesOf(report);
 }
@@ -79,7 +82,12 @@ export async function exploreRewriteBesideGc(seed: number, statesMax: number): P
  * The weaker modes, with power cuts: what was flushed holds, commits are whole, IDs are not given out again though their records are lost,
  * and no record is born dead because a removal outlived what it removed.
  */
-export async function exploreWeakMode(seed: number, durability: Durability, statesMax: number): Promise<number> {
+export async function exploreWeakMode(
+  seed: number,
+  durability: Durability,
+  statesMax: number,
+  onState?: OnState,
+): Promise<number> {
   const start = await prepared(seed, (evaq) => evaq.wal.pushMany(['kept', 'moved']));
   const report = await explore<string, string>(
     {
@@ -121,7 +129,7 @@ export async function exploreWeakMode(seed: number, durability: Durability, stat
       if ((await again.wal.get(born))?.payload.toString() !== 'born')
         throw new BrokenPromise('P1', `wal/${born} was pushed after the crash and is dead at the next open`);
     },
-    { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax },
+    { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax, ...(onState === undefined ? {} : { onState }) },
   );
   return statesOf(report);
 }
@@ -130,7 +138,7 @@ export async function exploreWeakMode(seed: number, durability: Durability, stat
  * P9: a queue that holds nothing but the empty segment it was opened with, and is opened again and again: at no cut is it without a segment. Resolves
  * with the number of states.
  */
-export async function exploreEmptyQueue(seed: number, statesMax: number): Promise<number> {
+export async function exploreEmptyQueue(seed: number, statesMax: number, onState?: OnState): Promise<number> {
   const start = new SimDisk({ seed, sectorBytes: 4096 });
   const first = await open(start);
   await first.queue('empty');
@@ -154,7 +162,15 @@ export async function exploreEmptyQueue(seed: number, statesMax: number): Promis
         throw new BrokenPromise('P9', `taken for damage: ${evaq.recovery.damage[0]?.what ?? ''}`);
       if (queue.size < pushed.length) throw new BrokenPromise('P1', 'what was pushed is lost');
     },
-    { seed, start: start.crash([]), exhaustiveMax: 64, draws: 4, depth: 1, statesMax },
+    {
+      seed,
+      start: start.crash([]),
+      exhaustiveMax: 64,
+      draws: 4,
+      depth: 1,
+      statesMax,
+      ...(onState === undefined ? {} : { onState }),
+    },
   );
   return statesOf(report);
 }
@@ -163,7 +179,7 @@ export async function exploreEmptyQueue(seed: number, statesMax: number): Promis
  * P2, P9: the tombstone log is written anew, again and again, each time into the file that was a log before, with nothing in between that would make
  * names durable. It is for bundles in which rewrites are frequent. Resolves with the number of states.
  */
-export async function exploreRewritesInARow(seed: number, statesMax: number): Promise<number> {
+export async function exploreRewritesInARow(seed: number, statesMax: number, onState?: OnState): Promise<number> {
   const records = 8;
   const start = await prepared(seed, (evaq) => evaq.wal.pushMany(Array.from({ length: records }, (_, i) => `${i}`)));
   const report = await explore<string, number>(
@@ -185,7 +201,7 @@ export async function exploreRewritesInARow(seed: number, statesMax: number): Pr
       for await (const { id } of evaq.wal.records())
         if (removed.includes(id)) throw new BrokenPromise('P2', `wal/${id} was removed and is back`);
     },
-    { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax },
+    { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax, ...(onState === undefined ? {} : { onState }) },
   );
   return statesOf(report);
 }

@@ -280,7 +280,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ['collecting'],
     'gc/gc-runner.ts',
     "return await this.#synced('making a rewritten segment durable', () => this.#options.supply.publishComplete(draft));",
-    'await this.#options.vfs.rename(draft.draftPath, draft.path);',
+    'await this.#options.vfs.rename(draft.draftPath, draft.path); await draft.file.close();',
   ),
   edit(
     'GC forgets the removals that began while its copy was made durable',
