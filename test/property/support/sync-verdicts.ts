@@ -19,6 +19,7 @@ const rounds: SyncVerdict = { hunt: 'rounds' };
 const reserve: SyncVerdict = { hunt: 'reserve' };
 const dormant: SyncVerdict = { hunt: 'dormant' };
 const weak: SyncVerdict = { hunt: 'weak' };
+const linear: SyncVerdict = { hunt: 'linear' };
 const DURABLE: SyncVerdict = { test: 'test/unit/store/durable.test.ts' };
 const notRun: SyncVerdict = { open: 'no hunt was run on it' };
 const oneRound: SyncVerdict = { open: 'one round of crashes, collecting, space, regressions, weak, linear and intake' };
@@ -44,7 +45,7 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'tombstone/tombstone-log.ts create: file.sync()': crashes,
   'tombstone/tombstone-log.ts create: vfs.syncDir(dir)': { hunt: 'rewrites', frequent: true },
   'tombstone/tombstone-log.ts sync: this.#file.sync()': crashes,
-  'tombstone/tombstone-log.ts syncBlocking: syncFileBlocking(this.#file)': notRun,
+  'tombstone/tombstone-log.ts syncBlocking: syncFileBlocking(this.#file)': linear,
   'tombstone/tombstone-log.ts reserve: syncFile(this.#file)': {
     open: 'eight rounds of reserve: the log is lengthened before a push, and a cut takes that, but log and spare file change places at the open',
   },
@@ -81,15 +82,19 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'gc/gc-runner.ts #quarantine: syncFolder(vfs, aside)': notRun,
   'gc/gc-runner.ts #quarantine: syncFolder(vfs, dir) (2)': notRun,
   'queue/commit-pipeline.ts constructor: this.#timedSync(left)': oneRound,
-  'queue/commit-pipeline.ts #blocking: this.#syncLeftBlocking()': notRun,
-  'queue/commit-pipeline.ts flush: this.syncNow()': notRun,
+  'queue/commit-pipeline.ts #blocking: this.#syncLeftBlocking()': linear,
+  'queue/commit-pipeline.ts flush: this.syncNow()': {
+    open: 'one round of weak: what comes behind it, or before, syncs the same',
+  },
   'queue/commit-pipeline.ts syncNow: this.#unsynced.sync()': notRun,
   'queue/commit-pipeline.ts syncNow: this.#timedSync(active)': weak,
   'queue/commit-pipeline.ts #commitPlaced: this.#timedSync(active)': crashes,
   'queue/commit-pipeline.ts #cut: file.sync()': { open: 'one round of space, damage and intake' },
-  'queue/commit-pipeline.ts #syncLeftBlocking: this.#unsynced.syncBlocking()': notRun,
-  'queue/commit-pipeline.ts #syncLeftBlocking: syncFileBlocking(active.file)': notRun,
-  'queue/commit-pipeline.ts #syncLeftBlocking: this.#options.syncRemovalsBlocking()': notRun,
+  'queue/commit-pipeline.ts #syncLeftBlocking: this.#unsynced.syncBlocking()': linear,
+  'queue/commit-pipeline.ts #syncLeftBlocking: syncFileBlocking(active.file)': {
+    open: 'four rounds of linear and aborted',
+  },
+  'queue/commit-pipeline.ts #syncLeftBlocking: this.#options.syncRemovalsBlocking()': linear,
   'queue/commit-pipeline.ts #switchSegment: this.#unsynced.makeRoom()': {
     equivalent: 'it bounds what a power cut takes in the weaker modes, at 512 MiB, and promises nothing of records',
   },
@@ -101,14 +106,16 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
     open: 'two rounds of crashes and regressions do not reach it',
   },
   'queue/generation-start.ts oldLogAsSpare: syncDirOrStop(env, dir)': { open: 'two rounds of crashes and regressions' },
-  'queue/push-sync.ts pushBlocking: push.syncLeft()': notRun,
+  'queue/push-sync.ts pushBlocking: push.syncLeft()': linear,
   'queue/push-sync.ts cutBlocking: syncFileBlocking(file)': { open: 'one round of space, damage and intake' },
-  'queue/queue-core.ts constructor: this.removals.syncBlocking()': notRun,
+  'queue/queue-core.ts constructor: this.removals.syncBlocking()': linear,
   'queue/queue-core.ts constructor: this.removalsDurable()': notRun,
   'queue/queue-core.ts constructor: this.removals.syncNow()': notRun,
   'queue/queue-core.ts flush: this.#syncAll()': notRun,
   'queue/queue-core.ts settle: this.#syncAll()': notRun,
-  'queue/queue-core.ts #closeCleanly: this.#syncAll()': notRun,
+  'queue/queue-core.ts #closeCleanly: this.#syncAll()': {
+    open: 'one round of weak: what comes behind it, or before, syncs the same',
+  },
   'queue/queue-core.ts #syncAll: this.commits.syncNow()': { open: 'one round of linear and weak' },
   'queue/queue-core.ts #syncAll: this.removals.syncNow()': { open: 'one round of linear and weak' },
   'queue/queue-core.ts removalsDurable: this.#syncAll()': { open: 'one round of linear and weak' },
@@ -141,12 +148,12 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'queue/queue-recovery.ts syncOrStop: file.sync()': crashes,
   'queue/queue-recovery.ts syncDirOrStop: env.vfs.syncDir(dir)': crashes,
   'queue/removal-pipeline.ts syncNow: log.sync()': weak,
-  'queue/removal-pipeline.ts syncBlocking: this.#log.syncBlocking()': notRun,
+  'queue/removal-pipeline.ts syncBlocking: this.#log.syncBlocking()': linear,
   'queue/removal-pipeline.ts writeClose: this.#log.sync()': DURABLE,
-  'queue/removal-pipeline.ts #write: this.#syncWiped()': notRun,
+  'queue/removal-pipeline.ts #write: this.#syncWiped()': { open: 'four rounds of linear and aborted' },
   'queue/removal-pipeline.ts #write: this.#log.sync()': crashes,
   'queue/removal-pipeline.ts #append: this.#syncWiped()': notRun,
-  'queue/removal-pipeline.ts #syncWiped: this.#log.sync()': notRun,
+  'queue/removal-pipeline.ts #syncWiped: this.#log.sync()': { open: 'four rounds of linear and aborted' },
   'queue/segment-sealer.ts #writeFooter: this.#sync(left)': crashes,
   'queue/segment-sealer.ts #keep: this.#sync(left)': notRun,
   'queue/segment-sealer.ts #sync: file.sync()': crashes,
@@ -158,7 +165,7 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
     equivalent: 'it bounds what a power cut takes in the weaker modes, at 512 MiB, and promises nothing of records',
   },
   'queue/unsynced-segments.ts sync: this.#syncOne(left)': notRun,
-  'queue/unsynced-segments.ts syncBlocking: syncFileBlocking(left.file)': notRun,
+  'queue/unsynced-segments.ts syncBlocking: syncFileBlocking(left.file)': linear,
   'queue/unsynced-segments.ts #syncOne: this.#sync(left)': notRun,
   'store/move.ts moveOne: settleData(from, [claim])': { open: 'one round of linear and weak' },
   'store/move.ts settleData: from.commits.syncNow()': { open: 'one round of linear and weak' },
