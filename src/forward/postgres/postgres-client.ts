@@ -30,10 +30,8 @@ const KINDS: Readonly<Record<string, SinkErrorKind>> = {
 
 export function postgresErrorOf(error: unknown): SinkError {
   const code: unknown = typeof error === 'object' && error !== null ? propertyOf(error, 'code') : undefined;
-  // Node's own codes are longer, or begin with an E.
-  if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code) || /^E[A-Z]{4}$/.test(code)) {
-    return unavailable('postgres', error);
-  }
+  // Node's own codes are longer; EPIPE is of no class.
+  if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) return unavailable('postgres', error);
   const kind = KINDS[code] ?? KINDS[code.slice(0, 2)] ?? 'unavailable';
   return new SinkError(kind, `${textOf(error)} (${code})`, { reason: `SQLSTATE ${code}`, cause: error });
 }
