@@ -55,7 +55,7 @@ export interface ServerSpec {
   readonly args: (port: number, folder: string) => readonly string[];
   readonly env?: (port: number, folder: string) => Readonly<Record<string, string>>;
   /** Rejects while it is not ready. Default: it takes a connection. */
-  readonly ready?: (port: number, folder: string) => Promise<void>;
+  readonly ready?: (port: number, folder: string, said: string) => Promise<void>;
   /** Runs it as somebody else, whose the folder is then. */
   readonly user?: User | undefined;
   /** Further processes that a kill must end, by their IDs. */
@@ -88,7 +88,7 @@ export class Server {
     const deadline = Date.now() + UP_MS;
     for (;;) {
       try {
-        await ready(this.port, this.folder);
+        await ready(this.port, this.folder, this.#said);
         return;
       } catch (cause) {
         if (Date.now() > deadline) throw new Error(`${binary} does not come up:\n${this.#said}`, { cause });
@@ -123,6 +123,15 @@ export class Server {
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
+  }
+
+  /** It is there, and does nothing, until `resume`. */
+  hold(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
   }
 
   /** For good: nothing is left. */
