@@ -555,12 +555,12 @@ class Removals:
     def __init__(self):
         self.ranges, self.durable = [], {}
         self.next_id, self.sealed_below, self.last_round = 1, 0, 0
-        self.snapshot_next_id, self.close = None, None
+        self.accounted_below, self.data_segment, self.close = 0, 0, None
 
     def raise_durable(self, segment, offset):
         self.durable[segment] = max(offset, self.durable.get(segment, 0))
 
-    def take(self, commit, body):
+    def take(self, commit, body, accounts):
         """Throws Malformed, and has taken nothing, if the body cannot be decoded."""
         numbers = [u64(body, 8 * i) for i in range(6)]
         if len(body) < 48 or max(numbers) > MAX or not 16 <= commit.kind <= 18:
@@ -574,28 +574,30 @@ class Removals:
         self.raise_durable(numbers[1], numbers[2])
         self.sealed_below = max(self.sealed_below, numbers[3])
         self.last_round = max(self.last_round, commit.first_id)
+        if accounts:
+            self.accounted_below = max(self.accounted_below, numbers[5] if commit.kind == 17 else numbers[0])
         return numbers
 
 
-def read_log(data, header, removals, newest, tell):
+def read_log(data, header, removals, newest, tell, torn):
     """Takes in all that is valid; judges it if it is the newest one (12)."""
     commits, bad = scan(data, len(data), header.seed)
-    parts, rounds, last = {}, set(), None
+    parts, rounds, last, good_end, decoded = {}, set(), None, HEADER, []
     for commit in commits:
         try:
-            numbers = removals.take(commit, data[commit.body : commit.end])
+            numbers = removals.take(commit, data[commit.body : commit.end], header.flags & 1)
         except Malformed:
-            tell(commit.at, commit.end - commit.at, "a round that says nothing", True)
+            bad = sorted(bad + [(commit.at, commit.end, commit)], key=lambda one: one[:2])
             continue
+        decoded.append(commit)
         if commit.kind == 16:
             parts[numbers[5] >> 1] = numbers[5] & 1
-            if newest:
-                removals.snapshot_next_id = numbers[0]
         rounds.add(commit.first_id)
         last = (commit.at, commit.kind, numbers[5])
+        good_end, removals.data_segment = commit.end, numbers[1]
     if not newest:
         return
-    durable = max([header.base_id] + [commit.durable for commit in commits])
+    durable = max([header.base_id] + [commit.durable for commit in decoded])
     missing = not parts or 1 not in parts.values() or max(parts) + 1 != len(parts)
     missing = missing or max(rounds) - min(rounds) + 1 != len(rounds)
     if header.base_id > len(data) or durable > len(data):
@@ -605,6 +607,9 @@ def read_log(data, header, removals, newest, tell):
             tell(start, end - start, "a round is damaged", not missing)
     if missing and not any(start < durable for start, _, _ in bad):
         tell(HEADER, 0, "rounds of the tombstone log are missing", False)
+    ends = [one for one in bad if one[0] >= durable and (one[2] is not None or one[1] <= good_end)]
+    if ends:
+        torn(ends[0][0], ends[-1][1] - ends[0][0])
     if last is not None and last[1] == 18 and not any(start > last[0] and any(data[start:end]) and start < durable for start, end, _ in bad):
         removals.close = last[2]
 
@@ -626,7 +631,9 @@ class Queue:
         self.store, self.name, self.uuid, self.registered, self.beside = store, name, uuid, registered, live
         self.dir = os.path.join(store, "queues", name)
         self.damage, self.torn, self.lost, self.records, self.moved = [], [], Ids(), [], []
-        self.removals, self.segments, self.next_id, self.clean = Removals(), [], 1, False
+        self.removals, self.segments, self.next_id, self.clean, self.removals_lost = Removals(), [], 1, False, False
+        self.doubtful = False
+        self.segment_ids = set()
         self.names = sorted(os.listdir(self.dir)) if os.path.isdir(self.dir) else []
         self.read_logs()
         self.read_segments()
@@ -635,6 +642,10 @@ class Queue:
     def tell(self, file, offset, size, what, lossless):
         path = os.path.join(self.dir, file) if file else self.dir
         self.damage.append({"queue": self.name, "file": path, "offset": offset, "bytes": size, "what": what, "lossless": lossless})
+
+    def tell_torn(self, name, offset, size, recycled=False):
+        if not self.beside:
+            self.torn.append({"queue": self.name, "file": os.path.join(self.dir, name), "offset": offset, "bytes": size, "recycled": recycled})
 
     def load(self, name, magic):
         """The bytes and the header of a file of this store, or None: then that has been told."""
@@ -662,16 +673,19 @@ class Queue:
             elif header.high_water != zlib.crc32(self.name.encode()) or header.file_id != int(name[:16], 16):
                 self.tell(name, 0, len(data), "another tombstone log's file", False)
             else:
-                read_log(data, header, self.removals, name == names[-1], lambda *what, name=name: self.tell(name, *what))
+                tell = lambda *what, name=name: self.tell(name, *what)
+                read_log(data, header, self.removals, name == names[-1], tell, lambda *place, name=name: self.tell_torn(name, *place))
         has_segments = any(name.endswith(".seg") for name in self.names)
         if not names and has_segments:
             self.tell("", 0, 0, "there is no tombstone log", False)
+            self.removals_lost = True
         if self.registered and not (names and has_segments):
             self.tell("", 0, 0, "the files of the queue were taken away", False)
 
     def read_segments(self):
         found = [name for name in self.names if re.fullmatch(r"[0-9]{20}-[0-9a-f]{16}\.seg", name)]
         self.segments = [Segment(name, os.path.join(self.dir, name)) for name in found]
+        self.segment_ids = {segment.id for segment in self.segments}
         for segment in self.segments:
             segment.data, header = self.load(segment.name, b"EvqS")
             mark = zlib.crc32(self.name.encode()) % 65535 + 1
@@ -724,8 +738,8 @@ class Queue:
             segment.commits = [commit for commit in segment.commits if commit.end <= torn_at]
             segment.bad = [bad for bad in segment.bad if bad[0] < torn_at]
             rest = segment.data[torn_at:]
-            if any(rest) and not self.beside:
-                self.torn.append({"queue": self.name, "file": segment.path, "offset": torn_at, "bytes": len(rest), "recycled": bool(segment.header.flags & 4)})
+            if any(rest):
+                self.tell_torn(segment.name, torn_at, len(rest), bool(segment.header.flags & 4))
         has_footer = any(commit.kind == 3 for commit in segment.commits)
         size = max(len(segment.data), HEADER)
         told = bool(segment.bad) and segment.bad[-1][1] >= max(size, segment.durable)
@@ -803,17 +817,20 @@ class Queue:
             nxt = max(nxt, segment.base_id, segment.last_id + 1)
             if segment.header is None:
                 nxt = max(nxt, segment.base_id + (size + 7) // 8)
-        self.clean = self.removals.close is not None
+        self.clean = self.removals.close is not None and all(one.footer for one in self.segments if one.records)
         for segment in self.segments:
             if segment.header and segment.header.flags & 2 and not segment.footer and not self.clean:
                 nxt = max(nxt, segment.header.high_water)
             for first, last in segment.lost:
                 nxt = max(nxt, last + 1 if last is not None else first)
         self.next_id = min(nxt, MAX)
+        given = self.next_id
+        if self.clean:  # then the IDs that were given out are known
+            given = min(given, max([self.removals.next_id] + [one.last_id + 1 for one in self.segments if one.records]))
         for segment in self.segments:
             present += [(id, id) for id, _, _, _ in segment.records]
             for first, last in segment.lost:
-                through = self.next_id - 1 if last is None else last
+                through = given - 1 if last is None else last
                 inside = Ids([(first, through)])
                 if segment.footer and len(segment.footer.ids.list):
                     inside = inside.without(Ids([(0, MAX)]).without(segment.footer.ids))
@@ -847,26 +864,68 @@ class Queue:
                     told.append(last + ahead if ahead < 2**31 else last)
             if told and max(told) > last and not self.beside:
                 self.tell("", 0, 0, f"rounds of removals are lost: {segment.name} knows of one behind the last", False)
+                self.removals_lost = True
                 return
+
+    def span_of(self, segment):
+        """The IDs between which all of a segment's are, or None if it has no record."""
+        if segment.footer:
+            return (segment.footer.first_id, segment.footer.last_id) if segment.footer.count else None
+        return (segment.records[0][0], segment.records[-1][0]) if segment.records else None
+
+    def is_strict(self, segment):
+        return segment.header is not None and not segment.header.flags & 3
+
+    def certain_below(self, first):
+        """Up to where the IDs of the gap that begins there were given to records that were durable (12, what is lost)."""
+        accounted = self.removals.accounted_below or (MAX if self.doubtful else 0)
+        below, before = accounted, None
+        if accounted == 0:
+            return 0
+        for segment in self.segments:
+            span = self.span_of(segment)
+            if span is None:
+                if self.is_strict(segment) and not segment.lost:
+                    below = max(below, segment.base_id)
+                continue
+            if span[1] < first:
+                before = segment
+                continue
+            links = [one.first_id for one in segment.commits if one.kind == 2]
+            if before is not None and before.id in links:
+                return 0
+            unnamed = any(id not in self.segment_ids for id in links)
+            return MAX if self.is_strict(segment) or unnamed else accounted
+        return below
 
     def check_missing(self, here, removed):
         removals = self.removals
+        spans = Ids([span for span in map(self.span_of, self.segments) if span])
+        gaps = Ids([(1, self.next_id - 1)]).without(here).without(spans).without(removed).without(self.lost)
+        self.doubtful = doubtful = self.removals_lost or any(not one["lossless"] and one["file"].endswith(".tomb") for one in self.damage)
+        missing = []
+        for first, last in gaps.list:
+            last = min(last, self.certain_below(first) - 1)
+            if first <= last:
+                missing.append((first, last))
+        if self.beside:
+            missing = []
+        for first, last in missing:
+            self.tell("", 0, 0, f"a file is missing: {'some of ' if doubtful else ''}records {first} to {last}", False)
+        if missing and not doubtful:
+            self.lost = Ids(self.lost.list + missing)
+        if self.beside:
+            return
+        if not missing and removals.data_segment and all(id < removals.data_segment for id in self.segment_ids):
+            self.tell("", 0, 0, "the newest segment is missing", False)
+        if not self.clean:
+            return
         # Lost records may be among those that were live; where rounds are lost, removed ones are among those that seem to be.
         most = len(self.records) + sum(last - first + 1 for first, last in self.lost.list)
-        if self.clean and not self.beside and most < removals.close:
+        if most < removals.close:
             self.tell("", 0, 0, f"{removals.close} records were live at the close, at most {most} are", False)
-        if removals.snapshot_next_id is None or any(one.header and one.header.flags & 2 for one in self.segments):
-            return
-        there = {one.id for one in self.segments + self.leftovers}
-        gaps = Ids([(removals.snapshot_next_id, self.next_id - 1)]).without(here).without(removed).without(self.lost)
-        for first, last in gaps.list:
-            behind = next((one for one in self.segments if one.records and one.records[0][0] > first), None)
-            links = [one.first_id for one in behind.commits if one.kind == 2] if behind else list(removals.durable)
-            if behind is None:
-                last = min(last, removed.list[-1][1] if removed.list else 0)
-            if first <= last and any(id and id not in there for id in links):
-                self.tell("", 0, 0, f"a segment file is missing: records {first} to {last}", False)
-                self.lost = Ids(self.lost.list + [(first, last)])
+        elif len(self.records) > removals.close and not doubtful:
+            self.tell("", 0, 0, f"{removals.close} records were live at the close, {len(self.records)} are", False)
 
 
 # 11, the store

@@ -17,6 +17,7 @@ export type { RateOptions } from './delivery/token-bucket.js';
 export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.js';
 export type { FailureDetail, RecordIdentity, RecordOrigin } from './frame/metadata.js';
 export type { GcTrace } from './gc/gc-trace.js';
+export type { LinkedDeadLetters } from './link/linked-dead-letters.js';
 export type { LinkedDelivery } from './link/linked-delivery.js';
 export type { LinkedBatchOptions, LinkedDeliveryOptions, LinkedOrder } from './link/linked-delivery-options.js';
 export type { LinkedEvaq } from './link/linked-evaq.js';

@@ -12,6 +12,8 @@ export const EXIT_CORRUPT = 3;
 export const EXIT_TORN = 4;
 export const EXIT_LOCKED = 5;
 export const EXIT_NOT_FOUND = 6;
+/** All was tried, and some of it became a dead letter. */
+export const EXIT_SOME_FAILED = 7;
 export const EXIT_SIGNAL_BASE = 128;
 
 const EXIT_OF: Partial<Record<EvaqErrorCode, number>> = {
@@ -24,6 +26,11 @@ const EXIT_OF: Partial<Record<EvaqErrorCode, number>> = {
 /** A command that was called wrongly in a way that only the command itself can tell. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+}
+
+/** Somebody else refuses, and says why: there is nothing to be seen in a stack. */
+export class Refused extends Error {
+  override readonly name = 'Refused';
 }
 
 /** Ended by a signal, after what had been begun was brought to an end. */
@@ -52,7 +59,7 @@ export function printError(error: unknown): void {
     return;
   }
   // Anything else is a bug, of evaq or of the machine: the stack says where.
-  say(error instanceof UsageError ? error.message : stackOf(error));
+  say(error instanceof UsageError || error instanceof Refused ? error.message : stackOf(error));
 }
 
 function stackOf(thrown: unknown): string {

@@ -7,6 +7,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { catCommand } from './cat.js';
 import { demoCommand } from './demo.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
+import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
 import { infoCommand } from './info.js';
 import { endQuietlyOnClosedPipe } from './output.js';
@@ -24,13 +25,14 @@ function makeProgram(): Command {
     .configureOutput({ outputError: (text) => say(text.trimEnd().replace(/^error: /, '')) })
     .addHelpText(
       'after',
-      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 3 damage found, 4 torn end (verify --strict), 5 locked,\n6 no such record or queue, 128 + n ended by signal n.',
+      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 3 damage found, 4 torn end (verify --strict), 5 locked,\n6 no such record or queue, 7 some became dead letters, 128 + n ended by signal n.',
     );
   const commands = [
     pushCommand(),
     catCommand(),
     getCommand(),
     removeCommand(),
+    forwardCommand(),
     infoCommand(),
     verifyCommand(),
     repairCommand(),

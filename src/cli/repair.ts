@@ -13,7 +13,7 @@ import { EXIT_CORRUPT, say } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
 import { formatCount } from './record-format.js';
-import { renderDamage } from './verify.js';
+import { renderAll } from './verify.js';
 
 interface RepairFlags {
   readonly apply: boolean;
@@ -82,10 +82,10 @@ function render({ plan, applied, backup, left }: RepairReport): string {
       ? 'intact: nothing to do'
       : 'intact but for a torn end, which the next open cuts off: nothing to do';
   }
-  const lines = [...damage.map(renderDamage), ...steps.map(renderStep), ...losses(plan)];
+  const lines = [...renderAll(damage), ...steps.map(renderStep), ...losses(plan)];
   if (applied) {
     lines.push(`backup    ${backup}: the files that were changed, as they were`);
-    lines.push(left.length === 0 ? 'repaired: verified, and intact' : 'still damaged:', ...left.map(renderDamage));
+    lines.push(left.length === 0 ? 'repaired: verified, and intact' : 'still damaged:', ...renderAll(left));
   }
   return lines.join('\n');
 }

@@ -72,7 +72,7 @@ function toJson({ path, queues, damage, torn }: VerifyReport): string {
 }
 
 function render({ queues, damage, torn }: VerifyReport): string {
-  const lines = damage.map(renderDamage);
+  const lines = renderAll(damage);
   for (const { file, offset, bytes } of torn) {
     lines.push(
       `torn      ${file}: ${formatCount(bytes, 'byte')} from offset ${offset} on, which the next open cuts off`,
@@ -81,26 +81,48 @@ function render({ queues, damage, torn }: VerifyReport): string {
   const records = queues.reduce((sum, queue) => sum + queue.records, 0);
   const bytes = queues.reduce((sum, queue) => sum + queue.bytes, 0);
   const checked = `${formatCount(records, 'record')} in ${formatCount(queues.length, 'queue')}, ${formatBytes(bytes)}`;
-  const verdict = damage.length === 0 ? 'intact' : `damaged in ${formatCount(damage.length, 'place')}`;
+  const verdict = damage.length === 0 ? 'intact' : `damaged in ${formatCount(placesOf(damage).length, 'place')}`;
   lines.push(`${verdict}: ${checked}`);
   return lines.join('\n');
 }
 
-/** For people: two lines at most. */
-export function renderDamage({ file, offset, bytes, firstId, lastId, fromMs, toMs, what, lossless }: Damage): string {
+/** For people: two lines for each place, with all that is lost there. */
+export function renderAll(damage: readonly Damage[]): string[] {
+  return placesOf(damage).map(renderPlace);
+}
+
+/** Damage is told once for each range of lost records: those of one place belong together. */
+function placesOf(damage: readonly Damage[]): (readonly [Damage, ...Damage[]])[] {
+  const places: [Damage, ...Damage[]][] = [];
+  for (const one of damage) {
+    const place = places.at(-1);
+    if (
+      place !== undefined &&
+      place[0].file === one.file &&
+      place[0].offset === one.offset &&
+      place[0].what === one.what
+    )
+      place.push(one);
+    else places.push([one]);
+  }
+  return places;
+}
+
+function renderPlace(ranges: readonly [Damage, ...Damage[]]): string {
+  const [{ file, offset, bytes, fromMs, toMs, what, lossless }] = ranges;
   const lines = [
     `${lossless ? 'harmless' : 'damage'}  ${file}: offset ${offset}, ${formatCount(bytes, 'byte')}: ${what}`,
   ];
-  if (firstId !== undefined) {
-    const ids =
-      lastId === undefined
-        ? `records from ${firstId} on`
-        : firstId === lastId
-          ? `record ${firstId}`
-          : `records ${firstId} to ${lastId}`;
+  const ids = ranges.flatMap(({ firstId, lastId, vague }) => {
+    if (firstId === undefined || lastId === undefined) return [];
+    const range = firstId === lastId ? `${firstId}` : `${firstId} to ${lastId}`;
+    return [vague === true ? `some of ${range}` : range];
+  });
+  if (ids.length > 0) {
+    const isOne = ranges.length === 1 && ranges[0].firstId === ranges[0].lastId;
     const times =
       fromMs === undefined || toMs === undefined ? '' : `, pushed from ${isoTime(fromMs)} to ${isoTime(toMs)}`;
-    lines.push(`          may be lost: ${ids}${times}`);
+    lines.push(`          may be lost: ${isOne ? 'record' : 'records'} ${ids.join(', ')}${times}`);
   }
   return lines.join('\n');
 }

@@ -66,6 +66,7 @@ export class DeliveryLog {
   #open = new Map<number, RetryEntry>();
   #batch: Map<number, RetryEntry> = new Map();
   #waiting: (() => void)[] = [];
+  #tellsStreak = false;
   #writing: Promise<void> | undefined;
   #failedAt = -Infinity;
   #lost: boolean;
@@ -117,6 +118,13 @@ export class DeliveryLog {
     return noted;
   }
 
+  /** The streak is not what was written last: to be told without waiting for the next outcome. */
+  noteStreak(): void {
+    if (this.#closed) return;
+    this.#tellsStreak = true;
+    this.#writing ??= this.#run();
+  }
+
   /** Resolves when everything noted is written. */
   async settled(): Promise<void> {
     await this.#writing;
@@ -150,7 +158,8 @@ export class DeliveryLog {
   async #run(): Promise<void> {
     // What is noted in the same turn goes along.
     await new Promise<void>((resolve) => this.#options.host.soon(resolve));
-    while (this.#open.size > 0) {
+    while (this.#open.size > 0 || this.#tellsStreak) {
+      this.#tellsStreak = false;
       const entries = [...this.#open].sort(([a], [b]) => a - b);
       const waiting = this.#waiting;
       this.#open = new Map();

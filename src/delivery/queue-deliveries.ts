@@ -6,6 +6,7 @@
 import { isSystemError } from '../errors.js';
 import { timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
+import { readAsking } from './asked-keys.js';
 import { Delivery } from './delivery.js';
 import type { StopDelivery } from './delivery-errors.js';
 import { DeliveryLog } from './delivery-log.js';
@@ -69,6 +70,8 @@ export class QueueDeliveries {
   readonly #running = new Set<Delivery>();
   #order: Order = 'none';
   #work: Promise<Work> | undefined;
+  /** Nobody is asked any more for the keys of records. */
+  #stopAsking: () => void = () => undefined;
   /** The last one's end: its file is closed before the next one is begun. */
   #ended: Promise<void> = Promise.resolve();
   /** Records that may have killed a thread, of whom nobody has found out yet when the last delivery ended. */
@@ -113,13 +116,22 @@ export class QueueDeliveries {
       retry,
       onExhausted,
       invocation,
-      noteStreak: (streak) => {
-        this.#streak = streak;
-      },
+      noteStreak: (streak) => this.#noteStreak(streak),
       onEnded: (refusal) => this.#end(delivery, refusal),
     });
     this.#running.add(delivery);
     return delivery;
+  }
+
+  /** That the destination is back is told at once: it may be long until anything fails again. */
+  #noteStreak(streak: number): void {
+    const before = this.#streak;
+    this.#streak = streak;
+    if (streak > 0 || before === 0) return;
+    void this.#work?.then(
+      ({ log }) => log.noteStreak(),
+      () => undefined,
+    );
   }
 
   async #start(order: Order): Promise<Work> {
@@ -129,8 +141,10 @@ export class QueueDeliveries {
     const { remembered, suspects, crashes } = recall(source, state);
     this.#streak = state.streak;
     const all = [...new Set([...suspects, ...this.#suspects])].filter((id) => source.isLive(id));
+    const asking = readAsking(source, order);
+    this.#stopAsking = asking.stop;
     const dispatcher = new Dispatcher(
-      source,
+      asking.source,
       order,
       remembered,
       all.sort((a, b) => a - b),
@@ -180,6 +194,7 @@ export class QueueDeliveries {
     this.#work = undefined;
     this.#ended = work.then(
       async (ended) => {
+        this.#stopAsking();
         await close(ended);
         this.#suspects = [...ended.dispatcher.suspects];
       },

@@ -38,6 +38,8 @@ export const HEADER_FLAG_REWRITTEN = 1;
 export const HEADER_FLAG_RELAXED = 2;
 /** The file was used before: what follows its last frame may be stale frames of its former life. */
 export const HEADER_FLAG_RECYCLED = 4;
+/** Of a tombstone log: it keeps accounts. Every ID below the one that it says so of is in a segment, synced, or in one of its ranges. */
+export const HEADER_FLAG_ACCOUNTS = 1;
 
 export interface FileHeader {
   readonly kind: FileKind;

@@ -18,11 +18,11 @@
 import { assert } from '../assert.js';
 import { EvaqError, isNotFound, reported } from '../errors.js';
 import { type FailStop, SyncFailure, syncFolder } from '../fail-stop.js';
-import { COMMIT_FLAG_SPARSE, KIND_RECORDS } from '../frame/commit-header.js';
+import { COMMIT_FLAG_SPARSE, COMMIT_HEADER_BYTES, KIND_RECORDS } from '../frame/commit-header.js';
 import { type BadRange, CommitScanner } from '../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import { newFrameView, viewFrame } from '../frame/record-frame.js';
-import type { SegmentId } from '../ids.js';
+import type { IdRange, SegmentId } from '../ids.js';
 import type { LiveSet } from '../index/live-set.js';
 import type { FileCache } from '../log/file-cache.js';
 import { LogSegment } from '../log/log-segment.js';
@@ -57,6 +57,8 @@ export interface GcRunnerOptions {
   readonly removalsWritten: () => Promise<void>;
   /** Resolves when what was written of tombstones is durable, whatever the mode. */
   readonly tombstonesDurable: () => Promise<void>;
+  /** Enters records into the account that are lost, and have been told; resolves when that is durable, or could not be written. */
+  readonly account: (lost: readonly IdRange[]) => Promise<void>;
   /** Damage met on the way: the file is kept aside under quarantine/. */
   readonly onDamage: (segment: LogSegment, offset: number, bytes: number, firstId: number, lastId: number) => void;
 }
@@ -140,9 +142,12 @@ export class GcRunner {
 
   /** Removes segments in which nothing is live; how many there were. Rejects if a file is still there: then it is for `tidy`. */
   async drop(segments: readonly LogSegment[]): Promise<number> {
+    const isDead = (segment: LogSegment): boolean => segment.phase === 'sealed' && segment.isDead;
+    // Chosen before: what is removed meanwhile need not be durable, and its segment would be missed.
+    const dead = segments.filter(isDead);
     // Some of a round's records may be in these segments, the others elsewhere: they are to be gone together, or not at all.
     await this.#options.tombstonesDurable();
-    return this.#drop(segments.filter((segment) => segment.phase === 'sealed' && segment.isDead));
+    return this.#drop(dead.filter(isDead));
   }
 
   async #drop(chosen: readonly LogSegment[]): Promise<number> {
@@ -172,15 +177,17 @@ export class GcRunner {
     const begun = sources.map((segment) => ({ segment, live: segment.beginRewrite() }));
     let draft: DraftSegment | undefined;
     let copy: Copy;
+    const lost: IdRange[] = [];
     try {
       draft = await this.#synced('starting a copy', () => supply.draft(first.baseId, HEADER_FLAG_REWRITTEN, 0, keep));
-      copy = await this.#copy(draft, begun);
+      copy = await this.#copy(draft, begun, lost);
       // What was dead when it began is not in the copy. From its name on the copy speaks for the originals, so all that has to be durable.
       await removalsWritten();
       if (copy.summary.count === 0) {
         // All of it was dead, or cannot be read: there is nothing to keep in the log.
         await this.#giveUp(draft, sources);
         draft = undefined;
+        if (lost.length > 0) await this.#options.account(lost);
         return (await this.#drop(sources.filter(isSpent))) > 0;
       }
       await this.#publish(draft);
@@ -196,6 +203,7 @@ export class GcRunner {
     this.counters.copiedBytes += copy.fileBytes;
     this.counters.copiedRecords += copy.summary.count;
     this.counters.reclaimedBytes += Math.max(0, draft.formerBytes - copy.fileBytes);
+    if (lost.length > 0) await this.#options.account(lost);
     await this.#retire(sources);
     return true;
   }
@@ -306,14 +314,15 @@ export class GcRunner {
     await syncFolder(vfs, dir);
   }
 
-  async #copy(draft: DraftSegment, sources: readonly Begun[]): Promise<Copy> {
+  /** `lost`: takes what could not be read. */
+  async #copy(draft: DraftSegment, sources: readonly Begun[], lost: IdRange[]): Promise<Copy> {
     const copier = new Copier(draft, this.#options.indexIntervalBytes, this.#options.removalRound());
     this.#sliceStart = this.#options.host.elapsed();
     for (const source of sources) {
       const { segment } = source;
       segment.pin();
       try {
-        await this.#options.files.using(segment.path, (file) => this.#copySegment(copier, source, file));
+        await this.#options.files.using(segment.path, (file) => this.#copySegment(copier, source, file, lost));
       } finally {
         segment.unpin();
       }
@@ -327,7 +336,7 @@ export class GcRunner {
     return { summary, index: copier.index, fileBytes };
   }
 
-  async #copySegment(copier: Copier, { segment: source, live }: Begun, file: VfsFile): Promise<void> {
+  async #copySegment(copier: Copier, { segment: source, live }: Begun, file: VfsFile, lost: IdRange[]): Promise<void> {
     await this.#options.log.ensureIndexed(source, file);
     const index = this.#options.log.indexOf(source);
     const scanner = new CommitScanner(file, source.seed, FILE_HEADER_BYTES, source.end, 'resync');
@@ -339,8 +348,9 @@ export class GcRunner {
     const settle = (to: number): void => {
       if (bad === undefined) return;
       const first = live.firstLive(expected);
-      if (first !== undefined && first <= to)
-        this.#options.onDamage(source, bad.offset, bad.end - bad.offset, first, to);
+      if (first === undefined || first > to) return;
+      lost.push({ first, last: to });
+      this.#options.onDamage(source, bad.offset, bad.end - bad.offset, first, to);
     };
     for (;;) {
       const outcome = await scanner.next();
@@ -360,20 +370,36 @@ export class GcRunner {
         continue;
       }
       if (header.kind !== KIND_RECORDS) continue;
-      settle(header.firstId - 1);
-      bad = undefined;
+      const isIn = header.firstId >= expected;
+      if (isIn) {
+        settle(header.firstId - 1);
+        bad = undefined;
+      }
       const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
       const end = bodyAt + header.bodyBytes;
       let at = bodyAt;
-      for (let i = 0; i < header.count; i++) {
-        if (!viewFrame(buffer, at, end, sparse, header.firstId + i, header.firstId, header.timestamp, view)) break;
+      let taken = 0;
+      for (; isIn && taken < header.count; taken++) {
+        const id = header.firstId + taken;
+        if (!viewFrame(buffer, at, end, sparse, id, header.firstId, header.timestamp, view)) break;
+        // One that is not above those in front of it is none.
+        if (view.id < expected) break;
         copier.add(source, live, buffer, at, view);
         at += view.frameBytes;
         expected = view.id + 1;
-        if (copier.wantsFlush || (i & 1023) === 1023) {
+        if (copier.wantsFlush || (taken & 1023) === 1023) {
           if (copier.wantsFlush) await copier.flush();
           await this.#pace(view.frameBytes);
         }
+      }
+      if (taken < header.count) {
+        source.damaged = true;
+        bad ??= {
+          offset: scanner.offset,
+          end: scanner.offset + COMMIT_HEADER_BYTES + header.bodyBytes,
+          headerIntact: true,
+          allZero: false,
+        };
       }
       await this.#pace(header.bodyBytes);
     }

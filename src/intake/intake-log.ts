@@ -48,6 +48,11 @@ export class IntakeLog {
     this.state = state;
   }
 
+  /** As far as it is written. */
+  get bytes(): number {
+    return this.state.file?.end ?? 0;
+  }
+
   /** Whether the records up to an ID tell of anything that is not in the log. */
   owes(through: number): boolean {
     return this.state.due(through) !== undefined;

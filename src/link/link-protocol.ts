@@ -5,11 +5,12 @@
 
 import type { FailureClass } from '../delivery/classify.js';
 import type { DeliveryReport, DeliveryStats } from '../delivery/delivery-report.js';
+import type { MoveProgress } from '../queue/move-options.js';
 import type { PackedRecords } from './packed-records.js';
 import type { PackedThrown } from './packed-thrown.js';
 
 /** Counted up with each change of what stands here. */
-export const LINK_VERSION = 2;
+export const LINK_VERSION = 3;
 /** Lies in a port of ours from the first moment on, so that whoever has it knows it for one. */
 export const LINK_GREETING = 'evaq.connect()';
 
@@ -18,9 +19,31 @@ export interface LinkedQueueFacts {
   readonly index: number;
   readonly name: string;
   readonly recordBytesMax: number;
+  /** The queue that its dead letters are in. */
+  readonly deadLetters: string;
   /** Where pushes may be refused or made to wait: what it may hold. */
   readonly limits: { readonly records: number | undefined; readonly bytes: number | undefined } | undefined;
 }
+
+/** Records that are meant, as it is sent: by a function, which stays where it is and is asked about each. */
+export type SentSelection =
+  | { readonly kind: 'asked' }
+  /** IDs, criteria, or all. */
+  | { readonly kind: 'said'; readonly selection: unknown };
+
+/** The key of a record, or why there is none. */
+export type SentKey = { readonly key: string | undefined } | { readonly error: PackedThrown };
+
+/** What is asked of the thread that has a function of the caller's. */
+export type LinkQuestion =
+  /** Whether the record, or dead letter, is one of those that the call is about. */
+  | { readonly kind: 'is meant'; readonly call: number; readonly record: PackedRecords }
+  | { readonly kind: 'keys'; readonly delivery: number; readonly records: PackedRecords };
+
+export type LinkAnswer =
+  | { readonly kind: 'meant'; readonly isMeant: boolean }
+  | { readonly kind: 'keys'; readonly keys: readonly SentKey[] }
+  | { readonly kind: 'threw'; readonly error: PackedThrown };
 
 /** Of a call's last argument, where that is an object of options. */
 export interface CallSignal {
@@ -75,6 +98,8 @@ export type ToStore =
       /** Without functions and signal, which stay where they are. */
       readonly options: Readonly<Record<string, unknown>>;
       readonly keyHeader: string | undefined;
+      /** The function that gives keys is to be asked. */
+      readonly asksKeys: boolean;
       readonly classifies: boolean;
       readonly deadClassifies: boolean;
       readonly probes: boolean;
@@ -101,6 +126,7 @@ export type ToStore =
       readonly verdict: FailureClass | undefined;
     }
   | { readonly kind: 'probed'; readonly probe: number; readonly error: PackedThrown | undefined }
+  | { readonly kind: 'answer'; readonly question: number; readonly answer: LinkAnswer }
   /** The last one, in order: nothing is under way any more. */
   | { readonly kind: 'bye' };
 
@@ -148,6 +174,9 @@ export type FromStore =
   | { readonly kind: 'runs'; readonly runs: readonly LinkRun[]; readonly records: PackedRecords }
   | { readonly kind: 'abort run'; readonly run: number; readonly reason: PackedThrown }
   | { readonly kind: 'probe'; readonly probe: number; readonly delivery: number }
+  | { readonly kind: 'question'; readonly number: number; readonly question: LinkQuestion }
+  /** How far a call has come. */
+  | { readonly kind: 'progress'; readonly call: number; readonly progress: MoveProgress }
   | {
       readonly kind: 'delivered';
       readonly delivery: number;

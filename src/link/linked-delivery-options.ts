@@ -6,14 +6,16 @@ import type { BatchOptions } from '../delivery/delivery-options.js';
 import { describe } from '../ids.js';
 import type { QueueRecord } from '../log/queue-record.js';
 
-/** 'none', 'fifo', or one at a time of each text that records have under a header. */
-export type LinkedOrder = 'none' | 'fifo' | { readonly header: string };
+/** 'none', 'fifo', or one at a time of each text that records have under a header, or that a function gives. */
+export type LinkedOrder = 'none' | 'fifo' | { readonly header: string } | KeyOf;
+
+type KeyOf = (record: QueueRecord) => string | undefined;
 
 /** As `DeliveryOptions`, but for `order`. */
 export interface LinkedDeliveryOptions extends Omit<BatchOptions, 'order' | 'batch'> {
   /**
-   * 'none' (default), 'fifo', or `{ header }`: of each text that records have under that header one at a time, in ID order; one without it has no order. A
-   * function cannot be asked from another thread.
+   * As of `DeliveryOptions`, or `{ header }`: of each text that records have under that header one at a time, in ID order; one without it has no order. A
+   * function is called in this thread, for which each record crosses the link once more: `{ header }` is faster.
    */
   readonly order?: LinkedOrder;
 }
@@ -25,24 +27,29 @@ export interface LinkedBatchOptions extends LinkedDeliveryOptions {
 export type Classify = (error: unknown, record: QueueRecord, attempt: number) => FailureClass;
 
 /** The order as the other end can keep it, and the options as they are everywhere. */
-export function orderOf(
-  options: LinkedBatchOptions | undefined,
-  where: string,
-): { readonly keyHeader: string | undefined; readonly checked: BatchOptions | undefined } {
+export function orderOf(options: LinkedBatchOptions | undefined): {
+  readonly keyHeader: string | undefined;
+  readonly keyOf: KeyOf | undefined;
+  readonly checked: BatchOptions | undefined;
+} {
   const order: unknown = typeof options === 'object' && options !== null ? options.order : undefined;
-  if (typeof order === 'function') {
-    throw new TypeError(
-      `${where}: order cannot be a function over a link, for the thread that has the store would have to call it: use { header: name }`,
-    );
+  if (options !== undefined && isKeyOf(order)) {
+    return { keyHeader: undefined, keyOf: order, checked: plainOrder(options, 'none') };
   }
   if (options === undefined || typeof order !== 'object' || order === null) {
-    return { keyHeader: undefined, checked: plainOrder(options, order) };
+    return { keyHeader: undefined, keyOf: undefined, checked: plainOrder(options, order) };
   }
   const header: unknown = 'header' in order ? order.header : undefined;
   if (typeof header !== 'string') {
-    throw new TypeError(`order must be 'none', 'fifo' or { header }, got ${describe(order)}`);
+    throw new TypeError(
+      `order must be 'none', 'fifo', { header } or a function that gives a key, got ${describe(order)}`,
+    );
   }
-  return { keyHeader: header, checked: plainOrder(options, 'none') };
+  return { keyHeader: header, keyOf: undefined, checked: plainOrder(options, 'none') };
+}
+
+function isKeyOf(order: unknown): order is KeyOf {
+  return typeof order === 'function';
 }
 
 function plainOrder(options: LinkedBatchOptions | undefined, order: unknown): BatchOptions | undefined {

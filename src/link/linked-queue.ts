@@ -14,6 +14,7 @@ import { type IdSpan, tooLarge } from '../queue/commit-pipeline.js';
 import {
   bytesOf,
   type DeadLetterOptions,
+  type DeadLetterSelection,
   type GcReport,
   type Payload,
   type PushEntry,
@@ -22,16 +23,15 @@ import {
   type QueueStats,
 } from '../queue/queue.js';
 import { QueueWritable, type WritableOptions } from '../streams/queue-writable.js';
-import type { LinkedQueueFacts } from './link-protocol.js';
+import type { LinkedQueueFacts, SentSelection } from './link-protocol.js';
 import { ownCopy, sentArguments, sentPayloads, withHeaders } from './linked-arguments.js';
+import { LinkedDeadLetters } from './linked-dead-letters.js';
 import type { LinkedDelivery } from './linked-delivery.js';
 import type { LinkedBatchOptions, LinkedDeliveryOptions } from './linked-delivery-options.js';
-import { LinkedRecords } from './linked-records.js';
+import { LinkedRecords, nextIteration } from './linked-records.js';
 import { type PackedThrown, packThrown, unpackThrown } from './packed-thrown.js';
 import type { PushLane } from './push-lane.js';
 import type { ThreadLink } from './thread-link.js';
-
-let iterations = 0;
 
 /**
  * As `Queue`, with the same promises and errors: each call is made by the thread that has the store, and settles here. Pushes of one turn go together. After
@@ -43,15 +43,17 @@ export class LinkedQueue {
   readonly #link: ThreadLink;
   readonly #index: number;
   readonly #recordBytesMax: number;
+  readonly #letters: string;
   readonly #limits: LinkedQueueFacts['limits'];
   readonly #lane: PushLane;
 
   /** Made by `LinkedEvaq`. */
-  constructor(link: ThreadLink, { index, name, recordBytesMax, limits }: LinkedQueueFacts) {
+  constructor(link: ThreadLink, { index, name, recordBytesMax, limits, deadLetters }: LinkedQueueFacts) {
     this.name = name;
     this.#link = link;
     this.#index = index;
     this.#recordBytesMax = recordBytesMax;
+    this.#letters = deadLetters;
     this.#limits = limits;
     this.#lane = link.lane(index);
   }
@@ -143,10 +145,17 @@ export class LinkedQueue {
     return asNumber(await this.#call('deadLetter', [id, sent]));
   }
 
-  /** As `Queue.redrive`, by ID: a function cannot be asked from another thread. */
-  async redrive(ids: readonly number[], options?: WaitOptions): Promise<number[]> {
+  /** As `Queue.deadLetters`. */
+  get deadLetters(): LinkedDeadLetters {
+    return new LinkedDeadLetters(this.#link, this.#index, this.#letters);
+  }
+
+  /** As `Queue.redrive`; a function is asked in this thread, by one way there and back for each. */
+  async redrive(which: DeadLetterSelection, options?: WaitOptions): Promise<number[]> {
     requireNoMore(arguments.length, 2, 'redrive');
-    const moved = await this.#call('redrive', given(ids, options));
+    const isMeant = typeof which === 'function' ? which : undefined;
+    const sent: SentSelection = isMeant === undefined ? { kind: 'said', selection: which } : { kind: 'asked' };
+    const moved = await this.#call('redrive', given(sent, options), isMeant);
     return Array.isArray(moved) ? moved : [];
   }
 
@@ -225,10 +234,10 @@ export class LinkedQueue {
     return Writable.toWeb(this.writable(options));
   }
 
-  async #call(method: string, given: readonly unknown[]): Promise<unknown> {
+  async #call(method: string, given: readonly unknown[], isMeant?: (record: QueueRecord) => unknown): Promise<unknown> {
     this.#link.requireOpen();
     const { args, signal, signalAt } = sentArguments(method, given);
-    return this.#link.call(this.#index, method, args, { signal, signalAt });
+    return this.#link.call(this.#index, method, args, { signal, signalAt, isMeant });
   }
 
   /** In its place among the pushes. `first`: arguments that belong to the message as they are; `after`: those behind them. */
@@ -249,11 +258,12 @@ export class LinkedQueue {
       this.#link.requireOpen();
       const { from, to, signal } = rangeOf(options, how);
       const range = { from, ...(to === Number.MAX_SAFE_INTEGER ? {} : { to }) };
-      const number = ++iterations;
-      const source = new LinkedRecords({
+      const number = nextIteration();
+      const ends = {
         next: () => this.#link.call(this.#index, 'next', [number, how, range]),
         end: () => this.#link.call(this.#index, 'end', [number]),
-      });
+      };
+      const source = new LinkedRecords(ends, isRecord);
       return { source, signal };
     });
   }

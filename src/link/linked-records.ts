@@ -10,28 +10,37 @@ export interface IterationEnds {
   readonly end: () => Promise<unknown>;
 }
 
-export class LinkedRecords implements RecordSource {
+let iterations = 0;
+
+/** A number for one more. */
+export function nextIteration(): number {
+  return ++iterations;
+}
+
+export class LinkedRecords<R extends QueueRecord> implements RecordSource<R> {
   readonly #ends: IterationEnds;
+  readonly #isOne: (value: unknown) => value is R;
   #stopped: Promise<unknown> | undefined;
   #hasBegun = false;
   #wake: (() => void) | undefined;
 
-  constructor(ends: IterationEnds) {
+  constructor(ends: IterationEnds, isOne: (value: unknown) => value is R) {
     this.#ends = ends;
+    this.#isOne = isOne;
   }
 
   inHand(): undefined {
     return undefined;
   }
 
-  async next(): Promise<QueueRecord | undefined> {
+  async next(): Promise<R | undefined> {
     if (this.#stopped !== undefined) return undefined;
     this.#hasBegun = true;
     const stopped = new Promise<undefined>((resolve) => {
       this.#wake = () => resolve(undefined);
     });
     const record = await Promise.race([this.#ends.next(), stopped]);
-    return isRecord(record) ? record : undefined;
+    return this.#isOne(record) ? record : undefined;
   }
 
   stop(): void {
@@ -43,8 +52,4 @@ export class LinkedRecords implements RecordSource {
   async settled(): Promise<void> {
     await this.#stopped;
   }
-}
-
-function isRecord(value: unknown): value is QueueRecord {
-  return typeof value === 'object' && value !== null && 'payload' in value;
 }

@@ -5,6 +5,7 @@
  * A link that is lost takes its handlers with it: what was in them has crashed, and costs what a crash of the process would (`HandlerDied`).
  */
 import { AsyncResource } from 'node:async_hooks';
+import { askedOrder, type FoundKey } from '../delivery/asked-keys.js';
 import { classifyFailure, type FailureClass } from '../delivery/classify.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { BatchContext, BatchResult, DeliveryContext } from '../delivery/delivery-context.js';
@@ -17,6 +18,7 @@ import type { LinkPort } from './link-port.js';
 import type { FromStore, LinkEnded, LinkRun, ToStore } from './link-protocol.js';
 import { packRecords } from './packed-records.js';
 import { packThrown, unpackThrown } from './packed-thrown.js';
+import type { StoreQuestions } from './store-questions.js';
 
 type Message<Kind extends ToStore['kind']> = ToStore & { readonly kind: Kind };
 
@@ -40,6 +42,7 @@ interface LinkDelivery {
 
 export class StoreDeliveries {
   readonly #port: LinkPort<FromStore, ToStore>;
+  readonly #questions: StoreQuestions;
   readonly #deliveries = new Map<number, LinkDelivery>();
   readonly #runs = new Map<number, Run>();
   readonly #probes = new Map<number, { readonly resolve: () => void; readonly reject: (error: unknown) => void }>();
@@ -49,8 +52,9 @@ export class StoreDeliveries {
   #probeNumber = 0;
   #isLost = false;
 
-  constructor(port: LinkPort<FromStore, ToStore>) {
+  constructor(port: LinkPort<FromStore, ToStore>, questions: StoreQuestions) {
     this.#port = port;
+    this.#questions = questions;
   }
 
   /** Handlers that are called in one turn go together. */
@@ -175,6 +179,7 @@ export class StoreDeliveries {
     for (const record of records) this.#records.push(record);
     this.#port.schedule();
     return new Promise((resolve, reject) => {
+      // It is known there by then: whoever could abort it has no turn before this turn's post.
       const abort = (): void => this.#port.send({ kind: 'abort run', run, reason: packThrown(signal.reason) });
       signal.addEventListener('abort', abort, { once: true });
       const over = (): void => signal.removeEventListener('abort', abort);
@@ -208,7 +213,7 @@ export class StoreDeliveries {
 
   /** The options of the other end, with what takes the place of its functions. */
   #optionsOf(message: Message<'deliver'>, link: LinkDelivery): object {
-    const { options, keyHeader, classifies, deadClassifies, probes } = message;
+    const { options, keyHeader, asksKeys, classifies, deadClassifies, probes } = message;
     const classify = (error: unknown, { id }: QueueRecord): FailureClass =>
       link.verdicts.get(id) ?? classifyFailure(error);
     const { retry, breaker, deadLetters } = options;
@@ -216,10 +221,18 @@ export class StoreDeliveries {
       ...options,
       signal: link.controller.signal,
       ...(keyHeader === undefined ? {} : { order: ({ headers }: QueueRecord) => headers?.[keyHeader] }),
+      ...(asksKeys ? { order: askedOrder((records) => this.#keysOf(link, records)) } : {}),
       ...(classifies ? { retry: { ...objectOf(retry), classify } } : {}),
       ...(deadClassifies ? { deadLetters: { retry: { ...objectOf(objectOf(deadLetters)['retry']), classify } } } : {}),
       ...(probes ? { breaker: { ...objectOf(breaker), probe: () => this.#probe(link) } } : {}),
     };
+  }
+
+  async #keysOf({ number }: LinkDelivery, records: readonly QueueRecord[]): Promise<FoundKey[]> {
+    const packed = packRecords(records);
+    const answer = await this.#questions.ask({ kind: 'keys', delivery: number, records: packed }, packed.bytes);
+    if (answer.kind !== 'keys') return [];
+    return answer.keys.map((one) => ('key' in one ? one : { error: unpackThrown(one.error) }));
   }
 
   #probe(link: LinkDelivery): Promise<void> {

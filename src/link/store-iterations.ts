@@ -4,6 +4,7 @@
 import type { QueueRecord } from '../log/queue-record.js';
 import type { RecordsOptions } from '../log/read-options.js';
 import type { Queue } from '../queue/queue.js';
+import type { DeadLetterListOptions } from '../queue/queue-dead-letters.js';
 
 type Records = AsyncGenerator<QueueRecord, void, undefined>;
 
@@ -11,10 +12,16 @@ export class StoreIterations {
   readonly #open = new Map<number, Records>();
 
   /** The next record, or `undefined` at the end. The first call begins it. */
-  async next(number: number, queue: Queue, how: unknown, options: RecordsOptions | undefined): Promise<unknown> {
+  async next(
+    number: number,
+    queue: Queue,
+    how: unknown,
+    options: (RecordsOptions & DeadLetterListOptions) | undefined,
+  ): Promise<unknown> {
     let records = this.#open.get(number);
     if (records === undefined) {
-      records = how === 'tail' ? queue.tail(options) : queue.records(options);
+      if (how === 'letters') records = queue.deadLetters.list(options);
+      else records = how === 'tail' ? queue.tail(options) : queue.records(options);
       this.#open.set(number, records);
     }
     try {

@@ -9,14 +9,23 @@ import { isPlain } from '../arguments.js';
 import { EvaqError } from '../errors.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { RecordsOptions } from '../log/read-options.js';
+import type { MoveProgress } from '../queue/move-options.js';
 import type { Queue } from '../queue/queue.js';
+import type { DeadLetterListOptions } from '../queue/queue-dead-letters.js';
 import { LinkPort } from './link-port.js';
-import { type FromStore, LINK_VERSION, type LinkedQueueFacts, type ToStore } from './link-protocol.js';
+import {
+  type FromStore,
+  LINK_VERSION,
+  type LinkedQueueFacts,
+  type SentSelection,
+  type ToStore,
+} from './link-protocol.js';
 import { receivedPayloads } from './linked-arguments.js';
 import { packRecords } from './packed-records.js';
 import { packThrown, unpackThrown } from './packed-thrown.js';
 import { StoreDeliveries } from './store-deliveries.js';
 import { StoreIterations } from './store-iterations.js';
+import { StoreQuestions } from './store-questions.js';
 
 /** What a link needs of a store. */
 export interface LinkTarget {
@@ -46,8 +55,15 @@ const QUEUE_METHODS: ReadonlySet<string> = new Set([
   'stats',
 ]);
 
+/** The same of its dead letters, and by which name. */
+const LETTER_METHODS: ReadonlyMap<string, 'summary' | 'redrive' | 'purge'> = new Map([
+  ['deadLetters.summary', 'summary'],
+  ['deadLetters.redrive', 'redrive'],
+  ['deadLetters.purge', 'purge'],
+]);
+
 /** Of these, what is withdrawn where the other end dies. */
-const WITHDRAWN: ReadonlySet<string> = new Set(['push', 'pushMany', 'pop']);
+const WITHDRAWN: ReadonlySet<string> = new Set(['push', 'pushMany', 'pop', 'deadLetters.redrive', 'deadLetters.purge']);
 
 type Message<Kind extends ToStore['kind']> = ToStore & { readonly kind: Kind };
 
@@ -61,6 +77,7 @@ export class StoreLink {
   /** Aborted when the other end is gone: of calls that have no signal of their own, and must not take for the dead. */
   readonly #living = new AbortController();
   readonly #deliveries: StoreDeliveries;
+  readonly #questions: StoreQuestions;
   readonly #iterations = new StoreIterations();
   readonly #onEnded: () => void;
   #hasEnded = false;
@@ -74,7 +91,8 @@ export class StoreLink {
     this.#target = target;
     this.#onEnded = onEnded;
     this.#port = new LinkPort(port);
-    this.#deliveries = new StoreDeliveries(this.#port);
+    this.#questions = new StoreQuestions(this.#port);
+    this.#deliveries = new StoreDeliveries(this.#port, this.#questions);
     this.#port.listen(
       (message) => this.#take(message),
       () => this.#lost(),
@@ -91,6 +109,7 @@ export class StoreLink {
     this.#hasEnded = true;
     // The other end has none any more, whatever it began in its last moment.
     this.#deliveries.lost();
+    this.#questions.lost();
     this.#port.send({ kind: 'bye' });
     this.#port.close();
     this.#onEnded();
@@ -132,6 +151,9 @@ export class StoreLink {
       case 'deliver':
         this.#deliveries.begin(message, this.#queues[message.queue]);
         return;
+      case 'answer':
+        this.#questions.answered(message.question, message.answer);
+        return;
       case 'bye':
         // Nothing is under way: it said so itself.
         this.end();
@@ -161,12 +183,14 @@ export class StoreLink {
     const known = this.#queues.indexOf(queue);
     const index = known >= 0 ? known : this.#queues.push(queue) - 1;
     const { limits } = queue.stats();
-    if (limits !== undefined) this.#limited.add(queue);
+    const isBounded = limits !== undefined && (limits.records ?? limits.bytes ?? limits.minFreeBytes) !== undefined;
+    if (isBounded) this.#limited.add(queue);
     return {
       index,
       name: queue.name,
       recordBytesMax: queue.recordBytesMax,
-      limits: limits === undefined ? undefined : { records: limits.records, bytes: limits.bytes },
+      deadLetters: queue.deadLetters.name,
+      limits: isBounded ? { records: limits.records, bytes: limits.bytes } : undefined,
     };
   }
 
@@ -219,14 +243,41 @@ export class StoreLink {
       if (queue === undefined) return this.#callStore(method, args);
       if (method === 'next') return this.#next(this.#queueAt(queue), args);
       if (method === 'end') return this.#iterations.end(Number(args[0]));
+      const letters = LETTER_METHODS.get(method);
+      if (letters !== undefined) return this.#callLetters(call, this.#queueAt(queue), letters, args);
       if (!QUEUE_METHODS.has(method)) throw new TypeError(`there is no call '${method}' over a link`);
       const found: unknown = Reflect.get(this.#queueAt(queue), method);
       if (typeof found !== 'function') throw new TypeError(`a queue has no '${method}'`);
       if (method === 'deadLetter') args[1] = withError(args[1]);
       if (method === 'pushMany') args[0] = receivedPayloads(args[0]);
+      if (method === 'redrive') args[0] = this.#selectionOf(call, args[0]);
       return Reflect.apply(found, this.#queueAt(queue), args);
     };
     this.#make(call, () => (run === undefined ? make() : this.#deliveries.within(run, make)), controller);
+  }
+
+  #callLetters(call: number, queue: Queue, method: 'summary' | 'redrive' | 'purge', args: unknown[]): unknown {
+    const { deadLetters } = queue;
+    if (method !== 'summary') args[0] = this.#selectionOf(call, args[0]);
+    const options = args[1];
+    if (method === 'redrive' && isPlainObject(options) && 'tellsProgress' in options) {
+      const { tellsProgress, ...rest } = options;
+      const onProgress = (progress: MoveProgress): void => this.#port.send({ kind: 'progress', call, progress });
+      args[1] = tellsProgress === true ? { ...rest, onProgress } : rest;
+    }
+    const found: unknown = Reflect.get(deadLetters, method);
+    return typeof found === 'function' ? Reflect.apply(found, deadLetters, args) : undefined;
+  }
+
+  /** A function that stayed at the other end is asked there. */
+  #selectionOf(call: number, sent: unknown): unknown {
+    if (!isSentSelection(sent)) return sent;
+    if (sent.kind === 'said') return sent.selection;
+    return async (record: QueueRecord): Promise<boolean> => {
+      const packed = packRecords([record]);
+      const answer = await this.#questions.ask({ kind: 'is meant', call, record: packed }, packed.bytes);
+      return answer.kind === 'meant' && answer.isMeant;
+    };
   }
 
   #next(queue: Queue, [number, how, range]: readonly unknown[]): Promise<unknown> {
@@ -282,6 +333,7 @@ export class StoreLink {
     this.#calls.clear();
     this.#iterations.endAll();
     this.#deliveries.lost();
+    this.#questions.lost();
     this.#onEnded();
   }
 }
@@ -333,8 +385,13 @@ function isPlainObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && isPlain(value);
 }
 
-function isRange(value: unknown): value is RecordsOptions {
-  return typeof value === 'object' && value !== null && 'from' in value;
+/** They are looked at by the iteration that they are for. */
+function isRange(value: unknown): value is RecordsOptions & DeadLetterListOptions {
+  return typeof value === 'object' && value !== null;
+}
+
+function isSentSelection(value: unknown): value is SentSelection {
+  return isPlainObject(value) && 'kind' in value && (value.kind === 'said' || value.kind === 'asked');
 }
 
 function asQueue(value: unknown): Queue {

@@ -17,7 +17,7 @@ import type { Lease } from '../delivery/lease.js';
 import type { EvaqError } from '../errors.js';
 import { describe } from '../ids.js';
 import type { QueueRecord } from '../log/queue-record.js';
-import type { FromStore, LinkResult, LinkRun, ToStore, Verdict } from './link-protocol.js';
+import type { FromStore, LinkResult, LinkRun, SentKey, ToStore, Verdict } from './link-protocol.js';
 import { LinkedDelivery } from './linked-delivery.js';
 import { type Classify, type LinkedBatchOptions, orderOf, withoutFunctions } from './linked-delivery-options.js';
 import { unpackRecords } from './packed-records.js';
@@ -39,6 +39,7 @@ interface Local {
   readonly delivery: LinkedDelivery;
   readonly classify: Classify | undefined;
   readonly probe: (() => Promise<void>) | undefined;
+  readonly keyOf: ((record: QueueRecord) => string | undefined) | undefined;
   readonly hold: boolean;
   readonly finish: (ended: { readonly report: DeliveryReport } | { readonly error: unknown }) => void;
 }
@@ -90,7 +91,7 @@ export class ThreadDeliveries {
     if (typeof handling.handler !== 'function') {
       throw new TypeError(`handler must be a function, got ${describe(handling.handler)}`);
     }
-    const { keyHeader, checked } = orderOf(options, isBatch ? 'processBatch' : 'process');
+    const { keyHeader, keyOf, checked } = orderOf(options);
     const { signal, hold } = resolveDelivery(checked, isBatch);
     const { sent, classify, deadClassify, probe } = withoutFunctions(checked);
     const number = ++this.#number;
@@ -111,6 +112,7 @@ export class ThreadDeliveries {
       delivery,
       classify: classify ?? deadClassify,
       probe,
+      keyOf,
       hold,
       finish: (ended) => {
         undo();
@@ -124,6 +126,7 @@ export class ThreadDeliveries {
       isBatch,
       options: sent,
       keyHeader,
+      asksKeys: keyOf !== undefined,
       classifies: classify !== undefined,
       deadClassifies: deadClassify !== undefined,
       probes: probe !== undefined,
@@ -156,6 +159,20 @@ export class ThreadDeliveries {
       case 'undelivered':
         this.#finish(message.delivery, { error: unpackThrown(message.error) }, undefined);
     }
+  }
+
+  /** The keys of records that are to be delivered, in their order. */
+  keysOf(delivery: number, records: readonly QueueRecord[]): SentKey[] {
+    const keyOf = this.#deliveries.get(delivery)?.keyOf;
+    return records.map((record) => {
+      try {
+        const key: unknown = keyOf?.(record);
+        if (key === undefined || typeof key === 'string') return { key };
+        return { error: packThrown(new TypeError('order must return a string or undefined')) };
+      } catch (error) {
+        return { error: packThrown(error) };
+      }
+    });
   }
 
   /** Handlers that have returned in one turn. */

@@ -8,10 +8,12 @@
 import type { MessagePort } from 'node:worker_threads';
 import { onceAborted } from '../abortable.js';
 import { EvaqError } from '../errors.js';
+import type { QueueRecord } from '../log/queue-record.js';
+import type { MoveProgress } from '../queue/move-options.js';
 import { LinkPort } from './link-port.js';
-import { type FromStore, LINK_VERSION, type ToStore } from './link-protocol.js';
+import { type FromStore, LINK_VERSION, type LinkAnswer, type LinkQuestion, type ToStore } from './link-protocol.js';
 import { unpackRecords } from './packed-records.js';
-import { type PackedThrown, unpackThrown } from './packed-thrown.js';
+import { type PackedThrown, packThrown, unpackThrown } from './packed-thrown.js';
 import { PushLane } from './push-lane.js';
 import { ThreadDeliveries } from './thread-deliveries.js';
 
@@ -22,6 +24,7 @@ interface Call {
   readonly reject: (error: unknown) => void;
   readonly signal: AbortSignal | undefined;
   readonly isSent: () => boolean;
+  readonly asks: CallOptions;
   /** It is settled. */
   readonly over: () => void;
 }
@@ -33,6 +36,10 @@ export interface CallOptions {
   readonly signalAt?: number | undefined;
   /** It keeps its place among the pushes of its queue, and costs so many bytes. */
   readonly laneBytes?: number;
+  /** Asked about each record that the call may be about, where it is this function that says. */
+  readonly isMeant?: ((record: QueueRecord) => unknown) | undefined;
+  /** Told how far it has come. */
+  readonly onProgress?: (progress: MoveProgress) => void;
 }
 
 type State = 'open' | 'closing' | 'over';
@@ -112,18 +119,14 @@ export class ThreadLink {
   }
 
   /** Settles as the call does that the other end makes. `args` belong to the message. */
-  call(
-    queue: number | undefined,
-    method: string,
-    args: readonly unknown[],
-    { signal, signalAt, laneBytes }: CallOptions = {},
-  ): Promise<unknown> {
+  call(queue: number | undefined, method: string, args: readonly unknown[], asks: CallOptions = {}): Promise<unknown> {
     if (!this.isOpen) return Promise.reject(this.closedError());
+    const { signal, signalAt, laneBytes } = asks;
     if (signal?.aborted === true) return Promise.reject(signal.reason);
     const run = this.deliveries.currentRun;
     const told = signal === undefined || signalAt === undefined ? undefined : { at: signalAt };
     const lane = queue === undefined || laneBytes === undefined ? undefined : this.lane(queue);
-    return this.#make(signal, lane, laneBytes ?? 0, (call) => {
+    return this.#make(asks, lane, (call) => {
       this.#port.send({ kind: 'call', call, queue, method, args, signal: told, run });
     });
   }
@@ -151,13 +154,9 @@ export class ThreadLink {
     return this.#state === 'over';
   }
 
-  #make(
-    signal: AbortSignal | undefined,
-    lane: PushLane | undefined,
-    laneBytes: number,
-    post: (call: number) => void,
-  ): Promise<unknown> {
+  #make(asks: CallOptions, lane: PushLane | undefined, post: (call: number) => void): Promise<unknown> {
     const call = ++this.#callNumber;
+    const { signal, laneBytes = 0 } = asks;
     return new Promise((resolve, reject) => {
       let isSent = false;
       let leaveLine: () => void = () => undefined;
@@ -179,14 +178,14 @@ export class ThreadLink {
         isSent = true;
         post(call);
       };
-      this.#calls.set(call, { resolve, reject, signal, over, isSent: () => isSent });
+      this.#calls.set(call, { resolve, reject, signal, over, asks, isSent: () => isSent });
       if (lane === undefined) send();
       else leaveLine = lane.pass(laneBytes, send);
     });
   }
 
   #ask(delivery: number, what: 'drained' | 'stop' | 'stats', args: readonly unknown[]): Promise<unknown> {
-    return this.#make(undefined, undefined, 0, (call) => this.#port.send({ kind: 'ask', call, delivery, what, args }));
+    return this.#make({}, undefined, (call) => this.#port.send({ kind: 'ask', call, delivery, what, args }));
   }
 
   #received(message: FromStore): void {
@@ -223,6 +222,12 @@ export class ThreadLink {
         call?.reject(call.signal?.reason);
         break;
       }
+      case 'question':
+        void this.#answer(message.number, message.question);
+        break;
+      case 'progress':
+        this.#calls.get(message.call)?.asks.onProgress?.(message.progress);
+        break;
       case 'bye':
         this.#isToldEnd = true;
         break;
@@ -230,6 +235,27 @@ export class ThreadLink {
         this.deliveries.received(message);
     }
     this.#settle();
+  }
+
+  async #answer(question: number, asked: LinkQuestion): Promise<void> {
+    let answer: LinkAnswer;
+    try {
+      if (asked.kind === 'keys') {
+        answer = { kind: 'keys', keys: this.deliveries.keysOf(asked.delivery, unpackRecords(asked.records)) };
+      } else {
+        answer = { kind: 'meant', isMeant: await this.#isMeant(asked.call, unpackRecords(asked.record)) };
+      }
+    } catch (error) {
+      answer = { kind: 'threw', error: packThrown(error) };
+    }
+    this.#port.send({ kind: 'answer', question, answer });
+  }
+
+  /** A promise is no yes. Of a call that is over nothing more is meant. */
+  async #isMeant(call: number, [record]: readonly QueueRecord[]): Promise<boolean> {
+    const isMeant = this.#calls.get(call)?.asks.isMeant;
+    if (isMeant === undefined || record === undefined) return false;
+    return Boolean(await isMeant(record));
   }
 
   #take(number: number): Call | undefined {

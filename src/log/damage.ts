@@ -11,7 +11,7 @@ export interface Damage {
   readonly file: string;
   readonly offset: number;
   readonly bytes: number;
-  /** Records that may be lost to it; absent where it cannot be said, or none is. */
+  /** Records that are lost to it, all of them; absent where it cannot be said, or none is. There are both, or neither. */
   readonly firstId?: number;
   readonly lastId?: number;
   /** Time range of the neighbours, in ms since the epoch. */
@@ -22,6 +22,11 @@ export interface Damage {
   readonly vague?: true;
   /** Nothing is lost: a second copy is intact, or what is damaged can be worked out anew. It is mended when the store is opened for writing. */
   readonly lossless: boolean;
+}
+
+/** Whether removals are lost, if anything is. A log that is missing is told of a segment, of which nothing is damaged. */
+export function isOfRemovals({ file, bytes, firstId }: Damage): boolean {
+  return file.endsWith('.tomb') || (file.endsWith('.seg') && bytes === 0 && firstId === undefined);
 }
 
 /** What is told of the file STORE, of which enough is intact. */

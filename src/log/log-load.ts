@@ -28,7 +28,7 @@ import type { TombstoneState } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { Damage } from './damage.js';
 import { LogSegment } from './log-segment.js';
-import { findMissing } from './missing-segments.js';
+import { findLosses, type PresentSegment } from './losses.js';
 import { type LoadedFile, openedAhead } from './opened-ahead.js';
 import { missingEvidence } from './queue-evidence.js';
 import { listQueue, openListed, type QueueListing, type SegmentFile, unsupportedError } from './queue-listing.js';
@@ -206,16 +206,23 @@ export async function loadQueue(
   }
   // Of a file that cannot be read the IDs are guessed.
   nextId = Math.min(nextId, NEXT_ID_MAX);
-  if (vanished === 0 && damage.every(({ lossless, what }) => lossless || what === OF_ANOTHER_QUEUE)) {
-    const closedWithLive = clean ? tombstones.closedWithLive : undefined;
-    const facts = { log, kept, replacedIds, links, removed, tombstones, durable, nextId, closedWithLive };
-    damage.push(...findMissing(facts).map((missing) => ({ queue, file: dir, offset: 0, bytes: 0, ...missing })));
-  }
-  const what = options.registered === undefined ? undefined : missingEvidence(listing);
-  if (what !== undefined && damage.every(({ lossless }) => lossless))
-    damage.push({ queue, file: dir, offset: 0, bytes: 0, what, vague: true, lossless: false });
-  if (what !== undefined && !clean) nextId = Math.max(nextId, options.registered?.idFloor ?? 0);
-  const told = damage.map((one) => withoutNothing(one, kept, nextId));
+  const evidence = options.registered === undefined ? undefined : missingEvidence(listing);
+  const told = findLosses({
+    queue,
+    dir,
+    segments: kept.map((one) => presentIn(one, links)),
+    there: new Set(listing.segments.map(({ id }) => id)),
+    removed,
+    tombstones,
+    // Where the queue was closed the IDs that were given out are known.
+    nextId: clean ? Math.min(nextId, Math.max(tombstones.nextId, log.lastVisibleId + 1)) : nextId,
+    liveCount: log.liveCount,
+    closedWithLive: clean ? tombstones.closedWithLive : undefined,
+    damage,
+    hasVanished: vanished > 0,
+    evidence,
+  });
+  if (evidence !== undefined && !clean) nextId = Math.max(nextId, options.registered?.idFloor ?? 0);
   return {
     queue,
     dir,
@@ -262,14 +269,9 @@ async function loadIntakeOf(
   return loaded.state;
 }
 
-/** Damage at the end of a segment behind which no ID is missing, of a footer for instance, has cost no record. */
-function withoutNothing(damage: Damage, kept: readonly FoundSegment[], nextId: number): Damage {
-  const { firstId, lastId, ...rest } = damage;
-  if (firstId === undefined || lastId !== undefined) return damage;
-  const at = kept.findIndex(({ segment }) => segment.path === damage.file && segment.lastId + 1 === firstId);
-  if (at < 0) return damage;
-  const behind = kept.slice(at + 1).find(({ segment }) => !segment.isEmpty)?.segment.firstId ?? nextId;
-  return behind === firstId ? rest : damage;
+function presentIn({ segment, scan }: FoundSegment, links: ReadonlyMap<number, number>): PresentSegment {
+  const runs = scan !== undefined && scan.damaged.length > 0 ? scan.runs : undefined;
+  return { segment, runs, link: links.get(segment.id) };
 }
 
 /** So many ranges are applied in one turn of the event loop: some milliseconds. */

@@ -60,6 +60,8 @@ export class LogSegment {
   fileBytes: number;
   live: LiveSet;
   count = 0;
+  /** Of the IDs that are there, live or dead: maximal runs. */
+  runCount = 1;
   payloadBytes = 0;
   times: SegmentTimes = new SegmentTimes();
   indexPlace: IndexPlace = { kind: 'loaded' };
@@ -236,6 +238,7 @@ export class LogSegment {
   /** Takes over extent and live records from a summary, before any removal is applied. */
   adopt(summary: Omit<SegmentSummary, 'removalSeq' | 'replaces' | 'dataEnd'>): void {
     this.count = summary.count;
+    this.runCount = summary.runs?.length ?? 1;
     this.payloadBytes = summary.payloadBytes;
     this.times = timesOf(summary);
     this.live =

@@ -109,11 +109,12 @@ export function collectFrames(walk: Walk): number | 'damaged' {
       walk.nextId = id;
       return 0;
     }
-    if (id < from) {
+    // One that is not above those in front of it is none.
+    if (id < from || id < walk.nextId) {
       // Passed over by its length alone: if that is wrong, the record it leads to fails its own checksum, being out of place.
       walk.at += frameBytes;
       walk.denseId++;
-      walk.nextId = id + 1;
+      walk.nextId = Math.max(walk.nextId, id + 1);
       continue;
     }
     if (walk.at + frameBytes > heldEnd) return isWantedWhole(walk, at, frameBytes, id) ? frameBytes : 0;

@@ -3,7 +3,12 @@
  */
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import type { RemovedRanges } from '../tombstone/removed-ranges.js';
-import { newTombstoneState, scanTombstones, type TombstoneState } from '../tombstone/tombstone-scan.js';
+import {
+  newTombstoneState,
+  scanTombstones,
+  type TombstoneRange,
+  type TombstoneState,
+} from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { Damage } from './damage.js';
 import { openListed, type QueueListing, unsupportedError } from './queue-listing.js';
@@ -63,6 +68,14 @@ export async function loadTombstones(
           lossless: lost === 0,
         });
       }
+      if (newest) {
+        // What else is bad may be of what the file held before.
+        const isOfThis = (one: TombstoneRange): boolean => one.headerIntact || one.end <= scan.state.end;
+        const torn = scan.state.damaged.filter((one) => one.offset >= promised && isOfThis(one));
+        const [first] = torn;
+        const end = torn.at(-1)?.end ?? 0;
+        if (first !== undefined) scan.state.torn = { file: path, offset: first.offset, bytes: end - first.offset };
+      }
       // By the size of the file: what is there and bad has been told above, and may have an intact copy.
       if (newest && size < promised) {
         damage.push({
@@ -103,6 +116,7 @@ function mergeStates(older: TombstoneState, newer: TombstoneState): TombstoneSta
     round: Math.max(older.round, newer.round),
     supersedes: older.round <= newer.round,
     nextId: Math.max(older.nextId, newer.nextId),
+    accountedBelow: Math.max(older.accountedBelow, newer.accountedBelow),
     sealedBelow: Math.max(older.sealedBelow, newer.sealedBelow),
     segmentIdMax: Math.max(older.segmentIdMax, newer.segmentIdMax),
   };

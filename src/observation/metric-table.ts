@@ -93,7 +93,7 @@ function sample(queue: string, value: number | undefined): readonly Sample[] {
 export const METRICS: readonly MetricRow[] = [
   ofQueues('gauge', 'records', 'Live records.', ({ live }) => live),
   ofQueues('gauge', 'dead_records', 'Removed records whose bytes are still on disk.', ({ dead }) => dead),
-  ofQueues('gauge', 'bytes', 'Bytes of segments and tombstone log.', ({ bytes }) => bytes),
+  ofQueues('gauge', 'bytes', 'Bytes of segments and logs.', ({ bytes }) => bytes),
   ofQueues('gauge', 'segments', 'Segments.', ({ segments }) => segments),
   ofQueues('gauge', 'pending_bytes', 'Bytes accepted and not committed yet.', ({ pendingBytes }) => pendingBytes),
   ofQueues('gauge', 'owed_removals', 'Ranges of removals that found no space.', ({ owedRemovals }) => owedRemovals),
@@ -142,6 +142,22 @@ export const METRICS: readonly MetricRow[] = [
     ({ deadLettered }) => deadLettered,
   ),
   ofDeliveries('counter', 'dropped_records_total', 'Records classified as not wanted.', ({ dropped }) => dropped),
+  {
+    kind: 'counter',
+    name: 'limit_dropped_records_total',
+    help: 'Records that the limits of their queue have cost.',
+    labelNames: ['queue', 'cause'],
+    samples: ({ stats }) =>
+      stats.queues.flatMap(({ queue, limits }) =>
+        limits === undefined
+          ? []
+          : [
+              { labels: { queue, cause: 'full' }, value: limits.dropped },
+              { labels: { queue, cause: 'expired' }, value: limits.expired },
+            ],
+      ),
+  },
+  ofQueues('gauge', 'waiting_pushes', 'Pushes that wait for room.', ({ limits }) => limits?.waiting),
   ofQueues('counter', 'gc_reclaimed_bytes_total', 'Bytes given back to the disk.', ({ gc }) => gc.reclaimedBytes),
   ofQueues('counter', 'gc_copied_bytes_total', 'Bytes that collecting has copied.', ({ gc }) => gc.copiedBytes),
   ofQueues('counter', 'damage_total', 'Places where damage was met since the opening.', ({ damage }) => damage.length),

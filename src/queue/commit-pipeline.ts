@@ -122,6 +122,8 @@ export class CommitPipeline {
   readonly #options: CommitPipelineOptions;
   #active: ActiveSegment;
   #nextId: number;
+  /** In the weaker modes: every ID below it is durable, or was given back. */
+  #durableBelow: number;
   #open = new PushBatch();
   /** Batches that are full, in front of the open one. */
   readonly #full: PushBatch[] = [];
@@ -136,6 +138,7 @@ export class CommitPipeline {
   /** Where the active segment ended when a commit found no space. */
   #noSpaceAt = -1;
   #whenIdle: (() => void)[] = [];
+  #lastFailure: { readonly error: unknown } | undefined;
   readonly #unsynced: UnsyncedSegments;
   readonly #traces: CommitTraces;
 
@@ -152,6 +155,7 @@ export class CommitPipeline {
     });
     this.#unsynced = new UnsyncedSegments(options.failStop, (left) => this.#timedSync(left));
     this.#nextId = options.nextId;
+    this.#durableBelow = options.nextId;
     this.#traces = new CommitTraces(options);
   }
 
@@ -164,6 +168,11 @@ export class CommitPipeline {
   get settledBelow(): number {
     const batch = batchInHand(this.#state);
     return batch?.state === 'placed' ? batch.firstId : this.#nextId;
+  }
+
+  /** The same of what is durable: for statements that have to hold after a power cut. */
+  get durableBelow(): number {
+    return this.#options.durability === 'sync' ? this.settledBelow : this.#durableBelow;
   }
 
   get active(): ActiveSegment {
@@ -283,6 +292,7 @@ export class CommitPipeline {
       const id = own?.firstId ?? 0;
       if (inFlight !== undefined) this.#settle(inFlight);
       for (const batch of placed) this.#settle(batch);
+      this.#durableBelow = this.settledBelow;
       this.#traces.blocking(placed, started);
       return id;
     } catch (cause) {
@@ -310,6 +320,11 @@ export class CommitPipeline {
     });
   }
 
+  /** The commit that failed last: another object for each. */
+  get lastFailure(): { readonly error: unknown } | undefined {
+    return this.#lastFailure;
+  }
+
   /**
    * Resolves when all that was pushed up to the call is settled and, but for what was rejected, durable; what is pushed meanwhile is not waited for
    * (P14). Rejects with EVAQ_FAILED.
@@ -332,15 +347,18 @@ export class CommitPipeline {
     // What is placed and still being written is not covered by a sync that starts now.
     const { segment } = active;
     const { end } = segment;
+    const { settledBelow } = this;
     await this.#unsynced.sync();
     // It may have been left meanwhile: one that is sealed is durable, or nothing in it is live, and its file is closed.
-    if (active.durableEnd >= end || segment.phase === 'sealed' || segment.phase === 'dropped') return;
-    try {
-      await this.#timedSync(active);
-    } catch (cause) {
-      throw this.#options.failStop.fail(cause, 'a sync', active.file.path);
+    if (active.durableEnd < end && segment.phase !== 'sealed' && segment.phase !== 'dropped') {
+      try {
+        await this.#timedSync(active);
+      } catch (cause) {
+        throw this.#options.failStop.fail(cause, 'a sync', active.file.path);
+      }
+      active.durableEnd = Math.max(active.durableEnd, end);
     }
-    active.durableEnd = Math.max(active.durableEnd, end);
+    this.#durableBelow = Math.max(this.#durableBelow, settledBelow);
   }
 
   /** The last commit found the disk full. */
@@ -833,6 +851,7 @@ export class CommitPipeline {
   }
 
   #fail(batch: PushBatch, error: unknown): void {
+    if (batch.count > 0) this.#lastFailure = { error };
     this.#room.give(batch.pendingBytes);
     this.#traces.noteFailure(batch, error);
     batch.reject(error);

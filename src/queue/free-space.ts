@@ -13,6 +13,9 @@ const LOOK_BYTES = 16 * 1024 * 1024;
 /** While there is too little. */
 const LOW_LOOK_MS = 250;
 
+/** A file system that does not answer by then does not tell: a volume that is gone may hang for ever. */
+export const ANSWER_MS = 5000;
+
 export interface FreeSpaceOptions {
   readonly vfs: Pick<Vfs, 'freeBytes'>;
   readonly host: Pick<Host, 'elapsed' | 'after'>;
@@ -87,7 +90,7 @@ export class FreeSpace {
     const { vfs, host, path } = this.#options;
     const before = this.#acceptedBytes;
     try {
-      this.#free = await vfs.freeBytes(path);
+      this.#free = await freeBytesWithin(vfs, host, path, ANSWER_MS);
     } catch {
       this.#free = Infinity;
     }
@@ -97,5 +100,23 @@ export class FreeSpace {
     const wakes = [...this.#wakes];
     this.#wakes.clear();
     for (const wake of wakes) wake();
+  }
+}
+
+/** As `Vfs.freeBytes`; rejects where there is no answer in time (P14). */
+export async function freeBytesWithin(
+  vfs: Pick<Vfs, 'freeBytes'>,
+  host: Pick<Host, 'after'>,
+  path: string,
+  ms: number,
+): Promise<number> {
+  let cancel: () => void = () => undefined;
+  const late = new Promise<never>((_, reject) => {
+    cancel = host.after(ms, () => reject(new Error('the file system does not answer')));
+  });
+  try {
+    return await Promise.race([vfs.freeBytes(path), late]);
+  } finally {
+    cancel();
   }
 }

@@ -15,8 +15,9 @@ import {
   type TombstoneSpare,
 } from '../tombstone/tombstone-spare.js';
 import { timeOf } from '../vfs/host.js';
+import { accountOf, NONE } from './account.js';
 import { findKept, removableOf } from './opening-reserve.js';
-import { deadRangesOf, NONE, type RecoveryEnvironment, syncDirOrStop } from './queue-recovery.js';
+import { type RecoveryEnvironment, syncDirOrStop } from './queue-recovery.js';
 import { newGeneration } from './removal-pipeline.js';
 
 /** A log that becomes a spare file keeps this part more than is needed now. */
@@ -30,6 +31,7 @@ export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQu
   const statement: Omit<RoundStatement, 'kind'> = {
     round: loaded.tombstones.round + 1,
     nextId: loaded.nextId,
+    accountedBelow: loaded.nextId,
     dataSegmentId: newest?.id ?? 0,
     dataOffset: newest === undefined ? 0 : (footer?.end ?? newest.end),
     sealedBelow: loaded.tombstones.sealedBelow,
@@ -50,7 +52,8 @@ export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQu
         spare,
         mayHaveHoles: !loaded.clean,
       };
-      return TombstoneLog.create(source, statement, deadRangesOf(loaded.log.segments, NONE), () => host.yield());
+      const account = accountOf(loaded.log.segments, loaded.nextId, NONE);
+      return TombstoneLog.create(source, statement, account, () => host.yield());
     });
     log.spare =
       first ??

@@ -31,7 +31,10 @@ export interface Checkpoint {
 export interface IntakeOptions extends IntakeLogOptions {
   readonly queue: string;
   readonly dedupe: ResolvedDedupe | undefined;
-  readonly commits: Pick<CommitPipeline, 'push' | 'pushMany' | 'pushSync' | 'flush' | 'flushSync' | 'nextId'>;
+  readonly commits: Pick<
+    CommitPipeline,
+    'push' | 'pushMany' | 'pushSync' | 'flush' | 'flushSync' | 'nextId' | 'lastFailure'
+  >;
   /** Runs what `close` is to wait for. */
   readonly finishing: <T>(body: () => Promise<T>) => Promise<T>;
 }
@@ -159,7 +162,12 @@ export class Intake {
     // Its place among the checkpoints is that of the call.
     const checkpoint = this.#state.nextCheckpoint(source, position);
     return finishing(async () => {
+      const before = commits.lastFailure;
       await commits.flush();
+      // It would speak for what is not there.
+      const failure = commits.lastFailure;
+      if (failure !== undefined && failure !== before)
+        throw reported(failure.error, `a checkpoint of queue '${queue}': what was pushed before it failed`, { queue });
       try {
         await this.log.commit(checkpoint);
       } catch (error) {

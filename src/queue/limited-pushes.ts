@@ -25,7 +25,10 @@ import { PushLine, type Verdict } from './push-line.js';
 import type { Waiters } from './waiters.js';
 
 /** What takes pushes. */
-export type Pushes = Pick<CommitPipeline, 'push' | 'pushMany' | 'pushSync' | 'flush' | 'flushSync' | 'nextId'>;
+export type Pushes = Pick<
+  CommitPipeline,
+  'push' | 'pushMany' | 'pushSync' | 'flush' | 'flushSync' | 'nextId' | 'lastFailure'
+>;
 
 export interface LimitedPushesOptions {
   readonly queue: string;
@@ -33,7 +36,7 @@ export interface LimitedPushesOptions {
   readonly limits: ResolvedLimits;
   readonly space: FreeSpace | undefined;
   readonly log: Pick<SegmentLog, 'liveCount'>;
-  readonly count: LiveBytesCount;
+  readonly count: Pick<LiveBytesCount, 'heldRecords' | 'heldBytes' | 'liveBytes' | 'bytesOf'>;
   readonly dropping: Dropping;
   readonly host: Pick<Host, 'soon'>;
   readonly failStop: FailStop;
@@ -78,6 +81,10 @@ export class LimitedPushes implements Pushes {
 
   get nextId(): number {
     return this.#options.commits.nextId;
+  }
+
+  get lastFailure(): Pushes['lastFailure'] {
+    return this.#options.commits.lastFailure;
   }
 
   get use(): LimitUse {
@@ -249,8 +256,10 @@ export class LimitedPushes implements Pushes {
 
   /** True where there is room now. */
   #dropFor(need: Need): boolean {
-    const { dropping, count } = this.#options;
+    const { dropping, count, log } = this.#options;
     const over = this.#over(need);
+    // Nobody looks through all of them where all of them are too few.
+    if (log.liveCount < over.records || count.liveBytes < over.bytes) return false;
     let { records, bytes } = over;
     return dropping.dropOldest((id) => {
       records--;

@@ -30,7 +30,8 @@ export function removableOf(segments: Iterable<LogSegment>): Removable {
   for (const segment of segments) {
     count++;
     if (segment.isEmpty) continue;
-    records += segment.count;
+    // A range of what is not live stands in front of each run at least, and between each two records of it if every other one is removed.
+    records += segment.count + segment.runCount;
     first = Math.min(first, segment.firstId);
     last = Math.max(last, segment.lastId);
   }

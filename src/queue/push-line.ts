@@ -1,5 +1,5 @@
 /**
- * Pushes that wait for room within the limits of their queue, in the order of the calls.
+ * Pushes that wait for room, in memory (`push-room.ts`) or within the limits of their queue (`limited-pushes.ts`), in the order of the calls.
  *
  * Invariants: while anybody waits nobody is let in past him, whatever fits. Whoever is withdrawn keeps nobody waiting. A call costs the same however many
  * wait.
@@ -9,10 +9,15 @@ import { onceAborted } from '../abortable.js';
 /** 'wait': there is no room yet. An error: there will be none. */
 export type Verdict = 'fits' | 'wait' | { readonly error: unknown };
 
-interface Waiting {
+/** Whoever waits: `ask` says whether there is room, then `go` is called; `giveUp` where there will be none. */
+export interface InLine {
   readonly ask: () => Verdict;
   readonly go: () => void;
   readonly giveUp: (error: unknown) => void;
+}
+
+interface Waiting extends InLine {
+  /** It waits no longer, and has let go of its payload. */
   isWithdrawn: boolean;
 }
 
@@ -44,8 +49,11 @@ export class PushLine {
       });
       const enter = (): void => {
         over();
+        const now = begin;
+        // It stays in the list for a while, and its payload does not.
+        begin = undefined;
         try {
-          if (begin !== undefined) resolve(begin());
+          if (now !== undefined) resolve(now());
         } catch (error) {
           reject(error);
         }
@@ -54,9 +62,15 @@ export class PushLine {
         over();
         reject(error);
       };
-      const waiting: Waiting = { ask, go: enter, giveUp, isWithdrawn: false };
-      this.#waiting.push(waiting);
+      const waiting = this.add({ ask, go: enter, giveUp });
     });
+  }
+
+  /** The same for whoever is not withdrawn. */
+  add({ ask, go, giveUp }: InLine): { isWithdrawn: boolean } {
+    const waiting: Waiting = { ask, go, giveUp, isWithdrawn: false };
+    this.#waiting.push(waiting);
+    return waiting;
   }
 
   /** Called when somebody has left whose place others may take. */

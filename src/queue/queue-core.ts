@@ -23,6 +23,7 @@ import type { SegmentSupply } from '../segment/segment-supply.js';
 import type { TombstoneLog } from '../tombstone/tombstone-log.js';
 import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
+import { accountOf } from './account.js';
 import type { ActiveSegment } from './active-segment.js';
 import { BlockingBudget } from './blocking-budget.js';
 import { Claims } from './claims.js';
@@ -34,7 +35,6 @@ import { type Following, LiveRecords, type LiveRecordsOptions } from './live-rec
 import { PushReserve } from './push-reserve.js';
 import { QueueLimits } from './queue-limits.js';
 import type { ResolvedQueueOptions } from './queue-options.js';
-import { deadRangesOf } from './queue-recovery.js';
 import { RemovalPipeline, type RoundContext } from './removal-pipeline.js';
 import { Removing } from './removing.js';
 import { type LeftSegment, SegmentSealer } from './segment-sealer.js';
@@ -221,6 +221,7 @@ export class QueueCore {
       removalRound: () => this.removals.durableRound,
       removalsWritten: () => this.removalsDurable(),
       tombstonesDurable: () => (durability === 'sync' ? Promise.resolve() : this.removals.syncNow()),
+      account: (lost) => this.#account(lost),
       onDamage: (segment, offset, bytes, firstId, lastId) => this.#noteDamage(segment, offset, bytes, firstId, lastId),
     });
     this.removals = new RemovalPipeline(
@@ -235,7 +236,7 @@ export class QueueCore {
         synced: durability === 'sync',
         blocking,
         context: () => this.#roundContext(),
-        deadRanges: () => this.#deadRanges(),
+        deadRanges: (below) => this.#deadRanges(below),
         freeSpace: () => supply.drain(),
         onSettled: (touched) => this.#removed(touched.keys()),
       },
@@ -509,6 +510,7 @@ export class QueueCore {
     const sealedBelow = Math.min(segmentId + 1, this.log.lowestUnsealedId, this.supply.lowestGivenUpId);
     return {
       nextId: this.commits.nextId,
+      accountedBelow: this.commits.durableBelow,
       dataSegmentId: segmentId,
       dataOffset: offset,
       sealedBelow,
@@ -518,9 +520,19 @@ export class QueueCore {
   }
 
   /** In ID order, of the segments as they are now: GC goes on while the ranges are pulled. */
-  #deadRanges(): Generator<IdRange> {
+  #deadRanges(below: number): Generator<IdRange> {
     const segments = [...this.log.segments, ...this.gc.dying].sort((a, b) => a.firstId - b.firstId);
-    return deadRangesOf(segments, this.claims);
+    return accountOf(segments, below, this.claims);
+  }
+
+  /** Where it cannot be written now it is owed; until then whoever reads the queue is told once more. */
+  async #account(lost: readonly IdRange[]): Promise<void> {
+    try {
+      await this.removals.submit(lost, new Map());
+      await this.removalsDurable();
+    } catch {
+      // Where a sync failed the switch is thrown.
+    }
   }
 
   #noteDamage(segment: LogSegment, offset: number, bytes: number, firstId: number, lastId: number): void {

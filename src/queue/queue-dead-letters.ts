@@ -48,6 +48,23 @@ export interface DeadLetterHost {
 
 const LIST_NAMES = optionNames(...CRITERIA_NAMES, 'limit', 'signal');
 
+export interface Listing {
+  readonly limit: number;
+  readonly signal: AbortSignal | undefined;
+  readonly criteria: RecordCriteria;
+}
+
+/** What `list` was given; so many arguments. Throws a TypeError or RangeError that names what is wrong. */
+export function listingOf(given: number, options: DeadLetterListOptions | undefined): Listing {
+  requireNoMore(given, 1, 'list');
+  requireOptions(options, 'list', LIST_NAMES);
+  const { limit = Infinity, signal, ...criteria } = options ?? {};
+  if (limit !== Infinity) requireCount(limit, 'limit', 0);
+  requireSignal(signal, 'list');
+  requireCriteria(criteria);
+  return { limit, signal, criteria };
+}
+
 /**
  * The dead letters of one queue. Nothing drops them but `purge`, and the removals of the queue that they are in (`name`). Its calls may be made
  * concurrently; they reject with EVAQ_CLOSED once the store closes, between two batches of a redrive, too.
@@ -70,12 +87,7 @@ export class QueueDeadLetters {
   list(options?: DeadLetterListOptions): AsyncGenerator<DeadLetter, void, undefined> {
     const given = arguments.length;
     return new RecordIterator<DeadLetter>(() => {
-      requireNoMore(given, 1, 'list');
-      requireOptions(options, 'list', LIST_NAMES);
-      const { limit = Infinity, signal, ...criteria } = options ?? {};
-      if (limit !== Infinity) requireCount(limit, 'limit', 0);
-      requireSignal(signal, 'list');
-      requireCriteria(criteria);
+      const { limit, signal, criteria } = listingOf(given, options);
       return { source: this.#host.list(rangeOfCriteria(criteria), limit), signal };
     });
   }

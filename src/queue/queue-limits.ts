@@ -36,6 +36,8 @@ export interface LimitStats {
   readonly droppedRanges: readonly { readonly first: number; readonly last: number }[];
   /** Of the file system, as of the last look; undefined without `minFreeBytes`, or where it cannot be told. */
   readonly freeBytes: number | undefined;
+  /** Of the store; undefined without it. */
+  readonly minFreeBytes: number | undefined;
 }
 
 /** Of the queue. What is a function is there when it is called. */
@@ -153,6 +155,7 @@ export class QueueLimits {
       expired: counts.expired,
       droppedRanges: copyOf(ranges),
       freeBytes: free === Infinity ? undefined : free,
+      minFreeBytes: this.#space?.minFreeBytes,
     };
   }
 }

@@ -6,14 +6,14 @@
  *  2. torn tails are cut; bytes above the last promised durable offset are written again and synced, since after a sync that failed
  *     they may exist in the page cache only
  *  3. (the store settles moves between queues, in memory)
- *  4. a new generation of the tombstone log: what is dead in the segments that exist
+ *  4. a new generation of the tombstone log: all that was given out and is not live
  *  5. segments without a footer get one
  *  6. leftovers are removed; a new active segment
  */
 import { isNoSpace, isNotFound } from '../errors.js';
 import { type FailStop, SyncFailure } from '../fail-stop.js';
 import { encodeFileHeader } from '../frame/file-header.js';
-import type { IdRange, SegmentId } from '../ids.js';
+import type { SegmentId } from '../ids.js';
 import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
 import { worthKeeping } from '../log/log-load.js';
 import type { LogSegment } from '../log/log-segment.js';
@@ -38,7 +38,7 @@ const SECTOR_BYTES = 512;
 /** A long range is synced in pieces, beside the writing of what follows. */
 const SYNC_BYTES = 64 * 1024 * 1024;
 
-/** A torn tail that was cut: the normal result of a crash. */
+/** A torn tail of a segment or a tombstone log that was cut: the normal result of a crash. */
 export interface TornTail {
   readonly queue: string;
   readonly file: string;
@@ -60,6 +60,9 @@ export interface RecoveryEnvironment {
 /** Steps 1 and 2. Resolves with what was cut. */
 export async function settleTails(env: RecoveryEnvironment, loaded: LoadedQueue): Promise<TornTail[]> {
   const torn: TornTail[] = [];
+  // The generation that replaces the log is begun behind what was acknowledged.
+  const { torn: tornLog } = loaded.tombstones;
+  if (tornLog !== undefined) torn.push({ queue: loaded.queue, ...tornLog });
   for (const found of loaded.found) {
     const { segment, footer, durableOffset } = found;
     if (found.headerDamaged) await mendHeader(env, found);
@@ -219,36 +222,6 @@ function isZero(bytes: Buffer): boolean {
   return bytes.every((byte) => byte === 0);
 }
 
-/** Records that are dead for readers and may come back. */
-export interface Revocable {
-  /** The lowest such ID from `from` on. */
-  nextClaimed(from: number): number | undefined;
-}
-
-export const NONE: Revocable = { nextClaimed: () => undefined };
-
-/**
- * What is dead in the segments that exist, as a snapshot holds it, but for what may come back. Both are looked at as they are when a range is
- * pulled; the cost is that of the ranges and of the claims in them.
- */
-export function* deadRangesOf(segments: readonly LogSegment[], except: Revocable): Generator<IdRange> {
-  for (const segment of segments) {
-    if (segment.isEmpty || segment.live.liveCount === segment.count) continue;
-    for (const { first, last } of segment.live.deadRuns()) {
-      // All of the run at once: one that comes back while a range is being written must not be taken for dead by then.
-      const spared: number[] = [];
-      for (let id = except.nextClaimed(first); id !== undefined && id <= last; id = except.nextClaimed(id + 1))
-        spared.push(id);
-      let from = first;
-      for (const id of spared) {
-        if (id > from) yield { first: from, last: id - 1 };
-        from = id + 1;
-      }
-      if (from <= last) yield { first: from, last };
-    }
-  }
-}
-
 /** Closes a queue that was recovered and that nobody asked for: its log gets the last word, so that the next open finds it clean. */
 export async function closeDormant(
   env: RecoveryEnvironment,
@@ -262,6 +235,7 @@ export async function closeDormant(
     kind: KIND_CLOSE,
     round: loaded.tombstones.round + 2,
     nextId: loaded.nextId,
+    accountedBelow: loaded.nextId,
     dataSegmentId: newest?.id ?? 0,
     dataOffset: newest?.fileBytes ?? 0,
     sealedBelow: newest === undefined ? 0 : newest.id + 1,

@@ -101,7 +101,7 @@ export interface QueueStats {
   /** Removed records whose bytes are still on disk. */
   readonly dead: number;
   readonly nextId: number;
-  /** Bytes of segments and tombstone log, as far as they are written: without what is filled or made ahead of time, and the recycle pool. */
+  /** Bytes of segments, tombstone log and intake log, as far as they are written: without what is filled or made ahead of time, and the recycle pool. */
   readonly bytes: number;
   readonly segments: number;
   readonly tombstoneBytes: number;
@@ -549,7 +549,7 @@ export class Queue {
     // A clock that went back makes it younger than nothing.
     const oldest = oldestId === undefined ? undefined : log.find(oldestId)?.times.spanOf(oldestId);
     const failure = this.#host.failure();
-    let bytes = core.removals.logBytes;
+    let bytes = core.removals.logBytes + core.intake.log.bytes;
     for (const segment of log.segments) bytes += segment.phase === 'active' ? segment.end : segment.fileBytes;
     const ms = (micros: number): number => micros / 1000;
     return {
@@ -675,6 +675,8 @@ function checkpointOf(value: unknown): Checkpoint | undefined {
       throw new RangeError(`checkpoint.position must be a safe integer or a text, got ${position}`);
     return { source, position };
   }
+  if (typeof position !== 'string')
+    throw new TypeError(`checkpoint.position must be a safe integer or a text, got ${describe(position)}`);
   if (position === '') return { source, position };
   requireText(position, 'checkpoint.position', POSITION_BYTES_MAX);
   return { source, position };

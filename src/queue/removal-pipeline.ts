@@ -11,8 +11,8 @@
  * A round that could not be written all the same rejects its waiters, and its ranges are *owed*: they go with the next round, so that memory and disk
  * agree again as soon as they can.
  *
- * When the log is mostly garbage it is rewritten as a new generation: the snapshot of what is dead in the segments that still exist.
- * A tombstone is thus forgotten only after the unlink of its segment is durable, since until then the segment is in the snapshot.
+ * When the log is mostly garbage it is rewritten as a new generation: the snapshot of all that is not live. No removal is ever forgotten: what went
+ * with its segment stays as a range, and those merge. So every ID is known to be in a segment or to be gone, and a file that is missing is missed.
  */
 import { EvaqError, ioError, isNoSpace, isPassing } from '../errors.js';
 import { type FailStop, SyncFailure } from '../fail-stop.js';
@@ -46,6 +46,8 @@ const RANGE_BYTES = 6;
 /** What a round states beside its ranges, as of now. */
 export interface RoundContext {
   readonly nextId: number;
+  /** Every lower ID is durable, or was given back. */
+  readonly accountedBelow: number;
   readonly dataSegmentId: number;
   readonly dataOffset: number;
   readonly sealedBelow: number;
@@ -66,8 +68,8 @@ export interface RemovalPipelineOptions {
   readonly synced: boolean;
   readonly blocking: BlockingBudget;
   readonly context: () => RoundContext;
-  /** All IDs that are dead in segments whose files still exist, as ranges; more than is removed durably, never what is only claimed. */
-  readonly deadRanges: () => Iterable<IdRange>;
+  /** All IDs up to that one, and above, that are not live in any segment, as ranges; more than is removed durably, never what is only claimed. */
+  readonly deadRanges: (below: number) => Iterable<IdRange>;
   /** Gives space back, for a full disk. True if it did. */
   readonly freeSpace: () => Promise<boolean>;
   /** A round is durable: these segments lost records. */
@@ -308,7 +310,7 @@ export class RemovalPipeline {
     const { bytes } = this.#log;
     if (bytes < SHRINK_BYTES_MIN || bytes > SHRINK_BYTES_MAX || this.#state.kind !== 'resting') return;
     let snapshotBytes = 0;
-    for (const _ of this.#options.deadRanges()) {
+    for (const _ of this.#options.deadRanges(0)) {
       snapshotBytes += RANGE_BYTES;
       if (snapshotBytes > bytes / 2) return;
     }
@@ -601,7 +603,10 @@ export class RemovalPipeline {
       const { spare } = old;
       const source = { ...newGeneration(vfs, host, dir, storeUuid, old.generation + 1), spare };
       const { kind: _, ...statement } = this.#statement(0, this.#round);
-      this.#log = await TombstoneLog.create(source, statement, deadRanges(), () => host.yield());
+      const { accountedBelow } = statement;
+      // Of what is under way it does not speak: it is in no segment for sure, and in none of its ranges.
+      const account = { ...statement, nextId: accountedBelow };
+      this.#log = await TombstoneLog.create(source, account, deadRanges(accountedBelow), () => host.yield());
       this.#durableRound = this.#round;
       this.#rewriteAtBytes = rewriteAt(this.#log);
     } catch {

@@ -1,82 +1,40 @@
 /**
- * Which records are lost to the damage that loading a queue found, as ranges of IDs: those that should be there, are not, and
- * were not removed. Reading by default stops in front of them rather than pass over a loss in silence.
+ * Which records are lost, as ranges of IDs. Loading a queue tells it of what it scans and of files that are missing (`log/losses.ts`); of a sealed segment,
+ * for whose body it takes the word of the footer, this does, when the body is read.
  */
 import type { IdRange } from '../ids.js';
-import type { Damage, LoadedQueue } from '../log/log-load.js';
-import type { SegmentLog } from '../log/segment-log.js';
-import { mergeRanges } from '../tombstone/id-ranges.js';
-import { scanTombstones } from '../tombstone/tombstone-scan.js';
-import type { Vfs } from '../vfs/vfs.js';
+import type { Damage } from '../log/damage.js';
+import type { LogSegment } from '../log/log-segment.js';
 
 export interface LostRange extends IdRange {
   readonly damage: Damage;
 }
 
-/** Ascending and disjoint. Reads the tombstone logs again where there is damage to be explained, and nothing otherwise. */
-export async function findLost(vfs: Vfs, loaded: LoadedQueue, storeUuid: Buffer): Promise<LostRange[]> {
-  const suspects = loaded.damage
-    .map((damage) => ({ damage, range: extentOf(damage, loaded) }))
-    .filter(({ range }) => range.first <= range.last)
-    .sort((a, b) => a.range.first - b.range.first);
-  if (suspects.length === 0) return [];
-  const removed = await removedRanges(vfs, loaded, storeUuid);
+/** Ascending. Reading by default stops in front of them rather than pass over a loss in silence. */
+export function lostRanges(damage: readonly Damage[]): LostRange[] {
   const lost: LostRange[] = [];
-  let next = 0;
-  for (const { damage, range } of suspects) {
-    const from = Math.max(next, range.first);
-    for (const gap of gapsOf(loaded.log, from, range.last, removed)) lost.push({ ...gap, damage });
-    next = Math.max(next, range.last + 1);
+  for (const one of damage) {
+    const { firstId, lastId, vague } = one;
+    if (vague === true || firstId === undefined || lastId === undefined) continue;
+    lost.push({ first: firstId, last: lastId, damage: one });
   }
-  return lost;
+  return lost.sort((a, b) => a.first - b.first);
 }
 
-/** The IDs that damage may have cost. Where it names no last one, everything up to the next record is in doubt. */
-function extentOf(damage: Damage, loaded: LoadedQueue): IdRange {
-  const { firstId, lastId } = damage;
-  if (firstId === undefined) return { first: 0, last: -1 };
-  if (lastId !== undefined) return { first: firstId, last: lastId };
-  let first = firstId;
-  for (const { segment } of loaded.found) {
-    if (segment.isEmpty || segment.lastId < first) continue;
-    // A segment made ahead of time has a base ID that those before it passed; what they hold is not in doubt.
-    if (segment.firstId <= first) first = segment.lastId + 1;
-    else return { first, last: segment.firstId - 1 };
-  }
-  return { first, last: Math.max(loaded.nextId, first) - 1 };
-}
-
-async function removedRanges(vfs: Vfs, loaded: LoadedQueue, storeUuid: Buffer): Promise<IdRange[]> {
-  const ranges: IdRange[] = [];
-  for (const path of loaded.tombstoneLogs) {
-    const file = await vfs.open(path, 'read');
-    try {
-      await scanTombstones(file, path, await file.size(), storeUuid, (first, last) => ranges.push({ first, last }));
-    } finally {
-      await file.close().catch(() => undefined);
-    }
-  }
-  return mergeRanges(ranges);
-}
-
-/** Parts of [first, last] that are neither live nor removed. */
-function gapsOf(log: SegmentLog, first: number, last: number, removed: readonly IdRange[]): IdRange[] {
-  const gaps: IdRange[] = [];
+/** Live records of the segment that are in none of `runs`, as maximal ranges of IDs that are not there. */
+export function liveOutside(segment: LogSegment, runs: readonly IdRange[]): IdRange[] {
+  const missing: IdRange[] = [];
   let at = 0;
-  for (let next = first; next <= last; ) {
-    const range = removed[at];
-    if (range !== undefined && range.last < next) {
-      at++;
-      continue;
+  for (const live of segment.live.liveRuns()) {
+    let next = live.first;
+    for (let run = runs[at]; run !== undefined && run.first <= live.last; run = runs[++at]) {
+      if (run.last < next) continue;
+      if (run.first > next) missing.push({ first: next, last: run.first - 1 });
+      next = run.last + 1;
+      // It may reach into the next one, too.
+      if (run.last > live.last) break;
     }
-    if (range !== undefined && range.first <= next) {
-      next = range.last + 1;
-      continue;
-    }
-    const live = log.firstLive(next);
-    const end = Math.min(last, (range?.first ?? Infinity) - 1, (live ?? Infinity) - 1);
-    if (end >= next) gaps.push({ first: next, last: end });
-    next = live !== undefined && live === end + 1 ? live + 1 : end + 1;
+    if (next <= live.last) missing.push({ first: next, last: live.last });
   }
-  return gaps;
+  return missing;
 }

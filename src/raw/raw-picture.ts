@@ -20,9 +20,9 @@ import type { QueueRecord } from '../log/queue-record.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import { scanTombstones } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
-import { isListed, listQueueFiles, type QueueFiles, wasDisturbed } from './queue-files.js';
+import { haveSameNames, isListed, listQueueFiles, type QueueFiles, wasDisturbed } from './queue-files.js';
 import { type FollowOutcome, RawFollower } from './raw-follower.js';
-import { findLost, type LostRange } from './raw-lost.js';
+import { type LostRange, lostRanges } from './raw-lost.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 
 const INDEX_INTERVAL_BYTES = 4096;
@@ -73,6 +73,8 @@ export async function loadStable(place: QueuePlace, progress?: (bytes: number) =
     }
     const after = await listQueueFiles(vfs, dir);
     if (wasDisturbed(before, after)) continue;
+    // What was removed, and how far IDs were given out, was read before the segments, and those that were made meanwhile were not: nothing is missing.
+    if (loaded?.damage.some(isOfFolder) === true && !haveSameNames(before, after)) continue;
     if (loaded === undefined) {
       if (isNotFound(failure)) continue;
       throw reported(failure, `reading queue '${queue}'`, { queue, path: dir });
@@ -92,6 +94,11 @@ export async function loadStable(place: QueuePlace, progress?: (bytes: number) =
     details: { queue, path: dir },
     hint: 'Try again when its writer is less busy.',
   });
+}
+
+/** Something that is not there. */
+function isOfFolder({ file, bytes }: Damage): boolean {
+  return bytes === 0 && !file.endsWith('.tomb') && !file.endsWith('.seg');
 }
 
 /** Commits that mention rounds of removals which the tombstone log did not have when it was read, which was before them. */
@@ -159,9 +166,7 @@ export class RawPicture {
     for (let load = 0; ; load++) {
       const stable = await loadStable(place);
       try {
-        const placed = stable.damage.filter(({ vague }) => vague !== true);
-        const lost = await findLost(place.vfs, { ...stable.loaded, damage: placed }, place.storeUuid);
-        const picture = new RawPicture(place, stable, lost);
+        const picture = new RawPicture(place, stable, lostRanges(stable.damage));
         if ((await picture.follow()) === 'followed' || load >= LOADS_MAX) return picture;
         await picture.supersede();
       } catch (error) {

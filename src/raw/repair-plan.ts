@@ -11,7 +11,7 @@
  *     something that is not there                       -> accept: it is noted that it is gone
  */
 import type { IdRange } from '../ids.js';
-import type { Damage } from '../log/log-load.js';
+import { type Damage, isOfRemovals } from '../log/damage.js';
 
 export type RepairAction =
   | 'rebuild-store'
@@ -113,9 +113,4 @@ function isHeaderCopy({ offset, lossless }: Damage): boolean {
 export function removalsLostIn(damageLeft: readonly Damage[]): string[] {
   const queues = damageLeft.filter((one) => !one.lossless && isOfRemovals(one)).map(({ queue }) => queue);
   return [...new Set(queues)];
-}
-
-/** A log that is missing is told of a segment, of which nothing is damaged. */
-function isOfRemovals({ file, bytes, firstId }: Damage): boolean {
-  return file.endsWith('.tomb') || (file.endsWith('.seg') && bytes === 0 && firstId === undefined);
 }

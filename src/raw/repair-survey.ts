@@ -5,18 +5,17 @@
 import { resolve } from 'node:path';
 import { EvaqError, reported } from '../errors.js';
 import { decodeFileHeader, encodeFileHeader, type FileHeader, fileSeed } from '../frame/file-header.js';
-import type { IdRange } from '../ids.js';
 import { listQueues } from '../layout/queue-names.js';
 import { queueDir, STORE_FILE } from '../layout/store-file.js';
 import type { Damage } from '../log/log-load.js';
-import type { LogSegment } from '../log/log-segment.js';
-import { readFooter, readFooterIndex } from '../segment/segment-footer.js';
+import { readFooter } from '../segment/segment-footer.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
-import { isReadThrough, scanSegment } from '../segment/segment-scan.js';
+import { isReadThrough } from '../segment/segment-scan.js';
+import { mergeRanges } from '../tombstone/id-ranges.js';
 import { parseTombstoneFileName, queueMark } from '../tombstone/tombstone-name.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
-import { findLost } from './raw-lost.js';
+import { lostRanges } from './raw-lost.js';
 import { loadStable, type QueuePlace } from './raw-picture.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 import { type FileName, recoverHeader } from './repair-header.js';
@@ -67,8 +66,11 @@ async function findPatches(vfs: Vfs, store: string, { damage }: VerifyReport): P
   const patches = new Map<string, Buffer>();
   const uuid = await findStoreUuid(vfs, store);
   if (uuid === undefined) return patches;
+  const seen = new Set<string>();
   for (const { queue, file, offset, lossless } of damage) {
-    if (lossless || offset !== 0) continue;
+    // Of one place damage is told for each range of lost records.
+    if (lossless || offset !== 0 || seen.has(file)) continue;
+    seen.add(file);
     if (queue === '') {
       if (file === `${store}/${STORE_FILE}`) patches.set(file, await remakeStoreFile(vfs, store, uuid));
       continue;
@@ -132,59 +134,17 @@ async function findLosses(vfs: Vfs, store: string, damage: readonly Damage[]): P
   const { names, strangers } = await listQueues(vfs, store);
   for (const { name, kind } of strangers) if (kind === 'lost') losses.contradictory.add(name);
   for (const queue of names) {
-    if (!damage.some((one) => one.queue === queue)) continue;
+    const told = damage.filter((one) => one.queue === queue);
+    if (told.length === 0) continue;
     const place: QueuePlace = { vfs, dir: queueDir(store, queue), queue, storeUuid: uuid };
     try {
-      const ranges = await lostIn(place, files, losses.unreadable);
-      for (const { first, last } of ranges) losses.lost.push({ queue, first, last });
+      const { loaded } = await loadStable(place);
+      for (const path of loaded.unreadable) if (files.has(path)) losses.unreadable.add(path);
+      for (const { first, last } of mergeRanges(lostRanges(told))) losses.lost.push({ queue, first, last });
     } catch (error) {
       if (!(error instanceof EvaqError) || error.code !== 'EVAQ_CORRUPT') throw error;
       losses.contradictory.add(queue);
     }
   }
   return losses;
-}
-
-/** Live records of a queue that no file holds intact any more. */
-async function lostIn(place: QueuePlace, files: ReadonlySet<string>, unreadable: Set<string>): Promise<IdRange[]> {
-  const { vfs, storeUuid } = place;
-  const { loaded, damage } = await loadStable(place);
-  for (const path of loaded.unreadable) if (files.has(path)) unreadable.add(path);
-  const lost: IdRange[] = [];
-  for (const { first, last } of await findLost(vfs, { ...loaded, damage }, storeUuid)) lost.push({ first, last });
-  for (const { segment, footer } of loaded.found) {
-    // Loading takes the word of a footer for what is in the file.
-    if (footer === undefined || !files.has(segment.path)) continue;
-    const file = await vfs.open(segment.path, 'read');
-    try {
-      const { seed, baseId, rewritten } = segment;
-      const salvage = { rewritten, index: await readFooterIndex(file, footer, seed) };
-      const interval = Number.MAX_SAFE_INTEGER;
-      const { end } = footer;
-      const { runs } = await scanSegment(file, end, seed, baseId, interval, undefined, undefined, undefined, salvage);
-      lost.push(...liveOutside(segment, runs));
-    } finally {
-      await file.close().catch(() => undefined);
-    }
-  }
-  return lost.sort((a, b) => a.first - b.first);
-}
-
-/** Live records of the segment that are in none of `runs`, as maximal ranges. */
-function liveOutside(segment: LogSegment, runs: readonly IdRange[]): IdRange[] {
-  const missing: IdRange[] = [];
-  let at = 0;
-  for (let id = segment.live.firstLive(segment.firstId); id !== undefined && id <= segment.lastId; ) {
-    let run = runs[at];
-    while (run !== undefined && run.last < id) run = runs[++at];
-    if (run !== undefined && run.first <= id) {
-      id = run.last < segment.lastId ? segment.live.firstLive(run.last + 1) : undefined;
-      continue;
-    }
-    const before = missing.at(-1);
-    if (before !== undefined && before.last + 1 === id) missing[missing.length - 1] = { first: before.first, last: id };
-    else missing.push({ first: id, last: id });
-    id = id < segment.lastId ? segment.live.firstLive(id + 1) : undefined;
-  }
-  return missing;
 }

@@ -11,17 +11,20 @@ import { Callback } from '../callback.js';
 import { EvaqError, isNotFound, reported } from '../errors.js';
 import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
+import type { IdRange } from '../ids.js';
 import { listQueues, missingQueues } from '../layout/queue-names.js';
 import { queueDir, readStore, STORE_FILE } from '../layout/store-file.js';
 import { storePathOf } from '../layout/store-path.js';
 import { lookAtPlace } from '../layout/store-place.js';
 import { type Damage, storeDamage, strangerDamage } from '../log/damage.js';
-import { type FoundSegment, worthKeeping } from '../log/log-load.js';
+import { type FoundSegment, type LoadedQueue, worthKeeping } from '../log/log-load.js';
+import { withRanges } from '../log/losses.js';
 import { type Footer, readFooterIndex, timesOf } from '../segment/segment-footer.js';
 import type { SegmentIndex } from '../segment/segment-index.js';
 import {
   type DamagedRange,
   type OnEntry,
+  type ScanSalvage,
   type SegmentScan,
   scanSegment,
   timesToTell,
@@ -29,6 +32,7 @@ import {
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { isListed, listQueueFiles } from './queue-files.js';
+import { liveOutside } from './raw-lost.js';
 import { loadStable, type QueuePlace, type StableLoad } from './raw-picture.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 import { findStoreUuid } from './repair-store-file.js';
@@ -49,7 +53,7 @@ export interface VerifyProgress {
   readonly totalBytes: number;
 }
 
-/** The unsynced end of a segment, as a crash leaves it. Nothing acknowledged in mode 'sync' is in it; opening for writing cuts it off. */
+/** The unsynced end of a segment or a tombstone log, as a crash leaves it. Nothing acknowledged in mode 'sync' is in it; opening for writing cuts it off. */
 export interface TornEnd {
   readonly queue: string;
   readonly file: string;
@@ -230,16 +234,17 @@ async function verifyQueue(
 
 /** What is torn now and still is at a second look: the end of a live log is whole a moment later. */
 async function tornEnds(place: QueuePlace, load: StableLoad): Promise<TornEnd[]> {
-  const first = tornIn(place.queue, load.loaded.found);
+  const first = tornIn(place.queue, load.loaded);
   if (first.length === 0) return first;
-  const second = tornIn(place.queue, (await loadStable(place)).loaded.found);
+  const second = tornIn(place.queue, (await loadStable(place)).loaded);
   return second.filter((one) => first.some(({ file, offset }) => file === one.file && offset === one.offset));
 }
 
-function tornIn(queue: string, found: readonly FoundSegment[]): TornEnd[] {
-  return found.filter(worthKeeping).map(({ segment, contentEnd, fileBytes }) => {
+function tornIn(queue: string, { found, tombstones }: LoadedQueue): TornEnd[] {
+  const torn = found.filter(worthKeeping).map(({ segment, contentEnd, fileBytes }) => {
     return { queue, file: segment.path, offset: contentEnd, bytes: fileBytes - contentEnd };
   });
+  return tombstones.torn === undefined ? torn : [...torn, { queue, ...tombstones.torn }];
 }
 
 async function verifySealed(
@@ -270,9 +275,11 @@ async function verifySealed(
     const onEntry: OnEntry = (...entry) => check?.note(...entry);
     const scan = await scanSegment(file, footer.end, seed, baseId, 0, report, onEntry, undefined, salvage);
     progress.add(Math.max(0, footer.end - reported));
-    const met = scan.damaged.map((range) => describeRange(queue, path, range, footer));
     const wrong = disagreement(scan, footer);
-    if (wrong !== undefined) met.push(atFooter(queue, path, footer, wrong));
+    const isLacking = wrong !== undefined || scan.damaged.length > 0;
+    const lost = isLacking ? await lostIn(file, found, footer, salvage) : [];
+    const met = describeRanges(queue, path, scan.damaged, footer, lost);
+    if (wrong !== undefined) met.push(...withRanges(atFooter(queue, path, footer, wrong), lost));
     const wrongIndex = scan.damaged.length === 0 && check?.holds() === false;
     if (index === undefined || wrongIndex) {
       const what = index === undefined ? 'the index is damaged' : 'the index points to where no record is';
@@ -284,20 +291,49 @@ async function verifySealed(
   }
 }
 
-function describeRange(queue: string, path: string, range: DamagedRange, footer: Footer): Damage {
-  const { offset, end, firstId, lastId, fromMs, toMs, headerIntact } = range;
-  const place = { queue, file: path, offset, bytes: end - offset };
-  if (offset >= footer.summary.dataEnd) {
-    return { ...place, what: 'the footer is damaged; its summary is intact', lossless: true };
+/** Live records of which the footer tells and that cannot be read. */
+async function lostIn(file: VfsFile, found: FoundSegment, { end }: Footer, salvage: ScanSalvage): Promise<IdRange[]> {
+  const { seed, baseId } = found.segment;
+  const interval = Number.MAX_SAFE_INTEGER;
+  // Once more: what is kept of a scan for this is more than `verify` keeps of a segment that is whole.
+  const { runs } = await scanSegment(file, end, seed, baseId, interval, undefined, undefined, undefined, salvage);
+  return liveOutside(found.segment, runs);
+}
+
+/** Each range with those of the lost records that can have stood there. */
+function describeRanges(
+  queue: string,
+  path: string,
+  damaged: readonly DamagedRange[],
+  footer: Footer,
+  lost: readonly IdRange[],
+): Damage[] {
+  const met: Damage[] = [];
+  const { dataEnd, maxTimeMs } = footer.summary;
+  const back = damaged.findLast(({ offset }) => offset < dataEnd);
+  let at = 0;
+  let next = 0;
+  for (const range of damaged) {
+    const { offset, end, fromMs, toMs, headerIntact } = range;
+    const place = { queue, file: path, offset, bytes: end - offset };
+    if (offset >= dataEnd) {
+      met.push({ ...place, what: 'the footer is damaged; its summary is intact', lossless: true });
+      continue;
+    }
+    // What no later one can have held was in the last.
+    const last = range === back ? Infinity : range.lastId;
+    const own: IdRange[] = [];
+    for (let one = lost[at]; one !== undefined && one.first <= last; one = lost[at]) {
+      own.push({ first: Math.max(one.first, next), last: Math.min(one.last, last) });
+      if (one.last > last) break;
+      at++;
+    }
+    next = last + 1;
+    const times = own.length === 0 ? {} : timesToTell(fromMs, toMs ?? maxTimeMs);
+    const what = headerIntact ? 'the body of a commit is damaged' : 'frames are damaged';
+    met.push(...withRanges({ ...place, ...times, what, lossless: false }, own));
   }
-  // Nothing intact follows in this file: then its footer says how far it goes.
-  const last = lastId >= firstId || toMs !== undefined ? lastId : footer.summary.lastId;
-  return {
-    ...place,
-    ...(last >= firstId ? { firstId, lastId: last, ...timesToTell(fromMs, toMs ?? footer.summary.maxTimeMs) } : {}),
-    what: headerIntact ? 'the body of a commit is damaged' : 'frames are damaged',
-    lossless: false,
-  };
+  return met;
 }
 
 function atFooter(queue: string, path: string, { summary, end }: Footer, what: string): Damage {

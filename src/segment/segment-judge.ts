@@ -6,6 +6,7 @@
  *
  *     a bad range at f < W, or in a segment that was sealed              DAMAGE: step over, report, keep
  *     bytes end before W, or a sealed segment has no footer              DAMAGE: its end is gone
+ *     a commit whose checksums hold and whose records contradict it       DAMAGE: no write that was cut short has right checksums
  *     a bad range at f >= W                                               TORN: cut there, everything behind it goes too
  *     nothing bad                                                         WHOLE
  *
@@ -38,7 +39,7 @@ export function judgeSegment(scan: SegmentScan, evidence: SegmentEvidence): Segm
   const damage: DamagedRange[] = [];
   let cut: DamagedRange | undefined;
   for (const range of scan.damaged) {
-    if (evidence.sealed || range.offset < evidence.durableOffset) damage.push(range);
+    if (evidence.sealed || range.offset < evidence.durableOffset || range.contradicts === true) damage.push(range);
     else {
       cut = range;
       break;

@@ -15,7 +15,7 @@ import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import type { IntakeMarks } from '../frame/intake-marks.js';
 import { decodeMeta, type RecordOrigin } from '../frame/metadata.js';
 import { DENSE_FRAME_BYTES, newFrameView, SPARSE_FRAME_BYTES, viewFrame } from '../frame/record-frame.js';
-import type { IdRange } from '../ids.js';
+import { type IdRange, NEXT_ID_MAX } from '../ids.js';
 import type { Footer } from './segment-footer.js';
 import { newSegmentIndex, type SegmentIndex } from './segment-index.js';
 import { type SalvageIndex, type SalvageSource, salvageBad } from './segment-salvage.js';
@@ -27,6 +27,8 @@ export interface DamagedRange {
   readonly end: number;
   readonly headerIntact: boolean;
   readonly allZero: boolean;
+  /** Its checksums hold, and its records contradict it or those in front of them: no crash leaves that behind. */
+  readonly contradicts?: true;
   /**
    * IDs that may have stood there and are gone: those between the intact neighbours. Empty if `lastId < firstId`; without `toMs` the end is
    * open, for no intact commit follows.
@@ -192,6 +194,11 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
 
   const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
   const bodyEnd = bodyAt + header.bodyBytes;
+  const end = offset + COMMIT_HEADER_BYTES + header.bodyBytes;
+  if (header.firstId <= scan.lastId) {
+    scan.damaged.push(contradiction(scan, header, offset, 0));
+    return;
+  }
   const headBytes = sparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
   let wide = false;
   if (offset - state.marked >= state.intervalBytes) {
@@ -202,6 +209,7 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
   let noted = 0;
   for (let i = 0; i < header.count; i++) {
     if (!viewFrame(buffer, at, bodyEnd, sparse, header.firstId + i, header.firstId, header.timestamp, frame)) break;
+    if (sparse && frame.id <= scan.lastId) break;
     const frameOffset = offset + COMMIT_HEADER_BYTES + at - bodyAt;
     // As the builder marks them: a commit that is marked itself stands for its first frame, a large record has an entry of its own.
     const isMarked = i === 0 && state.marked === offset;
@@ -217,10 +225,34 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
     at += frame.frameBytes;
   }
   if (!sparse && noted > 0) noteIds(scan, state, header.firstId, header.firstId + noted - 1, header.timestamp);
-  const end = offset + COMMIT_HEADER_BYTES + header.bodyBytes;
+  if (noted < header.count || at !== bodyEnd) scan.damaged.push(contradiction(scan, header, offset, noted));
   if (wide && state.onEntry === undefined)
     scan.index.wide.push({ offset, end, firstId: header.firstId, timestamp: header.timestamp });
   scan.dataEnd = end;
+}
+
+/** A commit whose checksums hold, and of which only the first `noted` records are. */
+function contradiction(scan: SegmentScan, header: CommitHeader, offset: number, noted: number): DamagedRange {
+  const { bodyBytes, timestamp } = header;
+  const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
+  // Whatever it says, there is no room for more.
+  const count = Math.min(header.count, Math.floor(bodyBytes / DENSE_FRAME_BYTES));
+  const firstId = scan.lastId + 1;
+  const isOpen = sparse && noted < count;
+  const lastId = sparse ? firstId - 1 : Math.max(firstId - 1, Math.min(header.firstId + count - 1, NEXT_ID_MAX - 1));
+  const end = offset + COMMIT_HEADER_BYTES + bodyBytes;
+  const toMs = isOpen ? undefined : timestamp;
+  return {
+    offset,
+    end,
+    headerIntact: true,
+    allZero: false,
+    contradicts: true,
+    firstId,
+    lastId,
+    fromMs: timestamp,
+    toMs,
+  };
 }
 
 /** Takes in that there are records of these IDs, above all before. */

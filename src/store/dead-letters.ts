@@ -46,6 +46,7 @@ export class DeadLetters {
     if (typeof options !== 'object' || options === null || typeof options.reason !== 'string') {
       throw new TypeError(`options.reason must be a string, got ${describe(options?.reason)}`);
     }
+    if (options.reason === '') throw new RangeError('options.reason must not be empty');
     const { reason, error, delayMs = 0 } = options;
     requireCount(delayMs, 'options.delayMs', 0);
     const nowMs = timeOf(this.#options.host);

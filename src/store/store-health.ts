@@ -1,4 +1,5 @@
 /** Looks at an open store: its numbers, and what is wrong with it. */
+import { ANSWER_MS, freeBytesWithin } from '../queue/free-space.js';
 import type { QueueStats } from '../queue/queue.js';
 import type { Host } from '../vfs/host.js';
 import { holdsDeadLetters } from './dead-letters.js';
@@ -32,10 +33,10 @@ export class StoreHealth {
   }
 
   async health(bounds: HealthBounds): Promise<Health> {
-    const { store } = this.#options;
+    const { store, host } = this.#options;
     let freeBytes: number | undefined;
     try {
-      freeBytes = await store.vfs.freeBytes(store.path);
+      freeBytes = await freeBytesWithin(store.vfs, host, store.path, ANSWER_MS);
     } catch {
       // That is a reason by itself.
     }

@@ -7,17 +7,18 @@
  *  3. headers, and the file STORE, that can be made anew are written
  *  4. the store is opened with `onCorruption: 'quarantine'`: what cannot be read goes to quarantine/, new tombstone logs are begun
  *  5. damaged segments are rewritten: their intact records go to a new file, which names the one it replaces; that one goes to quarantine/
- *  6. the store is closed and verified
+ *  6. the store is closed and verified; and it is proved that all that could be read before can be read still (P15)
  *
  * A crash leaves a store that is as damaged as it was, or less, with its backup; repairing starts over.
  */
 import { resolve } from 'node:path';
-import { type EvaqError, isNotFound, reported } from '../errors.js';
+import { EvaqError, isNotFound, reported } from '../errors.js';
 import { decodeFileHeader, FILE_HEADER_BYTES, fileSeed } from '../frame/file-header.js';
 import { listQueues } from '../layout/queue-names.js';
 import { parentOf, queueDir } from '../layout/store-file.js';
 import type { Damage } from '../log/log-load.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
+import { goneFrom, type Readable, readableOf } from '../raw/readable.js';
 import type { RepairPlan } from '../raw/repair-plan.js';
 import { type RepairSurvey, surveyRepair } from '../raw/repair-survey.js';
 import { verifyStore } from '../raw/verify.js';
@@ -51,8 +52,9 @@ export interface RepairReport {
 }
 
 /**
- * Repairs the store at `path`. When it resolves with `applied` the result is durable, and no record that was intact is lost.
- * @throws EVAQ_LOCKED, EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO, EVAQ_NO_SPACE, EVAQ_NATIVE_UNAVAILABLE
+ * Repairs the store at `path`. When it resolves with `applied` the result is durable, and no record that was intact is lost: that
+ * has been looked at, record by record.
+ * @throws EVAQ_CORRUPT where one is lost all the same: its files are kept in the backup; EVAQ_LOCKED, EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO, EVAQ_NO_SPACE, EVAQ_NATIVE_UNAVAILABLE
  */
 export async function repairStore(path: string, options: RepairOptions): Promise<RepairReport> {
   const { vfs, host, lockNote } = options;
@@ -68,11 +70,14 @@ export async function repairStore(path: string, options: RepairOptions): Promise
     const survey = await surveyRepair(store, readOptions(options));
     const { plan } = survey;
     if (!isRepairable(plan)) return { plan, applied: false, backup: undefined, left: plan.damage };
+    const before = await readableOf(store, options);
     const backup = await backUp(survey, options);
     options.signal?.throwIfAborted();
     await writePatches(survey, vfs);
+    const readable = await readableAt(store, before, survey, options);
     await rewriteDamaged(plan, options, lock);
     const { damage } = await verifyStore(store, { vfs });
+    if (readable !== undefined) requireKept(goneFrom(readable, await readableOf(store, { vfs, host })), store, backup);
     return { plan, applied: true, backup, left: damage };
   } catch (error) {
     if (options.signal?.aborted === true) throw options.signal.reason;
@@ -80,6 +85,41 @@ export async function repairStore(path: string, options: RepairOptions): Promise
   } finally {
     await lock.release();
   }
+}
+
+/**
+ * What a repair must keep: what could be read before it. But for queues whose removals are known again, once the header of their log is there: of those
+ * what can be read then; and all of that where the store could not be opened before.
+ */
+async function readableAt(
+  store: string,
+  before: Readable | undefined,
+  { patches }: RepairSurvey,
+  { vfs, host }: RepairOptions,
+): Promise<Readable | undefined> {
+  const logs = [...patches.keys()].filter((path) => path.endsWith('.tomb')).map(parentOf);
+  if (before !== undefined && logs.length === 0) return before;
+  const mended = await readableOf(store, { vfs, host });
+  if (before === undefined || mended === undefined) return mended;
+  return new Map(
+    [...before].map(([queue, was]) => [queue, (logs.includes(queueDir(store, queue)) && mended.get(queue)) || was]),
+  );
+}
+
+/** A repair that has cost anything is none. What it did stands: the files as they were are in the backup, and in quarantine/. */
+function requireKept(gone: ReturnType<typeof goneFrom>, store: string, backup: string): void {
+  const [first] = gone;
+  if (first === undefined) return;
+  const count = gone.reduce((sum, range) => sum + range.last - range.first + 1, 0);
+  const which = `queue '${first.queue}': ${count} records that could be read before the repair cannot be read after it, from record ${first.first} on`;
+  throw new EvaqError(
+    'EVAQ_CORRUPT',
+    `${store}: ${which}; the files that were changed are in ${backup}, as they were`,
+    {
+      details: { path: backup, queue: first.queue, id: first.first, lastId: first.last },
+      hint: 'Copy them back over the store. This should never be: please report it.',
+    },
+  );
 }
 
 function readOptions({ vfs, signal }: RepairOptions): { vfs: Vfs; signal?: AbortSignal } {

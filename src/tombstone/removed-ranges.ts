@@ -21,13 +21,44 @@ export class RemovedRanges {
     if (last > this.last) this.last = last;
   }
 
-  /** Those that reach into [first, last], merged. */
-  within(first: number, last: number): IdRange[] {
-    const ranges: IdRange[] = [];
-    for (let i = 0; i < this.firsts.length; i++) {
-      const range = { first: this.firsts[i] ?? 0, last: this.lasts[i] ?? 0 };
-      if (range.first <= last && range.last >= first) ranges.push(range);
+  /** Parts of `ranges`, which ascend, that are in none of them. One look at each, whatever their order. */
+  notIn(ranges: readonly IdRange[]): IdRange[] {
+    const reaching: IdRange[] = [];
+    for (let i = 0; i < this.firsts.length && ranges.length > 0; i++) {
+      const first = this.firsts[i] ?? 0;
+      const last = this.lasts[i] ?? 0;
+      const next = ranges[lowerBound(ranges, first)];
+      if (next !== undefined && next.first <= last) reaching.push({ first, last });
     }
-    return mergeRanges(ranges);
+    return without(ranges, mergeRanges(reaching));
   }
+}
+
+/** The first of ascending ranges that reaches up to `id`. */
+function lowerBound(ranges: readonly IdRange[], id: number): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ranges[middle]?.last ?? Infinity) < id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Parts of the ranges that are in none of the others; both ascend. */
+export function without(ranges: readonly IdRange[], others: readonly IdRange[]): IdRange[] {
+  const left: IdRange[] = [];
+  let at = 0;
+  for (const { first, last } of ranges) {
+    let next = first;
+    for (let range = others[at]; range !== undefined && range.first <= last; range = others[++at]) {
+      if (range.first > next) left.push({ first: next, last: range.first - 1 });
+      next = Math.max(next, range.last + 1);
+      // It may reach into the next one, too.
+      if (range.last > last) break;
+    }
+    if (next <= last) left.push({ first: next, last });
+  }
+  return left;
 }

@@ -4,13 +4,16 @@
  *    commit header: kind = SNAPSHOT | REMOVALS | CLOSE, count = number of ranges, firstId = number of the round
  *    0               8               16              24              32              40              48
  *    +---------------+---------------+---------------+---------------+---------------+---------------+------------------
- *    |    next ID    | data segment  |  data offset  | sealed below  |segment ID max |  live records | ranges (varints)
+ *    |    next ID    | data segment  |  data offset  | sealed below  |segment ID max |  see below    | ranges (varints)
  *    +---------------+---------------+---------------+---------------+---------------+---------------+------------------
  *
  * `data segment` and `data offset` promise: of that segment of this queue, all below the offset had been synced. `sealed below`
- * promises: every segment of this queue with a lower ID has a durable footer. `live records` is counted at CLOSE and 0 elsewhere, but for SNAPSHOT:
- * there it is the number of the part * 2, + 1 if it is the last (a snapshot may have several, one round). Ranges are
+ * promises: every segment of this queue with a lower ID has a durable footer. The sixth is, at CLOSE, the number of live records; of a SNAPSHOT the
+ * number of the part * 2, + 1 if it is the last (a snapshot may have several, one round); of REMOVALS `accounted below`. Ranges are
  * ascending: gap to the previous range's end, length - 1.
+ *
+ * `accounted below` promises: every lower ID is in a segment and synced, or in a range of this log or of an older one that is there. SNAPSHOT and CLOSE
+ * promise it of `next ID`.
  *
  * Every round is written twice in a row, so that one rotten byte cannot undo a removal; applying a round twice is
  * applying it once.
@@ -44,7 +47,10 @@ export interface RoundStatement {
   readonly dataOffset: number;
   readonly sealedBelow: number;
   readonly segmentIdMax: number;
+  /** Of SNAPSHOT and CLOSE. */
   readonly liveRecords: number;
+  /** Of REMOVALS; of the others it is `nextId`. */
+  readonly accountedBelow: number;
   readonly timestamp: number;
 }
 
@@ -83,7 +89,7 @@ export function* encodeRoundInStretches(
   writeU64(scratch, statement.dataOffset, b + 16);
   writeU64(scratch, statement.sealedBelow, b + 24);
   writeU64(scratch, statement.segmentIdMax, b + 32);
-  writeU64(scratch, statement.liveRecords, b + 40);
+  writeU64(scratch, statement.kind === KIND_REMOVALS ? statement.accountedBelow : statement.liveRecords, b + 40);
   let at = b + FIXED_BYTES;
   let next = 0;
   let rest = STRETCH_RANGES;
@@ -133,18 +139,22 @@ export function decodeRound(
     removed(first, last);
     next = last + 1;
   }
+  const nextId = readU64(buffer, bodyAt);
+  const sixth = readU64(buffer, bodyAt + 40);
+  const isRemovals = header.kind === KIND_REMOVALS;
   const statement: RoundStatement = {
     kind: header.kind,
     round: header.firstId,
-    nextId: readU64(buffer, bodyAt),
+    nextId,
     dataSegmentId: readU64(buffer, bodyAt + 8),
     dataOffset: readU64(buffer, bodyAt + 16),
     sealedBelow: readU64(buffer, bodyAt + 24),
     segmentIdMax: readU64(buffer, bodyAt + 32),
-    liveRecords: readU64(buffer, bodyAt + 40),
+    liveRecords: isRemovals ? 0 : sixth,
+    accountedBelow: isRemovals ? sixth : nextId,
     timestamp: header.timestamp,
   };
-  const { nextId, dataSegmentId, dataOffset, sealedBelow, segmentIdMax, liveRecords } = statement;
-  const isValid = Math.min(nextId, dataSegmentId, dataOffset, sealedBelow, segmentIdMax, liveRecords) >= 0;
+  const { dataSegmentId, dataOffset, sealedBelow, segmentIdMax } = statement;
+  const isValid = Math.min(nextId, dataSegmentId, dataOffset, sealedBelow, segmentIdMax, sixth) >= 0;
   return isValid ? statement : undefined;
 }

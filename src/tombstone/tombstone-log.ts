@@ -8,7 +8,13 @@
  */
 import { isNoSpace, isNotFound } from '../errors.js';
 import { syncFile, syncFileBlocking, syncFolder } from '../fail-stop.js';
-import { encodeFileHeader, FILE_HEADER_BYTES, type FileHeader, fileSeed } from '../frame/file-header.js';
+import {
+  encodeFileHeader,
+  FILE_HEADER_BYTES,
+  type FileHeader,
+  fileSeed,
+  HEADER_FLAG_ACCOUNTS,
+} from '../frame/file-header.js';
 import type { IdRange } from '../ids.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { encodeRound, encodeRoundInStretches, KIND_SNAPSHOT, type RoundStatement } from './tombstone-frame.js';
@@ -331,7 +337,7 @@ function headerOf(source: GenerationSource, snapshotEnd: number): FileHeader {
   const path = `${source.dir}/${tombstoneFileName(source.generation)}`;
   return {
     kind: 'tombstones',
-    flags: 0,
+    flags: HEADER_FLAG_ACCOUNTS,
     storeUuid: source.storeUuid,
     fileId: source.generation,
     baseId: snapshotEnd,

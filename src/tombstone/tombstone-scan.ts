@@ -4,9 +4,18 @@
  */
 import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
-import { decodeFileHeader, FILE_HEADER_BYTES, type FileHeader } from '../frame/file-header.js';
+import { decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, HEADER_FLAG_ACCOUNTS } from '../frame/file-header.js';
 import { decodeRound, KIND_CLOSE, KIND_SNAPSHOT } from './tombstone-frame.js';
 import { queueMark } from './tombstone-name.js';
+
+/** No valid round stands there. */
+export interface TombstoneRange {
+  readonly offset: number;
+  readonly end: number;
+  readonly allZero: boolean;
+  /** It is of this log, and no leftover of what its blocks held before: the header of a round is intact there. */
+  readonly headerIntact: boolean;
+}
 
 /** What the rounds of a log add up to. Grows while a log is followed. */
 export interface TombstoneState {
@@ -15,6 +24,10 @@ export interface TombstoneState {
   /** No older log had a later one: then none of them says anything that this one does not say. */
   supersedes: boolean;
   nextId: number;
+  /** Every lower ID is in a segment or was removed; 0 where the log does not keep accounts. */
+  accountedBelow: number;
+  /** The segment that the last round speaks of: it, or one with a higher ID, is there. 0: none. */
+  dataSegmentId: number;
   /** By segment ID: how much of it had been synced. */
   readonly durableData: Map<number, number>;
   sealedBelow: number;
@@ -26,16 +39,16 @@ export interface TombstoneState {
   /** The highest promise of the log about itself. */
   promisedOffset: number;
   /** Bad ranges, as they were met. */
-  readonly damaged: { readonly offset: number; readonly end: number; readonly allZero: boolean }[];
+  readonly damaged: TombstoneRange[];
   /** Rounds, and parts of a snapshot, of which neither copy was readable, though a later one was. */
   missingRounds: number;
   /** Parts of the snapshot seen, and whether the last of them was. */
   snapshotParts: number;
   snapshotComplete: boolean;
-  /** Next ID as the snapshot has it: whatever was removed of the IDs from there on stands in the rounds behind it. */
-  snapshotNextId: number;
   /** Where the last good frame ends. */
   end: number;
+  /** Of the newest log: what a crash left of rounds that were never acknowledged. */
+  torn?: { readonly file: string; readonly offset: number; readonly bytes: number };
 }
 
 export type TombstoneScan =
@@ -68,6 +81,7 @@ export async function scanTombstones(
   state.generation = decoding.header.fileId;
   const scanner = new CommitScanner(source, decoding.seed, FILE_HEADER_BYTES, size, 'resync');
   await scanRounds(scanner, state, removed);
+  if ((decoding.header.flags & HEADER_FLAG_ACCOUNTS) === 0) state.accountedBelow = 0;
   return { kind: 'ok', header: decoding.header, headerDamaged: decoding.damaged, state };
 }
 
@@ -76,6 +90,8 @@ export function newTombstoneState(): TombstoneState {
     round: 0,
     supersedes: true,
     nextId: 0,
+    accountedBelow: 0,
+    dataSegmentId: 0,
     durableData: new Map(),
     sealedBelow: 0,
     segmentIdMax: 0,
@@ -86,7 +102,6 @@ export function newTombstoneState(): TombstoneState {
     missingRounds: 0,
     snapshotParts: 0,
     snapshotComplete: false,
-    snapshotNextId: Infinity,
     end: FILE_HEADER_BYTES,
   };
 }
@@ -102,7 +117,7 @@ export async function scanRounds(
     const outcome = await scanner.next();
     if (outcome === 'end') return;
     if (outcome === 'bad') {
-      state.damaged.push({ offset: scanner.bad.offset, end: scanner.bad.end, allZero: scanner.bad.allZero });
+      state.damaged.push({ ...scanner.bad });
       continue;
     }
     const { header } = scanner;
@@ -120,7 +135,7 @@ export async function scanRounds(
     const round = decodeRound(header, scanner.buffer, scanner.bodyAt, removed);
     const end = scanner.offset + COMMIT_HEADER_BYTES + header.bodyBytes;
     if (round === undefined) {
-      state.damaged.push({ offset: scanner.offset, end, allZero: false });
+      state.damaged.push({ offset: scanner.offset, end, allZero: false, headerIntact: true });
       continue;
     }
     twin = { sum, kind: header.kind, round: header.firstId, bytes: header.bodyBytes };
@@ -131,7 +146,6 @@ export async function scanRounds(
       if (part > state.snapshotParts) state.missingRounds += part - state.snapshotParts;
       state.snapshotParts = Math.max(state.snapshotParts, part + 1);
       if (round.liveRecords % 2 === 1) state.snapshotComplete = true;
-      state.snapshotNextId = round.nextId;
     } else if (!state.snapshotComplete) {
       state.missingRounds++;
       state.snapshotComplete = true;
@@ -140,6 +154,8 @@ export async function scanRounds(
       state.missingRounds += round.round - state.round - 1;
     state.round = Math.max(state.round, round.round);
     state.nextId = Math.max(state.nextId, round.nextId);
+    state.accountedBelow = Math.max(state.accountedBelow, round.accountedBelow);
+    state.dataSegmentId = round.dataSegmentId;
     state.sealedBelow = Math.max(state.sealedBelow, round.sealedBelow);
     state.segmentIdMax = Math.max(state.segmentIdMax, round.segmentIdMax);
     state.closedWithLive = round.kind === KIND_CLOSE ? round.liveRecords : undefined;

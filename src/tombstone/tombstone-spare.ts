@@ -35,7 +35,7 @@ const FILL_BYTES = 1024 * 1024;
 const STEP_BYTES = 4096;
 const VARINT_RADIX = 128;
 
-/** What there is to remove from: all records in files, dead ones too. */
+/** What there is to remove from: all records in files, dead ones too, and the runs that their IDs form. */
 export interface Removable {
   readonly records: number;
   readonly segments: number;

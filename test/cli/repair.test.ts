@@ -145,7 +145,8 @@ const CASES: readonly Case[] = [
   {
     what: 'both copies of a file header',
     damage: (store) => flip(segment(store, 1), 12, 64 + 57),
-    names: /^damage {2}\S+\.seg: offset 0, \d+ bytes: the header is damaged[\s\S]*may be lost: records from \d+ on/m,
+    names:
+      /^damage {2}\S+\.seg: offset 0, \d+ bytes: the header is damaged[\s\S]*may be lost: records \d+ to \d+, \d+ to 240$/m,
     actions: ['rebuild-header'],
   },
   {
@@ -196,7 +197,7 @@ const CASES: readonly Case[] = [
       const { offset } = await commitAt(segment(store, 0), 4);
       change(segment(store, 0), (bytes) => bytes.subarray(0, offset));
     },
-    names: /^damage {2}\S+\.seg: offset \d+, \d+ bytes?: .*\n +may be lost: records from 41 on/m,
+    names: /^damage {2}\S+\.seg: offset \d+, \d+ bytes?: .*\n +may be lost: records 41 to 49, 52 to 120$/m,
     actions: ['rewrite'],
     lost: 'some',
   },

@@ -23,7 +23,7 @@ for (const ending of ['closed', 'killed'] as const) {
           lost += await checkSalvage(store, damage);
         } catch (error) {
           failures.push(
-            `seed ${seed} ${JSON.stringify(damage)}: ${error instanceof Error ? error.message : String(error)}`,
+            `seed ${seed} ${JSON.stringify(damage, (_, one: unknown) => (one instanceof Uint8Array ? one.length : one))}: ${error instanceof Error ? error.message : String(error)}`,
           );
         }
       }

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { IdRange } from '../../src/ids.js';
-import { checkRanges, countIds, mergeRanges } from '../../src/tombstone/id-ranges.js';
+import { checkRanges, countIds, joinRanges, mergeRanges } from '../../src/tombstone/id-ranges.js';
+import { RemovedRanges } from '../../src/tombstone/removed-ranges.js';
 
 const FAR = 2 ** 40;
 const range: fc.Arbitrary<IdRange> = fc
@@ -42,6 +43,38 @@ describe('ranges of IDs', () => {
         expect(mergeRanges(once)).toEqual(once);
         expect(ranges).toEqual(before);
       }),
+    );
+  });
+
+  it('P2: joining two sets agrees with merging all their ranges, and changes neither', () => {
+    fc.assert(
+      fc.property(anyRanges, anyRanges, (some, others) => {
+        const [a, b] = [mergeRanges(some), mergeRanges(others)];
+        const before = structuredClone([a, b]);
+        const joined = joinRanges(a, b);
+        checkRanges(joined);
+        expect(joined).toEqual(mergeRanges([...a, ...b]));
+        expect([a, b]).toEqual(before);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('P2: what was removed is all that any round removed, and what is asked of it is what no round removed', () => {
+    fc.assert(
+      fc.property(fc.array(range), anyRanges, (ranges, asked) => {
+        const removed = new RemovedRanges();
+        for (const one of ranges) removed.add(one.first, one.last);
+        expect(removed.count).toBe(ranges.length);
+        expect(removed.last).toBe(Math.max(0, ...ranges.map((one) => one.last)));
+        const isRemoved = (id: number): boolean => ranges.some(({ first, last }) => first <= id && id <= last);
+        const merged = mergeRanges(asked);
+        const left = removed.notIn(merged);
+        expect(mergeRanges(left)).toEqual(
+          mergeRanges([...idsOf(merged)].flatMap((id) => (isRemoved(id) ? [] : { first: id, last: id }))),
+        );
+      }),
+      { numRuns: 1000 },
     );
   });
 

@@ -9,7 +9,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { crc32, placeMask } from '../../src/checksum.js';
 import { Evaq, EvaqError, type QueueRecord } from '../../src/evaq.js';
 import { CommitBuilder } from '../../src/frame/commit-builder.js';
-import { encodeFileHeader, type FileHeader, fileSeed } from '../../src/frame/file-header.js';
+import { encodeFileHeader, type FileHeader, fileSeed, HEADER_FLAG_ACCOUNTS } from '../../src/frame/file-header.js';
 import { encodeMeta } from '../../src/frame/metadata.js';
 import { readVarint, VarintWriter, varintCursor } from '../../src/frame/varint.js';
 import { encodeFooter } from '../../src/segment/segment-footer.js';
@@ -171,7 +171,7 @@ describe('FORMAT.md', () => {
   it('the worked example of a tombstone log is what the codec writes, byte for byte', () => {
     const header: FileHeader = {
       kind: 'tombstones',
-      flags: 0,
+      flags: HEADER_FLAG_ACCOUNTS,
       storeUuid,
       fileId: 1,
       baseId: 320,
@@ -189,6 +189,7 @@ describe('FORMAT.md', () => {
       sealedBelow: 0,
       segmentIdMax: 0,
       liveRecords: 1,
+      accountedBelow: 1,
       timestamp: time,
     };
     const removals: RoundStatement = {
@@ -199,7 +200,8 @@ describe('FORMAT.md', () => {
       dataOffset: 214,
       sealedBelow: 2,
       segmentIdMax: 2,
-      liveRecords: 1,
+      liveRecords: 0,
+      accountedBelow: 3,
       timestamp: time + 2,
     };
     const written = Buffer.concat([

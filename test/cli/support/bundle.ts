@@ -32,7 +32,7 @@ export async function bundle(entry: string, plant?: Plant): Promise<string> {
     platform: 'node',
     format: 'esm',
     target: 'node20.19',
-    external: ['fs-ext', 'fs-native-extensions', 'crc-32', 'sorted-btree', '@msgpack/msgpack'],
+    external: ['fs-ext', 'fs-native-extensions', 'crc-32', 'sorted-btree', '@msgpack/msgpack', 'prom-client'],
     banner: {
       js: "import { createRequire as evaqCreateRequire } from 'node:module';\nconst require = evaqCreateRequire(import.meta.url);",
     },

@@ -3,8 +3,10 @@
  * is emptied, one record after the other, from the front, from the back or from anywhere, through closes, kills and power cuts. At the end it is empty,
  * and when the stranger has gone it can be pushed to.
  */
+
 import { type Durability, Evaq, EvaqError } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { chance } from './chance.js';
 import { BrokenPromise } from './store-model.js';
 
 const STORE = '/store';
@@ -20,15 +22,6 @@ const SEGMENT_BYTES = [64 * KIB, 256 * KIB, 64 * KIB * KIB] as const;
 
 const ORDERS = ['first', 'last', 'every second', 'any'] as const;
 type Order = (typeof ORDERS)[number];
-
-/** A small generator, so that a seed is a history. */
-function chance(seed: number): (n: number) => number {
-  let state = seed * 2_654_435_761 + 1;
-  return (n) => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b_3c6d) + 0x9e37_79b9) | 0;
-    return (state >>> 8) % n;
-  };
-}
 
 class FullDisk {
   readonly #seed: number;

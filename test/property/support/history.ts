@@ -22,6 +22,21 @@ export interface Iteration {
   drainedAt?: number;
 }
 
+/** How a handler ends: 'later' is `RetryLater`, 'dead' a `DeadLetterError`. */
+export type Deed = 'ok' | 'fail' | 'later' | 'dead';
+
+/** A record that a handler had. */
+export interface Handed {
+  readonly seen: Seen;
+  readonly attempt: number;
+  readonly deed: Deed;
+  /** Its call was between these two. */
+  readonly at: readonly [number, number];
+  endedAt: number;
+  /** Its delivery was asked to stop before it ended: if it failed that may count or not. */
+  isStopping: boolean;
+}
+
 /** What was asked, and what of the answer matters. Fields with `undefined` were not answered. */
 export type Question =
   | {
@@ -29,8 +44,15 @@ export type Question =
       readonly queue: QueueName;
       readonly form: 'push' | 'pushMany' | 'pushSync';
       readonly tokens: readonly number[];
+      /** Pushed with an ID of its own, always with the same payload. `knownId`: its ID, where it surely came in in an earlier chapter. */
+      readonly message?: { readonly name: string; readonly knownId: number | undefined };
+      /** Committed with it: how far its source has come. */
+      readonly position?: number;
       firstId?: number;
     }
+  | { readonly call: 'checkpoint'; readonly queue: QueueName; position?: number | undefined }
+  /** A delivery, from its begin until it has stopped. */
+  | { readonly call: 'deliver'; readonly queue: QueueName; readonly mayFail: boolean; readonly handed: Handed[] }
   | { readonly call: 'get'; readonly queue: QueueName; readonly id: number; seen?: Seen | undefined }
   | { readonly call: 'pop'; readonly queue: QueueName; readonly id: number; seen?: Seen }
   | { readonly call: 'read'; readonly queue: QueueName; readonly from: number; seen?: readonly Seen[] }
@@ -79,6 +101,10 @@ export interface Chapter {
   readonly after: View;
   readonly end: End;
   readonly mode: 'sync' | 'interval' | 'os';
+  /** How far the source had come, by the store's word, at both looks. */
+  readonly positions?: { readonly before: number | undefined; readonly after: number | undefined };
+  /** So many records the WAL queue may hold: more are refused. */
+  readonly limit?: number | undefined;
 }
 
 export class History {
@@ -108,7 +134,7 @@ function seenText(seen: readonly Seen[]): string {
 function asked(question: Question): string {
   switch (question.call) {
     case 'push':
-      return `${question.form}(${question.queue}, <${question.tokens.join('> <')}>)`;
+      return `${question.form}(${question.queue}, <${question.tokens.join('> <')}>${question.message === undefined ? '' : `, as ${question.message.name}`}${question.position === undefined ? '' : `, up to ${question.position}`})`;
     case 'get':
     case 'pop':
       return `${question.call}(${question.queue}, ${question.id})`;
@@ -134,6 +160,15 @@ function answered(question: Question): string {
   switch (question.call) {
     case 'push':
       return String(question.firstId);
+    case 'checkpoint':
+      return String(question.position);
+    case 'deliver':
+      return question.handed
+        .map(
+          ({ seen, attempt, deed, at, endedAt }) =>
+            `${seenText([seen])} ${deed} at try ${attempt} @${at[0]}-${endedAt}`,
+        )
+        .join(', ');
     case 'get':
     case 'pop':
       return question.seen === undefined ? 'undefined' : seenText([question.seen]);

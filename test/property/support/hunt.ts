@@ -10,11 +10,13 @@ import { useFewDescriptors } from './few-descriptors.js';
 import { runFullDisk } from './full-disk.js';
 import { removeWhileTheCopyIsNamed } from './gc-window.js';
 import { exploreIntake } from './intake-run.js';
+import { runLetters } from './letters-run.js';
 import { runLimits } from './limits-run.js';
 import { Unexplained } from './linear-client.js';
 import { LINEAR_REGRESSIONS } from './linear-regressions.js';
 import { runLinear } from './linear-run.js';
 import { linearScript } from './linear-script.js';
+import { runLink } from './link-run.js';
 import { huntLiveDelivery } from './live-delivery.js';
 import { huntLive } from './live-hunt.js';
 import {
@@ -24,8 +26,12 @@ import {
   exploreWeakMode,
   rewriteBeforeTheUnlink,
 } from './narrow-windows.js';
+import { runObserved } from './observed-run.js';
 import type { Lie, PlantedBug } from './planted-bugs.js';
 import { readBesideRemoval } from './read-beside-removal.js';
+import { cutAndEmpty } from './reserve-after-cut.js';
+import { BESIDES, runRoundsBeside } from './rounds-beside.js';
+import { checkSalvage, damageOf, makeSalvagedStore } from './salvaged-store.js';
 import { BrokenPromise } from './store-model.js';
 import { REGRESSIONS } from './store-regressions.js';
 import { newRunStats, type RunOptions, runScript, STORE } from './store-run.js';
@@ -42,8 +48,12 @@ export interface HuntResult {
 
 const CHUNK_RUNS = 20;
 const SEED = 1000;
+/** Damages in a round. */
+const SALVAGED = 12;
 /** Histories of a queue with limits in a round. */
 const LIMITED_RUNS = 10;
+/** Scripts of rounds beside other changes in a round, of each kind. */
+const ROUNDS_RUNS = 8;
 const INTAKE_MODES = ['sync', 'os', 'interval'] as const;
 const LINEAR_TROUBLES = ['calm', 'faults', 'crashes', 'weak'] as const;
 
@@ -74,6 +84,12 @@ export async function hunt(
             if (picked) tries++;
             return picked;
           });
+        } else if (kind === 'salvage') {
+          const store = await makeSalvagedStore(round % 2 === 0 ? 'closed' : 'killed');
+          for (let i = 0; i < SALVAGED; i++) {
+            tries++;
+            await checkSalvage(store, damageOf(store, seed + round * SALVAGED + i));
+          }
         } else if (kind === 'descriptors') {
           tries++;
           await useFewDescriptors(seed + round, round % 2 === 0 ? 'sync' : 'os');
@@ -84,6 +100,16 @@ export async function hunt(
           tries++;
           await rewriteBeforeTheUnlink(seed + round);
           stats.states += await exploreRewriteBesideGc(seed + round, 1500);
+        } else if (kind === 'reserve') {
+          tries++;
+          stats.states += await cutAndEmpty(seed + round);
+        } else if (kind === 'rounds') {
+          for (const beside of BESIDES) {
+            for (let nth = 0; nth < ROUNDS_RUNS; nth++) {
+              tries++;
+              stats.states += await runRoundsBeside(seed + round * ROUNDS_RUNS + nth, beside);
+            }
+          }
         } else if (kind === 'rewrites') {
           tries++;
           stats.states += await exploreRewritesInARow(seed + round, 1500);
@@ -129,6 +155,15 @@ export async function hunt(
             tries++;
             await runLimits(seed + round * LIMITED_RUNS + nth);
           }
+        } else if (kind === 'link') {
+          tries++;
+          await runLink(seed + round);
+        } else if (kind === 'letters') {
+          tries++;
+          await runLetters(seed + round);
+        } else if (kind === 'observation') {
+          tries++;
+          await runObserved(seed + round);
         } else if (kind === 'time') {
           const checked = await fc.check(
             fc.asyncProperty(timeScript, async (value) => {

@@ -8,8 +8,10 @@
  *
  * A power cut in the middle of a step leaves no more than the limit, and all that was acknowledged and not asked to go.
  */
+
 import { type Delivery, Evaq, EvaqError, type Queue, type WhenFull } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { chance } from './chance.js';
 import { type Batch, bytesOf, FRAME_BYTES, type Held, LimitsModel } from './limits-model.js';
 import { BrokenPromise } from './store-model.js';
 
@@ -21,14 +23,6 @@ const SETTLE_MS = 400;
 const YEAR_MS = 365 * 24 * 60 * 60 * 1000;
 const STEPS = 24;
 const POLICIES: readonly WhenFull[] = ['reject', 'wait', 'drop-oldest'];
-
-function chance(seed: number): (n: number) => number {
-  let state = seed * 2_654_435_761 + 1;
-  return (n) => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b_3c6d) + 0x9e37_79b9) | 0;
-    return (state >>> 8) % n;
-  };
-}
 
 /** A push that was not answered yet. */
 interface Waiting {

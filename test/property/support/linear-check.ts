@@ -6,6 +6,7 @@ import { type Call, type Chapter, describeCall } from './history.js';
 import { eventsOf, type Told } from './linear-events.js';
 import { Contradiction } from './linear-places.js';
 import { type HistoryEvent, search } from './linear-search.js';
+import { checkWords } from './linear-words.js';
 
 const NODES_OF_RECORD = 20_000;
 const NODES_OF_ALL = 5_000;
@@ -38,11 +39,12 @@ export interface Trouble {
 export function unexplained(chapter: Chapter, trouble: Trouble, stats: CheckStats): string | undefined {
   const { calls, after } = chapter;
   stats.chapters++;
-  const rejected = wrongRejection(calls, trouble);
+  const rejected = wrongRejection(calls, trouble, chapter.limit);
   if (rejected !== undefined) return rejected;
   let told: Told;
   try {
     told = eventsOf(chapter);
+    checkWords(chapter, told, !trouble.faults);
   } catch (error) {
     if (!(error instanceof Contradiction)) throw error;
     return [error.message, ...calls.map(describeCall)].join('\n  ');
@@ -81,12 +83,18 @@ function isAbsence([first]: HistoryEvent['effects']): boolean {
 }
 
 /** An error where there was no reason for it, and what was acknowledged after a stop (P7). */
-function wrongRejection(calls: readonly Call[], { faults, stops, failures }: Trouble): string | undefined {
+function wrongRejection(
+  calls: readonly Call[],
+  { faults, stops, failures }: Trouble,
+  limit: number | undefined,
+): string | undefined {
   let failedAt = Infinity;
   for (const call of calls) {
     const { ending, question, to } = call;
     if (ending === 'ok' || ending === 'under way' || ending === 'EVAQ_CLOSED') continue;
     if (ending === 'EVAQ_RECORD_NOT_FOUND' && (question.call === 'pop' || question.call === 'deadLetter')) continue;
+    if (limit !== undefined && ending === 'EVAQ_QUEUE_FULL' && question.call === 'push' && question.queue === 'wal')
+      continue;
     if (ending === 'EVAQ_FAILED') failedAt = Math.min(failedAt, to);
     if (faults && (ending === 'EVAQ_IO' || ending === 'EVAQ_NO_SPACE')) continue;
     if (stops && ending === 'EVAQ_FAILED') continue;
@@ -106,7 +114,8 @@ function changes(question: Call['question']): boolean {
 }
 
 /** What concerns one record. Counts of several are not for it to judge. */
-function ofToken({ events, before, after }: Told, token: number): Told {
+function ofToken(told: Told, token: number): Told {
+  const { events, before, after } = told;
   const mine: HistoryEvent[] = [];
   for (const event of events) {
     const effects = event.effects.filter((effect) => effect.token === token);
@@ -117,6 +126,7 @@ function ofToken({ events, before, after }: Told, token: number): Told {
   }
   const [start, end] = [before.get(token), after.get(token)];
   return {
+    ...told,
     events: mine,
     before: new Map(start === undefined ? [] : [[token, start]]),
     after: new Map(end === undefined ? [] : [[token, end]]),

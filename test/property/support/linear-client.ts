@@ -1,11 +1,13 @@
 /** The clients of a script: they make its calls, one after the other each, and write down what they heard. */
 import { EvaqError } from '../../../src/errors.js';
-import type { Evaq } from '../../../src/evaq.js';
+import { DeadLetterError, type Evaq, RetryLater } from '../../../src/evaq.js';
 import type { Queue } from '../../../src/queue/queue.js';
 import type { SimDisk } from '../../../src/sim/sim-disk.js';
 import {
   type Call,
+  type Deed,
   type Ending,
+  type Handed,
   History,
   type Iteration,
   type Question,
@@ -27,6 +29,23 @@ export interface Store {
 /** A history that cannot be explained, or a record that nobody pushed. */
 export class Unexplained extends Error {
   override readonly name = 'Unexplained';
+}
+
+export const SOURCE = 'source';
+const MESSAGE_BYTES = 20;
+/** A handler that fails is called again soon. */
+const AT_ONCE = {
+  maxAttempts: Infinity,
+  maxCrashes: Infinity,
+  backoff: { baseMs: 1, factor: 1, jitter: 'none' as const },
+};
+
+/** What all of a run knows of messages, and of how far the source has come. */
+export class Memory {
+  readonly payloads: Map<number, Buffer> = new Map();
+  /** By message: its ID, where it surely has one. 'unknown': whether it came in nobody knows, and it is not pushed any more. */
+  readonly ids: Map<number, number | 'unknown'> = new Map();
+  position = 0;
 }
 
 /** Payloads by their tokens, for all of a run. */
@@ -54,11 +73,15 @@ export class Clients {
   readonly #disk: SimDisk;
   readonly #store: Store;
   readonly #payloads: Payloads;
+  readonly #memory: Memory;
+  readonly #mayFail: boolean;
   /** IDs that somebody was told, by queue. */
   readonly #told: Map<QueueName, number[]>;
   #isOver = false;
 
-  constructor(disk: SimDisk, store: Store, payloads: Payloads, before: View) {
+  constructor(disk: SimDisk, store: Store, payloads: Payloads, before: View, memory: Memory, mayFail: boolean) {
+    this.#memory = memory;
+    this.#mayFail = mayFail;
     this.#disk = disk;
     this.#store = store;
     this.#payloads = payloads;
@@ -115,6 +138,42 @@ export class Clients {
         });
         return;
       }
+      case 'message': {
+        const known = this.#memory.ids.get(act.message);
+        if (known === 'unknown') return;
+        const payload = this.#memory.payloads.get(act.message) ?? this.#payloads.next(MESSAGE_BYTES);
+        this.#memory.payloads.set(act.message, payload);
+        const name = `m${act.message}`;
+        const message = { name, knownId: known };
+        const question: Question = { call: 'push', queue: 'wal', form: 'push', tokens: [tokenOf(payload)], message };
+        await this.#ask(client, question, async () => {
+          question.firstId = await evaq.wal.push(payload, { messageId: name });
+          this.#tell('wal', question.firstId);
+        });
+        return;
+      }
+      case 'batch': {
+        const payloads = Array.from({ length: act.records }, () => this.#payloads.next(10));
+        const position = ++this.#memory.position;
+        const tokens = payloads.map(tokenOf);
+        const question: Question = { call: 'push', queue: 'wal', form: 'pushMany', tokens, position };
+        await this.#ask(client, question, async () => {
+          const { firstId } = await evaq.wal.pushMany(payloads, { checkpoint: { source: SOURCE, position } });
+          question.firstId = firstId;
+          for (const i of payloads.keys()) this.#tell('wal', firstId + i);
+        });
+        return;
+      }
+      case 'checkpoint': {
+        const question: Question = { call: 'checkpoint', queue: 'wal' };
+        await this.#ask(client, question, async () => {
+          const position = await evaq.wal.checkpoint(SOURCE);
+          question.position = typeof position === 'number' ? position : undefined;
+        });
+        return;
+      }
+      case 'deliver':
+        return this.#deliver(client, act.queue, act.ms, act.deeds, act.slowMs, queueOf(act.queue));
       case 'get': {
         const question: Question = { call: 'get', queue: act.queue, id: this.#pick(act.queue, act.pick) };
         await this.#ask(client, question, async () => {
@@ -206,6 +265,44 @@ export class Clients {
         return;
       }
     }
+  }
+
+  async #deliver(
+    client: string,
+    name: QueueName,
+    ms: number,
+    deeds: readonly Deed[],
+    slowMs: number,
+    queue: Queue,
+  ): Promise<void> {
+    const handed: Handed[] = [];
+    const question: Question = { call: 'deliver', queue: name, mayFail: this.#mayFail, handed };
+    const { host } = this.#disk;
+    let isStopping = false;
+    await this.#ask(client, question, async () => {
+      const delivery = queue.process(
+        async (record, { attempt }) => {
+          const seen = this.#payloads.seen(record);
+          const deed = deeds[(seen.token + handed.length) % deeds.length] ?? 'ok';
+          const at = [this.history.tick(), this.history.tick()] as const;
+          const one: Handed = { seen, attempt, deed, at, endedAt: Infinity, isStopping: false };
+          if (!this.#isOver) handed.push(one);
+          if (slowMs > 0) await new Promise<void>((resolve) => host.after(slowMs, resolve));
+          if (!this.#isOver) {
+            one.endedAt = this.history.tick();
+            one.isStopping = isStopping;
+          }
+          if (deed === 'fail') throw new Error('no');
+          if (deed === 'later') throw new RetryLater({ delayMs: 1 });
+          if (deed === 'dead') throw new DeadLetterError('test');
+        },
+        { concurrency: 3, timeoutMs: 0, breaker: false, retry: AT_ONCE },
+      );
+      await new Promise<void>((resolve) => host.after(ms, resolve));
+      isStopping = true;
+      await delivery.stop();
+      await delivery.done;
+    });
   }
 
   async #iterate(client: string, name: QueueName, take: number, pauseMs: number, queue: Queue): Promise<void> {

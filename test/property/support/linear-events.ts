@@ -8,8 +8,11 @@ import type { Effect, HistoryEvent, Stay } from './linear-search.js';
 
 export interface Told {
   readonly events: readonly HistoryEvent[];
+  /** Those of records that nobody can trace, too. */
+  readonly all: readonly HistoryEvent[];
   readonly before: ReadonlyMap<number, Stay>;
   readonly after: ReadonlyMap<number, Stay>;
+  readonly places: Places;
 }
 
 /** Errors that say that nothing happened, or for a removal that it is hidden and owed. */
@@ -30,14 +33,17 @@ export function eventsOf(chapter: Chapter): Told {
 
   /** The last moment at which everything that was settled before it became durable, by queue: a `flush` or a `pushSync`. */
   const flushed = new Map<QueueName, number>();
+  /** Of these, the last one that makes durable what is owed, too: a blocking push does not. */
+  const paid = new Map<QueueName, number>();
   for (const { question, ending, from } of calls) {
     if (ending !== 'ok') continue;
     if (question.call === 'flush' || (question.call === 'push' && question.form === 'pushSync'))
       flushed.set(question.queue, Math.max(flushed.get(question.queue) ?? 0, from));
+    if (question.call === 'flush') paid.set(question.queue, Math.max(paid.get(question.queue) ?? 0, from));
   }
   const isAcknowledged = (queue: QueueName, call: Call): boolean => {
     const { question, ending, to } = call;
-    if (to < (flushed.get(queue) ?? 0)) return true;
+    if (to < ((PASSING.has(ending) ? paid : flushed).get(queue) ?? 0)) return true;
     if (ending !== 'ok' && ending !== 'EVAQ_RECORD_NOT_FOUND') return false;
     return end !== 'power' || mode === 'sync' || (question.call === 'push' && question.form === 'pushSync');
   };
@@ -110,7 +116,8 @@ export function eventsOf(chapter: Chapter): Told {
     const { question, ending } = call;
     switch (question.call) {
       case 'push': {
-        const { queue, tokens, firstId } = question;
+        const { queue, tokens, firstId, message } = question;
+        if (message !== undefined) break;
         if (ending === 'ok' && firstId !== undefined) {
           const effects = tokens.map((token, i): Effect => {
             return { token, kind: 'appear', stay: places.learn(queue, firstId + i, token) };
@@ -227,10 +234,45 @@ export function eventsOf(chapter: Chapter): Told {
         }
         break;
       }
+      case 'deliver': {
+        const { queue, handed, mayFail } = question;
+        for (const { seen, deed, at, endedAt } of handed) {
+          const { token, stay } = places.at(queue, seen.id) ?? { token: seen.token, stay: 0 };
+          const [from, to] = at;
+          add(call, index, queue, [{ token, stay, kind: 'live' }], { from, to, acknowledged: false });
+          if (endedAt === Infinity) continue;
+          const unsure = mayFail || ending !== 'ok';
+          const late = unsure ? { ...unknownOf(call), from: endedAt } : { from: endedAt };
+          if (deed === 'ok') {
+            const effects: Effect[] = [{ token, stay, kind: 'leaveIfLive' }];
+            add(call, index, queue, effects, unsure ? { ...late, owed: true } : late);
+          } else if (deed === 'dead' && queue === 'wal') {
+            // Nobody was told where it went: anywhere that it was seen, or where nobody saw it.
+            const seenThere = places.in('dead-letters').filter((one) => one.token === token && !arrivals.has(one.stay));
+            const unseenThere = places.nameless();
+            nameless.push({ queue: 'dead-letters', token, stay: unseenThere });
+            for (const target of [...seenThere.map((one) => one.stay), unseenThere]) {
+              // Asked to stop it may be as if it had not been tried.
+              const effects: Effect[] = [{ token, stay, kind: 'moveIfLive', target }];
+              add(call, index, queue, effects, { ...late, optional: true, acknowledged: !unsure });
+              if (!unsure) continue;
+              const between = places.nameless();
+              add(call, index, queue, [{ token, stay, kind: 'moveIfLive', target: between }], { ...late, owed: true });
+              add(call, index, queue, [{ token, stay: between, kind: 'moveIfLive', target }], late);
+            }
+          }
+        }
+        break;
+      }
       default:
         break;
     }
   }
+  messages(chapter, places, arrival, (index, queue, effects, more) => {
+    const call = calls[index];
+    if (call !== undefined) add(call, index, queue, effects, more);
+  });
+  besideHandlers(calls, places, events);
   for (const [index, call] of calls.entries()) {
     if (call.question.call !== 'removeThrough') continue;
     const { queue } = call.question;
@@ -240,7 +282,7 @@ export function eventsOf(chapter: Chapter): Told {
     }
   }
   passedOver(chapter, places, events);
-  return without(untraceable(calls, places), { events, before: starts, after: ends });
+  return without(untraceable(calls, places), { events, all: events, before: starts, after: ends, places });
 }
 
 /**
@@ -259,8 +301,9 @@ function untraceable(calls: readonly Call[], places: Places): ReadonlySet<number
 }
 
 /** Leaves these records out, but that they may have been counted. */
-function without(tokens: ReadonlySet<number>, { events, before, after }: Told): Told {
-  if (tokens.size === 0) return { events, before, after };
+function without(tokens: ReadonlySet<number>, told: Told): Told {
+  if (tokens.size === 0) return told;
+  const { events, before, after } = told;
   const kept = (view: ReadonlyMap<number, Stay>): Map<number, Stay> =>
     new Map([...view].filter(([token]) => !tokens.has(token)));
   const rest: HistoryEvent[] = [];
@@ -271,13 +314,15 @@ function without(tokens: ReadonlySet<number>, { events, before, after }: Told): 
     const left = event.effects.length - effects.length;
     rest.push(count === undefined ? { ...event, effects } : { ...event, effects, count: [count[0] - left, count[1]] });
   }
-  return { events: rest, before: kept(before), after: kept(after) };
+  return { ...told, events: rest, before: kept(before), after: kept(after) };
 }
 
 /** How many records may have come to a queue without a word to whoever brought them. */
 function ofUnknown(calls: readonly Call[], queue: QueueName): number {
   let count = 0;
   for (const { question, ending } of calls) {
+    if (question.call === 'deliver' && queue === 'dead-letters')
+      count += question.handed.filter(({ deed }) => deed === 'dead').length;
     if (ending === 'ok') continue;
     if (question.call === 'push' && question.queue === queue) count += question.tokens.length;
     else if (question.call === 'deadLetter' && queue === 'dead-letters') count++;
@@ -328,5 +373,67 @@ function passedOver({ calls }: Chapter, places: Places, events: HistoryEvent[]):
         if (!shown.has(id)) absent(index, iteration.drainedAt, to, token, stay);
       }
     }
+  }
+}
+
+/** A message comes in once, by whichever of its pushes; the others hear of it. */
+function messages(
+  { calls }: Chapter,
+  places: Places,
+  arrival: (queue: QueueName, token: number) => Stay,
+  add: (call: number, queue: QueueName, effects: Effect[], more: Partial<HistoryEvent>) => void,
+): void {
+  const byName = new Map<string, number[]>();
+  for (const [index, { question }] of calls.entries()) {
+    if (question.call !== 'push' || question.message?.knownId !== undefined || question.message === undefined) continue;
+    byName.set(question.message.name, [...(byName.get(question.message.name) ?? []), index]);
+  }
+  for (const indices of byName.values()) {
+    const asked = indices.flatMap((index) => calls[index] ?? []);
+    const question = asked[0]?.question;
+    if (question?.call !== 'push') continue;
+    const [token = 0] = question.tokens;
+    const from = Math.min(...asked.map((call) => call.from));
+    const answered = indices.filter((index) => calls[index]?.ending === 'ok');
+    const [first] = answered.sort((a, b) => (calls[a]?.to ?? 0) - (calls[b]?.to ?? 0));
+    const told = first === undefined ? undefined : calls[first]?.question;
+    if (first !== undefined && told?.call === 'push' && told.firstId !== undefined) {
+      const stay = places.learn(question.queue, told.firstId, token);
+      add(first, question.queue, [{ token, stay, kind: 'appear' }], { from });
+      continue;
+    }
+    const unsure = indices.find((index) => {
+      const ending = calls[index]?.ending;
+      return ending === 'under way' || ending === 'EVAQ_FAILED';
+    });
+    if (unsure === undefined) continue;
+    const effects: Effect[] = [{ token, kind: 'appear', stay: arrival(question.queue, token) }];
+    add(unsure, question.queue, effects, { from, to: Infinity, optional: true, acknowledged: false });
+  }
+}
+
+/** P16: nobody pops or moves a record while a handler has it. So what did was before it, or after. */
+function besideHandlers(calls: readonly Call[], places: Places, events: HistoryEvent[]): void {
+  const had = new Map<Stay, { readonly at: number; readonly endedAt: number }[]>();
+  for (const { question } of calls) {
+    if (question.call !== 'deliver') continue;
+    for (const { seen, at, endedAt } of question.handed) {
+      const stay = places.at(question.queue, seen.id)?.stay ?? 0;
+      had.set(stay, [...(had.get(stay) ?? []), { at: at[0], endedAt }]);
+    }
+  }
+  for (const [i, event] of events.entries()) {
+    const [effect] = event.effects;
+    const question = calls[event.call]?.question;
+    if (effect === undefined || event.effects.length > 1 || question === undefined) continue;
+    if (question.call !== 'pop' && question.call !== 'deadLetter' && question.call !== 'redrive') continue;
+    if (event.optional || (effect.kind !== 'leave' && effect.kind !== 'move')) continue;
+    let { from, to } = event;
+    for (const { at, endedAt } of had.get(effect.stay) ?? []) {
+      if (from >= at) from = Math.max(from, endedAt);
+      if (to <= endedAt) to = Math.min(to, at + 1);
+    }
+    if (from >= to) throw new Contradiction(`P16: <${effect.token}> was taken while a handler had it`);
+    events[i] = { ...event, from, to };
   }
 }

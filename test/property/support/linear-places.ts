@@ -93,6 +93,8 @@ export function placesOf({ calls, before, after }: Chapter): Places {
       places.learn(question.iteration.queue, question.seen.id, question.seen.token);
     } else if (question.call === 'redrive') {
       for (const { id, token } of question.shown) places.learn('dead-letters', id, token);
+    } else if (question.call === 'deliver') {
+      for (const { seen } of question.handed) places.learn(question.queue, seen.id, seen.token);
     }
   }
   for (const { question } of calls) {
@@ -117,6 +119,8 @@ export function checkOrder(calls: readonly Call[], before: View, places: Places)
     if (last !== undefined) told.push({ queue, first: last, last, from: 0, to: 0 });
   }
   for (const { question, from, to } of calls) {
+    // A message that is known has the ID of the first time.
+    if (question.call === 'push' && question.message !== undefined) continue;
     if (question.call === 'push' && question.firstId !== undefined) {
       const last = question.firstId + question.tokens.length - 1;
       told.push({ queue: question.queue, first: question.firstId, last, from, to });

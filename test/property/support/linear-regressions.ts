@@ -156,4 +156,19 @@ export const LINEAR_REGRESSIONS: readonly LinearRegression[] = [
       mode: 'os',
     }),
   },
+  {
+    title: 'a message that several push at once comes in once',
+    make: (seed) => {
+      const message = { act: 'message', message: 0 } as const;
+      return scriptOf(seed, [[message, message], [message], [{ act: 'idle', ms: 1 }, message]]);
+    },
+  },
+  {
+    title: 'what is being popped goes to no handler, and what a handler has to no pop',
+    make: (seed, nth) => {
+      const pop = { act: 'pop', queue: 'wal', pick: nth } as const;
+      const deliver = { act: 'deliver', queue: 'wal', ms: 3, deeds: ['fail', 'ok'], slowMs: nth } as const;
+      return scriptOf(seed, [[pop, pop], [deliver], [{ act: 'idle', ms: 1 }, pop]]);
+    },
+  },
 ];

@@ -8,8 +8,9 @@ import { formatCall, type SimCall } from '../../../src/sim/sim-call.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import { describeCall, type Iteration, QUEUES, type QueueName, type Seen, type View } from './history.js';
 import { type CheckStats, unexplained } from './linear-check.js';
-import { Clients, endingOf, Payloads, type Store, Unexplained } from './linear-client.js';
+import { Clients, endingOf, Memory, Payloads, SOURCE, type Store, Unexplained } from './linear-client.js';
 import { describeLinear, type LinearScript, type Part } from './linear-script.js';
+import { learnMessages } from './linear-words.js';
 
 const STORE = '/srv/store';
 /** Of simulated time: whatever has not ended by then never does. */
@@ -23,6 +24,8 @@ class LinearRun {
   readonly #script: LinearScript;
   readonly #stats: CheckStats;
   readonly #payloads: Payloads = new Payloads();
+  readonly #memory: Memory = new Memory();
+  #position: number | undefined;
   #disk: SimDisk;
 
   constructor(script: LinearScript, stats: CheckStats) {
@@ -39,7 +42,7 @@ class LinearRun {
   }
 
   async #fill(): Promise<View> {
-    const store = await this.#open(this.#disk);
+    const store = await this.#open(this.#disk, false);
     for (const [queue, sizes] of [
       [store.evaq.wal, this.#script.wal],
       [store.evaq.deadLetters, this.#script.dead],
@@ -51,14 +54,16 @@ class LinearRun {
     return view;
   }
 
-  async #open(disk: SimDisk): Promise<Store> {
-    const { mode } = this.#script;
+  async #open(disk: SimDisk, isLimited = true): Promise<Store> {
+    const { mode, limit } = this.#script;
     const evaq = await Evaq.open(STORE, {
       ports: { vfs: disk.vfs, host: disk.host },
       segmentBytes: 64 * 1024,
       durability: mode === 'interval' ? { intervalMs: 20 } : mode,
       recycleSegments: this.#script.seed % 3,
       gc: { liveShareMax: 0.9 },
+      dedupe: { windowMs: 1e12, windowRecords: 1000 },
+      ...(limit === undefined || !isLimited ? {} : { limits: { records: limit } }),
     });
     const queues = new Map<QueueName, Queue>([
       ['wal', evaq.wal],
@@ -70,7 +75,8 @@ class LinearRun {
   async #part(part: Part, before: View): Promise<View> {
     const disk = this.#disk;
     const store = await this.#open(disk);
-    const clients = new Clients(disk, store, this.#payloads, before);
+    const mayFail = part.faults.length > 0 || part.roomBytes !== undefined;
+    const clients = new Clients(disk, store, this.#payloads, before, this.#memory, mayFail);
     const { calls } = clients.history;
     for (const { path, ...rule } of part.faults) disk.fault(path === '' ? rule : { ...rule, path });
     if (part.roomBytes !== undefined) disk.limits.capacityBytes = disk.usedBytes + part.roomBytes;
@@ -84,6 +90,8 @@ class LinearRun {
       failures: made.filter(({ outcome }) => outcome !== 'ok' && outcome !== 'under way').map(formatCall),
     };
     const { end } = part;
+    const { mode, limit } = this.#script;
+    let reached: number | undefined;
     disk.limits.capacityBytes = Infinity;
     const states =
       end === 'power'
@@ -98,17 +106,22 @@ class LinearRun {
       const [damage] = opened.evaq.recovery.damage;
       if (damage !== undefined) throw new Unexplained(`P9: a crash was taken for damage: ${damage.what}`);
       const after = await this.#look(opened);
+      const position = await opened.evaq.wal.checkpoint(SOURCE);
       await opened.evaq.close();
-      const chapter = { calls, before, after, end, mode: this.#script.mode };
+      const positions = { before: this.#position, after: typeof position === 'number' ? position : undefined };
+      const chapter = { calls, before, after, end, mode, positions, limit };
       const found = unexplained(chapter, trouble, this.#stats);
       if (found !== undefined) throw new Unexplained(found);
       if (result === undefined) {
         result = after;
+        reached = positions.after;
+        learnMessages(this.#memory, chapter);
         this.#disk = state;
       }
     }
     disk.kill();
     if (result === undefined) throw new Error('a part leaves at least one state');
+    this.#position = reached;
     return result;
   }
 

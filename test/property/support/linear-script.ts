@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import type { SimCallName } from '../../../src/sim/sim-call.js';
 import type { SimErrorName } from '../../../src/sim/sim-error.js';
-import type { End, QueueName } from './history.js';
+import type { Deed, End, QueueName } from './history.js';
 
 /** One call of a client. A pick is a record, by its place among those the run knows of: the lower, the older. */
 export type Act =
@@ -16,6 +16,18 @@ export type Act =
   | { readonly act: 'redrive'; readonly picks: readonly number[] }
   | { readonly act: 'redriveAll' | 'redriveOdd' }
   | { readonly act: 'flush' | 'compact'; readonly queue: QueueName }
+  /** Of few messages, each with a name and a payload of its own. */
+  | { readonly act: 'message'; readonly message: number }
+  /** Together with how far their source has come. */
+  | { readonly act: 'batch'; readonly records: number }
+  | { readonly act: 'checkpoint' }
+  | {
+      readonly act: 'deliver';
+      readonly queue: QueueName;
+      readonly ms: number;
+      readonly deeds: readonly Deed[];
+      readonly slowMs: number;
+    }
   | { readonly act: 'idle'; readonly ms: number };
 
 export interface Fault {
@@ -49,6 +61,8 @@ export interface LinearScript {
   readonly wal: readonly number[];
   readonly dead: readonly number[];
   readonly parts: readonly Part[];
+  /** So many records the WAL queue may hold. */
+  readonly limit?: number | undefined;
 }
 
 function describeAct(act: Act): string {
@@ -74,6 +88,14 @@ function describeAct(act: Act): string {
     case 'flush':
     case 'compact':
       return `${act.act}(${act.queue})`;
+    case 'message':
+      return `message(m${act.message})`;
+    case 'batch':
+      return `batch(${act.records} records)`;
+    case 'checkpoint':
+      return 'checkpoint()';
+    case 'deliver':
+      return `deliver(${act.queue}, for ${act.ms}ms, ${act.deeds.join(' ')}, ${act.slowMs}ms each)`;
     case 'idle':
       return `idle(${act.ms}ms)`;
     default:
@@ -99,9 +121,9 @@ function describePart(part: Part): string {
 }
 
 export function describeLinear(script: LinearScript): string {
-  const { seed, timing, names, mode, wal, dead, parts } = script;
+  const { seed, timing, names, mode, wal, dead, parts, limit } = script;
   return [
-    `seed ${seed}, ${timing}, ${names}, mode ${mode}, wal [${wal.join(' ')}], dead letters [${dead.join(' ')}]`,
+    `seed ${seed}, ${timing}, ${names}, mode ${mode}, wal [${wal.join(' ')}], dead letters [${dead.join(' ')}]${limit === undefined ? '' : `, ${limit} records at most`}`,
     ...parts.map(describePart),
   ].join('\n  ');
 }
@@ -155,6 +177,19 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ act: fc.constant('redrive' as const), picks }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constantFrom('redriveAll' as const, 'redriveOdd' as const) }) },
   { weight: 2, arbitrary: fc.record({ act: fc.constantFrom('flush', 'flush', 'compact'), queue }) },
+  { weight: 3, arbitrary: fc.record({ act: fc.constant('message' as const), message: fc.nat(3) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('batch' as const), records: fc.integer({ min: 1, max: 3 }) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('checkpoint' as const) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      act: fc.constant('deliver' as const),
+      queue,
+      ms: fc.constantFrom(1, 3, 10),
+      deeds: fc.array(fc.constantFrom<Deed>('ok', 'ok', 'fail', 'later', 'dead'), { minLength: 1, maxLength: 4 }),
+      slowMs: fc.constantFrom(0, 0, 1, 3),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ act: fc.constant('idle' as const), ms: fc.constantFrom(1, 1, 3, 3000) }) },
 );
 
@@ -236,6 +271,7 @@ export function linearScript(trouble: LinearTrouble, partsMax: number = 2): fc.A
       wal: sizes,
       dead: fc.array(size, { maxLength: 4 }),
       parts: fc.array(part(trouble), { minLength: 1, maxLength: partsMax }),
+      limit: fc.option(fc.integer({ min: 5, max: 14 }), { nil: undefined, freq: 3 }),
     })
     .map((value) => ({ ...value, [fc.toStringMethod]: () => describeLinear(value) }));
 }

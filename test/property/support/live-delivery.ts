@@ -1,7 +1,7 @@
 /** Deliveries beside loads that never pause, and what is asked of them. Time is counted in steps of the simulated machine. */
 import { EvaqError } from '../../../src/errors.js';
 import type { Delivery, DeliveryOptions, QueueRecord } from '../../../src/evaq.js';
-import { type Load, loop, openStage, produce, STEPS_MAX, type Stage, stepsOf } from './liveness.js';
+import { askAmong, type Load, loop, openStage, produce, STEPS_MAX, type Stage } from './liveness.js';
 
 /** What is asked goes through a queue that others fill without a pause: several times what the slowest took when this was written. */
 export const DELIVERY_STEPS_MAX: number = 4 * STEPS_MAX;
@@ -110,20 +110,7 @@ export async function askDelivery(
       watched.set(name, { failures, tries: 0, arrived: resolve });
       evaq.wal.push(name, { delayMs }).catch(reject);
     });
-  const running = Promise.all(loads.map((load) => load(stage)));
-  // A load that breaks shows at the end.
-  running.catch(() => undefined);
-  await new Promise<void>((resolve) => disk.host.after(20, resolve));
-  const result = await stepsOf(disk, ask({ ...stage, deliveries, watch }), DELIVERY_STEPS_MAX);
-  stage.end();
-  const ended = await stepsOf(disk, running, 10 * STEPS_MAX);
-  const closed = await stepsOf(disk, evaq.close(), 10 * STEPS_MAX);
-  const left = disk.openHandles();
-  disk.kill();
-  if (typeof result === 'string') return result;
-  if (typeof ended === 'string') return `afterwards the load had ${ended}`;
-  if (typeof closed === 'string') return `afterwards close had ${closed}`;
-  return left.length === 0 ? result : `left open: ${left.join(', ')}`;
+  return askAmong(stage, loads, () => ask({ ...stage, deliveries, watch }), DELIVERY_STEPS_MAX);
 }
 
 /** All of it in turn, until something is found. */

@@ -148,17 +148,19 @@ export async function stepsOf(
   }
 }
 
-/** Lets the loads run in, asks, and ends them: how many steps the answer took. */
-export async function askBeside(loads: readonly Load[], probe: Probe, options: StageOptions): Promise<number | string> {
-  const stage = await openStage(options);
-  const { disk, evaq, ids } = stage;
-  const { lastId } = await evaq.wal.pushMany(Array.from({ length: 100 }, () => PAYLOAD));
-  ids.newest = lastId;
+/** Lets the loads run in, asks, and ends them: how many steps the answer took, or what is wrong. */
+export async function askAmong(
+  stage: Stage & { end(): void },
+  loads: readonly Load[],
+  ask: () => Promise<unknown>,
+  stepsMax: number = STEPS_MAX,
+): Promise<number | string> {
+  const { disk, evaq } = stage;
   const running = Promise.all(loads.map((load) => load(stage)));
   // A load that breaks shows at the end.
   running.catch(() => undefined);
   await new Promise<void>((resolve) => disk.host.after(20, resolve));
-  const result = await stepsOf(disk, probe(stage, ids.newest - 20));
+  const result = await stepsOf(disk, ask(), stepsMax);
   stage.end();
   const ended = await stepsOf(disk, running, 10 * STEPS_MAX);
   const closed = await stepsOf(disk, evaq.close(), 10 * STEPS_MAX);
@@ -168,6 +170,15 @@ export async function askBeside(loads: readonly Load[], probe: Probe, options: S
   if (typeof ended === 'string') return `afterwards the load had ${ended}`;
   if (typeof closed === 'string') return `afterwards close had ${closed}`;
   return left.length === 0 ? result : `left open: ${left.join(', ')}`;
+}
+
+/** Of a queue with some records in it. */
+export async function askBeside(loads: readonly Load[], probe: Probe, options: StageOptions): Promise<number | string> {
+  const stage = await openStage(options);
+  const { evaq, ids } = stage;
+  const { lastId } = await evaq.wal.pushMany(Array.from({ length: 100 }, () => PAYLOAD));
+  ids.newest = lastId;
+  return askAmong(stage, loads, () => probe(stage, ids.newest - 20));
 }
 
 export const SPARSE_SEGMENTS = 20;

@@ -13,6 +13,10 @@ export type Hunt =
   | 'regressions'
   | 'window'
   | 'beside'
+  /** What is kept for a full disk, after a power cut. */
+  | 'reserve'
+  /** Rounds of removals beside segments that change. */
+  | 'rounds'
   | 'weak'
   /** The tombstone log written anew again and again. */
   | 'rewrites'
@@ -37,7 +41,15 @@ export type Hunt =
   /** What handlers are given, and what becomes of it. */
   | 'delivery'
   /** Deliveries beside loads that never pause. */
-  | 'delivery beside loads';
+  | 'delivery beside loads'
+  /** Files that are damaged, missing, or of an earlier day. */
+  | 'salvage'
+  /** Threads that work with a store, and die. */
+  | 'link'
+  /** What is told of a store. */
+  | 'observation'
+  /** Dead letters of several queues. */
+  | 'letters';
 
 /** What befalls a history: nothing; calls of the disk that fail; kills and power cuts; those in the weaker modes. */
 export type Trouble = 'calm' | 'faults' | 'crashes' | 'weak';
@@ -185,7 +197,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'every bad frame is called damage',
     ['crashes'],
     'segment/segment-judge.ts',
-    'if (evidence.sealed || range.offset < evidence.durableOffset) damage.push(range);',
+    'if (evidence.sealed || range.offset < evidence.durableOffset || range.contradicts === true) damage.push(range);',
     'if (range.offset >= 0) damage.push(range);',
   ),
   edit(
@@ -252,9 +264,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   edit(
     'tombstones are forgotten when the log is rewritten',
     ['crashes'],
-    'queue/queue-recovery.ts',
-    'if (segment.isEmpty || segment.live.liveCount === segment.count) continue;',
-    'if (segment.live.liveCount >= 0) continue;',
+    'queue/account.ts',
+    'yield* segment.live.deadRuns();',
+    '',
   ),
   edit(
     'GC loses live records',
@@ -314,7 +326,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'the log is cut at the first bad frame',
     ['damage'],
     'segment/segment-judge.ts',
-    'if (evidence.sealed || range.offset < evidence.durableOffset) damage.push(range);',
+    'if (evidence.sealed || range.offset < evidence.durableOffset || range.contradicts === true) damage.push(range);',
     'if (range.offset < 0) damage.push(range);',
   ),
   {

@@ -42,8 +42,8 @@ export const BUGS_IN_COMPANY: readonly PlantedBug[] = [
     'faults',
     {
       file: CORE,
-      find: 'return deadRangesOf(segments, this.claims);',
-      put: 'return deadRangesOf(segments, { nextClaimed: () => undefined });',
+      find: 'return accountOf(segments, below, this.claims);',
+      put: 'return accountOf(segments, below, { nextClaimed: () => undefined });',
     },
     FREQUENT_REWRITES,
   ),
@@ -61,5 +61,55 @@ export const BUGS_IN_COMPANY: readonly PlantedBug[] = [
     file: CORE,
     find: '          if (this.isOpen) tick();',
     put: '          tick();',
+  }),
+  linear('a message that is on its way comes in once more', 'calm', {
+    file: 'queue/intake.ts',
+    find: '    const way = this.#onItsWay.get(messageId);\n',
+    put: "    const way = this.#onItsWay.get('');\n",
+  }),
+  linear('what came in before a restart is not known after it', 'calm', {
+    file: 'queue/intake.ts',
+    find: '    return this.#state.window.find(hash, this.#now());',
+    put: '    const found = this.#state.window.find(hash, this.#now());\n    return found === undefined || found < this.#options.commits.nextId - 6 ? undefined : found;',
+  }),
+  linear(
+    'a checkpoint comes apart from its records',
+    'crashes',
+    { file: 'queue/intake.ts', find: ', checkpoint: next });', put: ' });' },
+    {
+      file: 'queue/intake.ts',
+      find: '() => this.#state.commit(next));',
+      put: '() => void this.log.commit(next).catch(() => undefined));',
+    },
+  ),
+  linear('a checkpoint is what was asked for last', 'calm', {
+    file: 'queue/intake.ts',
+    find: '    const next = this.#state.nextCheckpoint(source, position);\n    const all',
+    put: '    const next = this.#state.nextCheckpoint(source, position);\n    this.#state.commit(next);\n    const all',
+  }),
+  linear('a pop takes what a handler has', 'calm', {
+    file: 'queue/claims.ts',
+    find: '      if (this.#isLeasedToOther(id)) {\n        await this.#waitForLease(id);\n        continue;\n      }\n',
+    put: '',
+  }),
+  linear('a delivery ends before what it has delivered is removed', 'crashes', {
+    file: 'store/deliveries.ts',
+    find: '      remove: (ids) => core.call(() => core.removing.removeMany(ids)),',
+    put: '      remove: (ids) => {\n        void core.call(() => core.removing.removeMany(ids)).catch(() => undefined);\n        return Promise.resolve(ids.length);\n      },',
+  }),
+  linear('only the first failure of a record counts', 'calm', {
+    file: 'delivery/retry-table.ts',
+    find: 'Math.min(ATTEMPTS_MAX, attempts);',
+    put: 'Math.min(1, attempts);',
+  }),
+  linear('a push comes in though the queue is full', 'calm', {
+    file: 'queue/limited-pushes.ts',
+    find: '    if (over.records <= 0 && over.bytes <= 0) return undefined;',
+    put: '    if (over.records <= 1 && over.bytes <= 0) return undefined;',
+  }),
+  linear('a push that is there takes its room twice', 'calm', {
+    file: 'queue/limited-pushes.ts',
+    find: '      this.#pendingRecords -= records;\n',
+    put: '',
   }),
 ];

@@ -100,4 +100,9 @@ export const BUGS_IN_DELIVERY: readonly PlantedBug[] = [
     find: '  const suspects = [...state.entries].filter(([, entry]) => isUntried(entry)).map(([id]) => id);',
     put: '  const suspects: number[] = [];',
   }),
+  delivery('a dead letter is written twice', {
+    file: 'store/move.ts',
+    find: '    newId = await to.commits.push(record.payload, meta);',
+    put: '    await to.commits.push(record.payload, meta);\n    newId = await to.commits.push(record.payload, meta);',
+  }),
 ];

@@ -6,7 +6,7 @@ function aborted(title: string, ...edits: readonly Edit[]): PlantedBug {
 }
 
 const QUEUE = 'queue/queue.ts';
-const ROOM = 'queue/push-room.ts';
+const LINE = 'queue/push-line.ts';
 
 export const BUGS_IN_SIGNALS: readonly PlantedBug[] = [
   aborted('an aborted pop rejects though its removal is being written', {
@@ -21,7 +21,7 @@ export const BUGS_IN_SIGNALS: readonly PlantedBug[] = [
   }),
   aborted(
     'a push that was withdrawn is pushed when there is room',
-    { file: ROOM, find: '        begin = undefined;\n', put: '' },
-    { file: ROOM, find: '    waiting.isWithdrawn = true;\n    this.#withdrawn++;\n', put: '' },
+    { file: LINE, find: '        begin = undefined;\n', put: '' },
+    { file: LINE, find: '        waiting.isWithdrawn = true;\n        this.#withdrawn++;\n', put: '' },
   ),
 ];

@@ -81,6 +81,7 @@ test.each([
     sealedBelow: 4,
     segmentIdMax: 5,
     liveRecords: 0,
+    accountedBelow: 1,
     timestamp: 6,
   };
   const encoding = encodeRoundInStretches(statement, ranges, 17, 512, 64);

@@ -307,6 +307,34 @@ describe('a destination that is down', () => {
     await evaq.close();
   });
 
+  it('of a destination that came back the next delivery does not think that it is down, also after a kill', async () => {
+    const disk = newDisk();
+    const evaq = await openSim(disk);
+    await filled(evaq, 4);
+    let isDown = true;
+    const delivery = evaq.evacuate(
+      () => {
+        if (isDown) throw Object.assign(new Error('refused'), { code: 'ECONNREFUSED' });
+      },
+      { concurrency: 1, breaker: { failures: 2, openMs: 20 }, retry: FAST },
+    );
+    await until(disk, () => delivery.stats().breaker === 'open', 'the breaker opens');
+    isDown = false;
+    await delivery.drained();
+    await passTime(disk, 20);
+    const image = disk.fork();
+    disk.kill();
+    const again = await openSim(image);
+    await filled(again, 2);
+    const breakers: string[] = [];
+    const next = again.evacuate(() => {
+      breakers.push(next.stats().breaker);
+    });
+    await next.drained();
+    expect(breakers).toEqual(['closed', 'closed']);
+    await again.close();
+  });
+
   it('a lone poison record opens nothing; one that is down from the start is asked by the probe', async () => {
     const disk = newDisk();
     const evaq = await openSim(disk);

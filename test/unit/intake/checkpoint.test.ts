@@ -183,3 +183,34 @@ it('a checkpoint alone waits for the pushes before it that wait for room, and fa
   await closed;
   expect(await (await openSim(crashed(disk))).wal.checkpoint('file')).toBe(2);
 });
+
+it('P4: a checkpoint alone is not written where what was pushed before it fails', async () => {
+  const disk = newDisk();
+  const { wal } = await openSim(disk);
+  await wal.pushMany(['a'], checkpoint(1));
+  disk.fault({ on: 'write', path: '.seg', error: 'ENOSPC', times: 1 });
+  const pushed = wal.pushMany(['b']);
+  const alone = wal.pushMany([], checkpoint(2));
+  await rejection(pushed, 'EVAQ_NO_SPACE');
+  await rejection(alone, 'EVAQ_NO_SPACE');
+  expect(await wal.checkpoint('file')).toBe(1);
+  await wal.pushMany(['b']);
+  await wal.pushMany([], checkpoint(2));
+  expect(await wal.checkpoint('file')).toBe(2);
+  expect(await (await openSim(crashed(disk))).wal.checkpoint('file')).toBe(2);
+});
+
+it('a position that is none is told what it may be', async () => {
+  const { wal } = await openSim(newDisk());
+  for (const position of [undefined, null, true, {}])
+    await expect(callUntyped(wal, 'pushMany', [], { checkpoint: { source: 's', position } })).rejects.toThrow(
+      /^checkpoint\.position must be a safe integer or a text, got/,
+    );
+});
+
+it('the log of checkpoints is among the bytes of its queue', async () => {
+  const { wal } = await openSim(newDisk());
+  const before = wal.stats().bytes;
+  await wal.pushMany([], checkpoint('x'.repeat(1000)));
+  expect(wal.stats().bytes).toBeGreaterThanOrEqual(before + 1000);
+});

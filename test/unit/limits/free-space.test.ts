@@ -8,6 +8,7 @@ interface Free {
   bytes: number;
   looks: number;
   fails?: boolean;
+  hangs?: boolean;
 }
 
 /** A store on a file system that has as much free as it is told. */
@@ -15,6 +16,7 @@ function openWith(free: Free, disk: SimDisk, options: EvaqOptions = {}): Promise
   const freeBytes = (path: string): Promise<number> => {
     if (path !== SIM_PATH) return disk.vfs.freeBytes(path);
     free.looks++;
+    if (free.hangs === true) return new Promise(() => undefined);
     return free.fails === true ? Promise.reject(new Error('not now')) : Promise.resolve().then(() => free.bytes);
   };
   const vfs = new Proxy(disk.vfs, {
@@ -127,4 +129,20 @@ it('without it nobody looks, and wrong numbers are told', async () => {
   await expect(callUntyped(Evaq, 'open', SIM_PATH, { minFreeBytes: 0, ports: { vfs, host } })).rejects.toThrow(
     'minFreeBytes must be a whole number of at least 1, got 0',
   );
+});
+
+it('P14: a file system that never answers keeps nobody waiting for more than five seconds, neither a push nor health()', async () => {
+  const disk = newDisk();
+  const free = { bytes: 1_000_000, looks: 0, hangs: false };
+  const evaq = await openWith(free, disk);
+  free.hangs = true;
+  await evaq.wal.push('a');
+  // It has to be looked at for the next one.
+  await passTime(disk, 500);
+  const pushed = evaq.wal.push(Buffer.alloc(999_900));
+  const health = evaq.health();
+  await passTime(disk, 6000);
+  expect(await pushed).toBe(2);
+  expect((await health).reasons.map(({ code }) => code)).toEqual(['disk-unknown']);
+  await evaq.close();
 });

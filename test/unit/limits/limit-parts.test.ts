@@ -1,8 +1,11 @@
 /** What limits are made of, part by part, and what their steps cost. */
 import { expect, it } from 'vitest';
+import { FailStop } from '../../../src/fail-stop.js';
 import { PayloadTable } from '../../../src/log/payload-table.js';
 import { Dropping } from '../../../src/queue/dropping.js';
+import { LimitedPushes } from '../../../src/queue/limited-pushes.js';
 import { PushLine, type Verdict } from '../../../src/queue/push-line.js';
+import { Waiters } from '../../../src/queue/waiters.js';
 
 it('a table of sizes takes a number a page where all are alike, and forgets what nobody needs', () => {
   const table = new PayloadTable();
@@ -84,4 +87,55 @@ it('a line lets in from the front, tells those for whom there will be no room, a
   const outcomes = await Promise.all(all);
   expect([outcomes[1], outcomes[200], outcomes[202]]).toEqual(['Error: never mind', 'Error: never', 'Error: over']);
   expect(line.size).toBe(0);
+});
+
+it('a push that nothing can make room for yet looks through nothing: with many before it, it would at each of them', () => {
+  const LIVE = 10_000;
+  let looks = 0;
+  const dropping = new Dropping({
+    storeId: 'store',
+    queue: 'q',
+    dir: '/q',
+    log: {
+      firstLive: (from) => {
+        looks++;
+        return from <= LIVE ? Math.max(1, from) : undefined;
+      },
+    },
+    claims: { isLeased: () => false },
+    removing: { removeMany: () => Promise.resolve(0) },
+    whenNothingOwed: () => undefined,
+    failure: () => undefined,
+    finishing: (body) => body(),
+  });
+  const log = { liveCount: LIVE };
+  const pushes = new LimitedPushes({
+    queue: 'q',
+    commits: {
+      push: () => new Promise(() => undefined),
+      pushMany: () => new Promise(() => undefined),
+      pushSync: () => 1,
+      flush: () => Promise.resolve(),
+      flushSync: () => undefined,
+      nextId: 1,
+      lastFailure: undefined,
+    },
+    limits: { records: 2 * LIVE, bytes: undefined, ageMs: undefined, whenFull: 'drop-oldest' },
+    space: undefined,
+    log,
+    count: { heldRecords: 0, heldBytes: 0, liveBytes: 0, bytesOf: () => 0 },
+    dropping,
+    host: { soon: (action) => action() },
+    failStop: new FailStop(),
+    departures: new Waiters(),
+    closed: () => undefined,
+    hold: () => () => undefined,
+  });
+  const payloads = (count: number): Buffer[] => Array.from({ length: count }, () => Buffer.alloc(0));
+  // All the room there is, on its way in.
+  void pushes.pushMany(payloads(LIVE));
+  looks = 0;
+  void pushes.pushMany(payloads(LIVE + 1));
+  expect(pushes.use.waiting).toBe(1);
+  expect(looks).toBe(0);
 });

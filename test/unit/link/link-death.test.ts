@@ -1,21 +1,8 @@
 /** A link whose other end dies: closing its port without a word is what the death of a thread comes to. */
-import { afterEach, describe, expect, test } from 'vitest';
-import { Evaq, type LinkedEvaq } from '../../../src/evaq.js';
+import { describe, expect, test } from 'vitest';
+import type { Evaq } from '../../../src/evaq.js';
 import { openReal, rejection } from '../store/store-fixture.js';
-
-const opened: { close(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close().catch(() => undefined);
-});
-
-/** A link, and what kills its thread. */
-async function thread(evaq: Evaq): Promise<{ link: LinkedEvaq; die: () => void }> {
-  const port = evaq.connect();
-  const link = await Evaq.attach(port);
-  opened.push(link);
-  return { link, die: () => port.close() };
-}
+import { thread } from './link-fixture.js';
 
 /** A handler that never ends, and a promise of its being called so many times. */
 function hanging(times: number): { readonly handler: () => Promise<void>; readonly begun: Promise<void> } {

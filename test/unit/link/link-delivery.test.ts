@@ -2,25 +2,13 @@
  * Deliveries over a link whose two ends are in one thread. On the real machine: a message takes no simulated time, in which a handler's would be over before its
  * record has arrived.
  */
-import { afterEach, describe, expect, test } from 'vitest';
-import { DeadLetterError, Evaq, type LinkedEvaq, type QueueRecord, RetryLater } from '../../../src/evaq.js';
-import { callUntyped, contentOf, idsOf, openReal } from '../store/store-fixture.js';
+import { describe, expect, test } from 'vitest';
+import { DeadLetterError, type LinkedEvaq, type QueueRecord, RetryLater } from '../../../src/evaq.js';
+import { callUntyped, contentOf, idsOf } from '../store/store-fixture.js';
+import { linkedReal as linked } from './link-fixture.js';
 
 /** By a name that is none to linters, which take such objects for mistakes. */
 const THEN: string = `th${'en'}`;
-
-const opened: { close(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close().catch(() => undefined);
-});
-
-async function linked(): Promise<{ evaq: Evaq; link: LinkedEvaq }> {
-  const evaq = await openReal({ durability: 'os' });
-  const link = await Evaq.attach(evaq.connect());
-  opened.push(evaq, link);
-  return { evaq, link };
-}
 
 function throwIt(error: Error): never {
   throw error;
@@ -280,8 +268,8 @@ describe('a delivery over a link', () => {
     await evaq.wal.push('y');
     await here.drained();
     expect(() => link.wal.process(() => undefined, { concurency: 1 } as object)).toThrow(/did you mean 'concurrency'/);
-    await expect(callUntyped(link.wal, 'process', () => undefined, { order: () => 'x' })).rejects.toThrow(
-      /header: name/,
+    await expect(callUntyped(link.wal, 'process', () => undefined, { order: { by: 'x' } })).rejects.toThrow(
+      /\{ header \} or a function/,
     );
     await expect(callUntyped(link.wal, 'process', 3)).rejects.toThrow(TypeError);
   });

@@ -1,22 +1,10 @@
 /** Signals over a link, and how much of it may be under way. */
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
-import { afterEach, describe, expect, test } from 'vitest';
-import { Evaq, type LinkedEvaq } from '../../../src/evaq.js';
+import { describe, expect, test } from 'vitest';
+import { Evaq } from '../../../src/evaq.js';
 import { LINK_GREETING } from '../../../src/link/link-protocol.js';
-import { openReal, rejection } from '../store/store-fixture.js';
-
-const opened: { close(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close().catch(() => undefined);
-});
-
-async function linked(): Promise<{ evaq: Evaq; link: LinkedEvaq }> {
-  const evaq = await openReal({ durability: 'os' });
-  const link = await Evaq.attach(evaq.connect());
-  opened.push(evaq, link);
-  return { evaq, link };
-}
+import { rejection } from '../store/store-fixture.js';
+import { linkedReal as linked } from './link-fixture.js';
 
 describe('a signal', () => {
   test('that was aborted before: nothing is done, and the reason is the one that was given', async () => {

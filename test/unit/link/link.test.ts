@@ -1,21 +1,10 @@
 /** A link whose two ends are in one thread: all calls, their errors, and their ends. */
+import { tracingChannel } from 'node:diagnostics_channel';
 import { MessageChannel } from 'node:worker_threads';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Evaq, EvaqError, type LinkedEvaq } from '../../../src/evaq.js';
-import { callUntyped, contentOf, newDisk, openSim, rejection } from '../store/store-fixture.js';
-
-const opened: { close(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close().catch(() => undefined);
-});
-
-async function linked(options: Parameters<typeof openSim>[1] = {}): Promise<{ evaq: Evaq; link: LinkedEvaq }> {
-  const evaq = await openSim(newDisk(), options);
-  const link = await Evaq.attach(evaq.connect());
-  opened.push(evaq, link);
-  return { evaq, link };
-}
+import { callUntyped, contentOf, rejection } from '../store/store-fixture.js';
+import { keep, linked } from './link-fixture.js';
 
 describe('calls over a link', () => {
   test('what is pushed over it is in the store, in the order of the calls, by the IDs that it says', async () => {
@@ -221,7 +210,7 @@ describe('the end of a link', () => {
     await expect(callUntyped(Evaq, 'attach', {})).rejects.toThrow(/evaq\.connect\(\).*transferList.*cluster/);
     const { evaq } = await linked();
     const port = evaq.connect();
-    opened.push(await Evaq.attach(port));
+    keep(await Evaq.attach(port));
     await expect(Evaq.attach(port)).rejects.toThrow(/already/);
     // Nobody of ours is at its other end.
     const { port1, port2 } = new MessageChannel();
@@ -231,6 +220,20 @@ describe('the end of a link', () => {
 });
 
 describe('queues with limits over a link', () => {
+  test('by age alone those of one turn go together: none of them is refused', async () => {
+    const { evaq, link } = await linked({ limits: { ageMs: 3_600_000 } });
+    const calls: number[] = [];
+    const channel = tracingChannel<unknown, { readonly records: number }>('evaq:push');
+    const nothing = (): void => undefined;
+    const start = ({ records }: { readonly records: number }): void => void calls.push(records);
+    const heard = { start, end: nothing, asyncStart: nothing, asyncEnd: nothing, error: nothing };
+    channel.subscribe(heard);
+    await Promise.all(['a', 'b', 'c'].map((text) => link.wal.push(text)));
+    channel.unsubscribe(heard);
+    expect(calls).toEqual([3]);
+    expect(evaq.wal.size).toBe(3);
+  });
+
   test('of the pushes of one turn each is let in by itself, however many there are', async () => {
     const { evaq, link } = await linked({ limits: { records: 3, whenFull: 'drop-oldest' } });
     const texts = Array.from({ length: 10 }, (_, i) => `${i}`);

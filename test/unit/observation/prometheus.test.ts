@@ -100,6 +100,27 @@ describe('registerMetrics', () => {
     await evaq.close();
   });
 
+  it('counts what limits have cost, by cause, and the pushes that wait for room', async () => {
+    const evaq = await openSim(newDisk(), { limits: { records: 2, whenFull: 'drop-oldest' } });
+    const full = await evaq.queue('full', { limits: { records: 1, whenFull: 'wait' } });
+    const registry = new client.Registry();
+    const unregister = registerMetrics(evaq, { client, registry });
+    for (const text of ['a', 'b', 'c', 'd', 'e']) await evaq.wal.push(text);
+    await full.push('a');
+    const waiting = full.push('b');
+    const samples = await scrape(registry);
+    expect(samples).toMatchObject({
+      'evaq_limit_dropped_records_total{queue="wal",cause="full"}': 3,
+      'evaq_limit_dropped_records_total{queue="wal",cause="expired"}': 0,
+      'evaq_waiting_pushes{queue="full"}': 1,
+    });
+    expect(Object.keys(samples).filter((name) => name.includes('limit_dropped') && name.includes('dead'))).toEqual([]);
+    await full.remove(1);
+    await waiting;
+    unregister();
+    await evaq.close();
+  });
+
   it('stores share a registry by their labels; a closed one has no samples', async () => {
     const one = await openSim(newDisk({ seed: 1 }));
     const other = await openSim(newDisk({ seed: 2 }));

@@ -1,7 +1,7 @@
 /** The commit pipeline in company: steady loads, faults that pass, and mistakes of our own. */
 import { describe, expect, it } from 'vitest';
 import { COMMIT_BODY_BYTES_MAX } from '../../../src/frame/commit-header.js';
-import { decodeFileHeader, FILE_HEADER_BYTES } from '../../../src/frame/file-header.js';
+import { decodeFileHeader, FILE_HEADER_BYTES, HEADER_FLAG_RELAXED } from '../../../src/frame/file-header.js';
 import { segmentId } from '../../../src/ids.js';
 import { readStore } from '../../../src/layout/store-file.js';
 import type { CommitPipelineOptions } from '../../../src/queue/commit-pipeline.js';
@@ -303,14 +303,15 @@ describe('limits', () => {
     const { vfs, host } = after;
     const storeUuid = (await readStore(vfs, '/store'))?.uuid ?? Buffer.alloc(16);
     const supply = new SegmentSupply({ vfs, host, dir, storeUuid, allocateId: () => segmentId(1000), poolMax: 0 });
-    const draft = await supply.publish(await supply.draft(Number.MAX_SAFE_INTEGER - 10, 0, 0, 0));
+    const given = Number.MAX_SAFE_INTEGER - 10;
+    const draft = await supply.publish(await supply.draft(given, HEADER_FLAG_RELAXED, 0, 0));
     await draft.file.close();
     let found = after;
     for (let kills = 0; kills < 3; kills++) {
       const again = await openSim(found, { durability: 'os' });
       expect(Object.values(await contentOf(again.wal))[0]).toBe('a');
       const outcome = await outcomesOf([again.wal.push('b')]);
-      expect(outcome).toEqual([kills === 0 ? Number.MAX_SAFE_INTEGER - 10 : 'EVAQ_QUEUE_FULL']);
+      expect(outcome).toEqual([kills === 0 ? given : 'EVAQ_QUEUE_FULL']);
       for (const path of found.calls.filter(({ name }) => name === 'create').map((call) => call.path)) {
         const bytes = Buffer.from(found.read(path.replace(/\.tmp$/, '')) ?? []);
         if (!/wal\/.*\.seg/.test(path) || bytes.length < FILE_HEADER_BYTES) continue;

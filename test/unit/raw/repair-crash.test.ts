@@ -68,6 +68,34 @@ test('P5, P9: a repair that is cut anywhere can be started over, and loses nothi
   }
 });
 
+test('P15: a repair that costs a record which could be read before says so, and keeps the files as they were', async () => {
+  const disk = await damagedStore();
+  const evaq = await Evaq.open('/s', { ports: portsOf(await repaired(disk.fork())), create: false });
+  expect(await evaq.wal.get(12)).toBeDefined();
+  await evaq.close();
+  // Under its hands the disk takes a record that was intact.
+  let isDone = false;
+  const stop = disk.observe(({ phase, call }) => {
+    if (isDone || phase !== 'ack' || call.name !== 'truncate') return;
+    const path = [...disk.calls].find(({ path }) => path.includes('/queues/wal/') && path.endsWith('.seg'))?.path ?? '';
+    const at = Buffer.from(disk.read(path) ?? []).indexOf('wal 12');
+    if (at < 0) return;
+    disk.damage({ kind: 'flip', path, offset: at + 2 });
+    isDone = true;
+  });
+  await expect(repairStore('/s', { ...portsOf(disk), lockNote: NOTE })).rejects.toMatchObject({
+    code: 'EVAQ_CORRUPT',
+    details: { queue: 'wal', id: 12, lastId: 12, path: expect.stringContaining('.evaq-backup-') },
+  });
+  stop();
+  expect(isDone).toBe(true);
+});
+
+async function repaired(disk: SimDisk): Promise<SimDisk> {
+  await repairStore('/s', { ...portsOf(disk), lockNote: NOTE });
+  return disk;
+}
+
 function portsOf({ vfs, host }: SimDisk): Pick<SimDisk, 'vfs' | 'host'> {
   return { vfs, host };
 }

@@ -99,6 +99,14 @@ describe('list', () => {
   });
 });
 
+it('a dead letter has a reason: one that is empty is none', async () => {
+  const evaq = await openSim(newDisk());
+  await evaq.wal.push('a');
+  await expect(evaq.deadLetter(1, { reason: '' })).rejects.toThrow(new RangeError('options.reason must not be empty'));
+  expect(evaq.wal.size).toBe(1);
+  await evaq.close();
+});
+
 describe('summary', () => {
   it('counts by reason and error code, the most first, with a sample of each', async () => {
     const { disk, evaq, jobs } = await withLetters(3);

@@ -4,6 +4,7 @@ import { Evaq, EvaqError } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import type { SimProcess } from '../../../src/sim/sim-process.js';
 import type { Vfs } from '../../../src/vfs/vfs.js';
+import { chance } from '../../property/support/chance.js';
 import { SIM_PATH } from './store-fixture.js';
 
 const LOCK = `${SIM_PATH}/LOCK`;
@@ -83,15 +84,6 @@ async function write(name: string, process: SimProcess, ports: Ports, witness: W
 }
 
 type Below = (n: number) => number;
-
-/** A small generator, so that a seed is a history. */
-function chance(seed: number): Below {
-  let state = seed * 2_654_435_761 + 1;
-  return (n) => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b_3c6d) + 0x9e37_79b9) | 0;
-    return (state >>> 8) % n;
-  };
-}
 
 /** What went wrong, as sentences. */
 async function history(seed: number, ports: Ports): Promise<string[]> {

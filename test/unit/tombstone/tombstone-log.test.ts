@@ -17,6 +17,7 @@ import {
 import { TombstoneLog } from '../../../src/tombstone/tombstone-log.js';
 import {
   parseTombstoneFileName,
+  queueMark,
   tombstoneFileName,
   unfinishedTombstoneFileName,
 } from '../../../src/tombstone/tombstone-name.js';
@@ -32,7 +33,7 @@ const DIR = '/queue';
 const UUID = Buffer.alloc(16, 3);
 
 function statement(round: number, more: Partial<RoundStatement> = {}): RoundStatement {
-  return {
+  const said = {
     kind: KIND_REMOVALS,
     round,
     nextId: 100 + round,
@@ -44,6 +45,10 @@ function statement(round: number, more: Partial<RoundStatement> = {}): RoundStat
     timestamp: 1_700_000_000_000,
     ...more,
   };
+  // The sixth number is one or the other.
+  return said.kind === KIND_REMOVALS
+    ? { ...said, liveRecords: 0, accountedBelow: more.accountedBelow ?? 90 + round }
+    : { ...said, accountedBelow: said.nextId };
 }
 
 /** A whole snapshot of nothing, as a log begins with. */
@@ -188,6 +193,8 @@ describe('the state of a tombstone log', () => {
     expect(state).toMatchObject({
       round: 3,
       nextId: 500,
+      accountedBelow: 500,
+      dataSegmentId: 5,
       sealedBelow: 9,
       segmentIdMax: 12,
       closedWithLive: undefined,
@@ -208,6 +215,12 @@ describe('the state of a tombstone log', () => {
 });
 
 describe('the name of a tombstone log', () => {
+  it('P9: its mark tells queues apart, and nothing else: by the name of their folder', () => {
+    const mark = queueMark('/srv/store/queues/wal/0000000000000001.tomb');
+    expect(queueMark('/srv/store/queues/dead-letters/0000000000000001.tomb')).not.toBe(mark);
+    expect(queueMark('/elsewhere/queues/wal/0000000000000002.tomb.tmp')).toBe(mark);
+  });
+
   it('is padded and comes back', () => {
     expect(tombstoneFileName(1)).toBe('0000000000000001.tomb');
     expect(parseTombstoneFileName(tombstoneFileName(2 ** 40))).toEqual({ kind: 'log', generation: 2 ** 40 });

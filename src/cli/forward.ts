@@ -1,0 +1,202 @@
+/**
+ * `evaq forward`: the records of a queue to a destination. Opens the store for writing, since what has arrived is removed.
+ */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { Evaq, type EvaqOptions, type Queue, type QueueRecord, StopDelivery } from '../evaq.js';
+import { type Forwarding, type ForwardOptions, forward } from '../forward.js';
+import { ReadOnlyEvaq } from '../raw.js';
+import { parseCount, queueOption } from './arguments.js';
+import { applyConfig } from './config-file.js';
+import { type OpenDestination, openDestination } from './destinations.js';
+import { EXIT_SOME_FAILED, Refused, say, UsageError } from './exit-code.js';
+import { interruptible } from './interrupt.js';
+import { serveMetrics } from './metrics-server.js';
+import { formatCount } from './record-format.js';
+import { watchBreaker } from './watch-breaker.js';
+
+interface ForwardFlags {
+  readonly to?: string;
+  readonly queue: string;
+  readonly key?: string;
+  readonly order?: 'fifo' | 'key';
+  readonly follow: boolean;
+  readonly rate?: number;
+  readonly batch?: number;
+  readonly concurrency?: number;
+  readonly attempts?: number;
+  readonly format: 'raw' | 'ndjson';
+  readonly header: readonly (readonly [string, string])[];
+  readonly dryRun: boolean;
+  readonly metrics?: number;
+  readonly lockTimeout: number;
+}
+
+export function forwardCommand(): Command {
+  const command = new Command('forward')
+    .description('send the records of a queue to a destination; what has arrived is removed')
+    .argument('<dir>', 'the store')
+    .addOption(new Option('--to <url>', 'where to: http://…, redis://…, amqp://… (docs/forwarding.md)').env('EVAQ_TO'))
+    .addOption(queueOption())
+    .addOption(new Option('--key <header:name>', 'a record’s key is this header of it').argParser(parseKey))
+    .addOption(new Option('--order <order>', 'one at a time: of all, or of each key').choices(['fifo', 'key']))
+    .option('-f, --follow', 'go on with what comes, until Ctrl-C', false)
+    .addOption(new Option('--rate <n>', 'records a second, at most').argParser(parseCount).env('EVAQ_RATE'))
+    .addOption(new Option('--batch <n>', 'records of a batch, at most').argParser(parseCount))
+    .addOption(new Option('--concurrency <n>', 'batches at a time').argParser(parseCount))
+    .addOption(new Option('--attempts <n>', 'tries of a record before it is a dead letter').argParser(parseCount))
+    .addOption(
+      new Option('--format <format>', 'HTTP: a request a record, or a batch').choices(['raw', 'ndjson']).default('raw'),
+    )
+    .addOption(
+      new Option('-H, --header <line>', 'HTTP: sent with each request, as "name: value"; may be repeated')
+        .argParser(parseHeader)
+        .default([]),
+    )
+    .option('-n, --dry-run', 'say what would be sent, and send nothing', false)
+    .addOption(
+      new Option('--metrics <:port>', 'metrics for Prometheus there, at /metrics; needs prom-client').argParser(
+        parsePort,
+      ),
+    )
+    .addOption(new Option('--lock-timeout <ms>', 'wait so long for another writer').argParser(parseCount).default(0))
+    .option(
+      '--config <file>',
+      'options from a file of JSON, by their long names; what the command line says comes first',
+    )
+    .addHelpText(
+      'after',
+      '\nExits with 0 when all that was there at the start has arrived, with 7 if some of it became a dead letter.\n\nExamples:\n  evaq forward ./outbox --to http://127.0.0.1:8080/orders --format ndjson\n  evaq forward ./outbox --to https://example.com/in -H "authorization: Bearer abc" --follow --rate 200',
+    );
+  command.hook('preAction', () => applyConfig(command));
+  return command.action((dir: string, flags: ForwardFlags) => interruptible((signal) => run(dir, flags, signal)));
+}
+
+async function run(dir: string, flags: ForwardFlags, signal: AbortSignal): Promise<void> {
+  if (flags.to === undefined) throw new UsageError('say where to, by --to, EVAQ_TO or the file of --config');
+  if (flags.order === 'key' && flags.key === undefined) throw new UsageError('--order key needs --key');
+  const destination = await openDestination(flags.to, {
+    format: flags.format,
+    headers: Object.fromEntries(flags.header),
+  });
+  try {
+    if (flags.dryRun) await tell(dir, flags, destination);
+    else await send(dir, flags, destination, signal);
+  } finally {
+    await destination.close();
+  }
+}
+
+/** Reads alone. */
+async function tell(dir: string, { queue: name, to }: ForwardFlags, { sink }: OpenDestination): Promise<void> {
+  await using store = await ReadOnlyEvaq.open(dir);
+  const queue = await store.queue(name);
+  const { recordBytesMax = Infinity } = sink.limits ?? {};
+  let bytes = 0;
+  let records = 0;
+  let tooLarge = 0;
+  for await (const { payload } of queue.records()) {
+    records++;
+    bytes += payload.length;
+    if (payload.length > recordBytesMax) tooLarge++;
+  }
+  say(`would send ${formatCount(records, 'record')}, ${bytes} bytes, of queue '${name}' to ${shown(to)}`);
+  if (tooLarge > 0) say(`of these ${formatCount(tooLarge, 'record')} too large for it would become dead letters`);
+}
+
+async function send(dir: string, flags: ForwardFlags, { sink }: OpenDestination, signal: AbortSignal): Promise<void> {
+  await requireQueue(dir, flags.queue);
+  const options: EvaqOptions = { create: false, lockTimeoutMs: flags.lockTimeout };
+  await using evaq = await Evaq.open(dir, options);
+  const queue = await evaq.queue(flags.queue);
+  const unwatch = watchBreaker(evaq.storeId, shown(flags.to));
+  const server = flags.metrics === undefined ? undefined : await serveMetrics(evaq, flags.metrics);
+  try {
+    await sendFrom(queue, sink, flags, signal);
+  } finally {
+    unwatch();
+    await server?.();
+  }
+}
+
+async function sendFrom(
+  queue: Queue,
+  sink: OpenDestination['sink'],
+  flags: ForwardFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  const forwarding = forward(queue, sink, optionsOf(flags));
+  const stop = (): void => void forwarding.stop();
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    await (flags.follow ? forwarding.done : drained(forwarding));
+  } catch (error) {
+    if (!signal.aborted && !(error instanceof StopDelivery)) throw error;
+    if (error instanceof StopDelivery) {
+      throw new Refused(
+        `${shown(flags.to)} lets nobody in: ${error.reason}. What it has not taken is in the queue still`,
+      );
+    }
+  } finally {
+    signal.removeEventListener('abort', stop);
+    await forwarding.stop();
+    const { delivered, deadLettered, dropped } = await forwarding.stats();
+    const dead = deadLettered === 0 ? '' : `, ${formatCount(deadLettered, 'dead letter')}`;
+    say(`${formatCount(delivered, 'record')} arrived${dead}${dropped === 0 ? '' : `, ${dropped} dropped`}`);
+    if (deadLettered > 0 && !flags.follow) process.exitCode = EXIT_SOME_FAILED;
+  }
+  signal.throwIfAborted();
+}
+
+/** What was there at the start has gone; or the forwarding has failed. */
+async function drained(forwarding: Forwarding): Promise<void> {
+  const failed = forwarding.done.then(() => undefined);
+  await Promise.race([forwarding.drained(), failed]);
+}
+
+function optionsOf(flags: ForwardFlags): ForwardOptions {
+  const { key: name, order, rate, batch, concurrency, attempts } = flags;
+  const key = name === undefined ? undefined : ({ headers }: QueueRecord): string | undefined => headers?.[name];
+  return {
+    ...(key === undefined ? {} : { key }),
+    ...(order === undefined ? {} : { order: order === 'key' && key !== undefined ? key : 'fifo' }),
+    ...(rate === undefined ? {} : { rate: { limit: rate, perMs: 1000 } }),
+    ...(batch === undefined ? {} : { batch: { maxRecords: batch } }),
+    ...(concurrency === undefined ? {} : { concurrency }),
+    ...(attempts === undefined ? {} : { retry: { maxAttempts: attempts } }),
+  };
+}
+
+/** Opening a queue for writing would make it. */
+async function requireQueue(dir: string, name: string): Promise<void> {
+  await using store = await ReadOnlyEvaq.open(dir);
+  await store.queue(name);
+}
+
+function parseKey(text: string): string {
+  const name = /^header:(.+)$/.exec(text)?.[1];
+  if (name === undefined) throw new InvalidArgumentError('A key is header:NAME.');
+  return name;
+}
+
+function parseHeader(text: string, before: readonly (readonly [string, string])[]): (readonly [string, string])[] {
+  const [, name, value] = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([\t\x20-\x7e]*)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('A header is "name: value".');
+  return [...before, [name.toLowerCase(), value]];
+}
+
+function parsePort(text: string): number {
+  const port = Number(/^(?:localhost|127\.0\.0\.1)?:(\d{1,5})$/.exec(text)?.[1]);
+  if (!(port <= 65_535)) throw new InvalidArgumentError('It is :PORT; the metrics are served on 127.0.0.1.');
+  return port;
+}
+
+/** Without what is secret. */
+function shown(to: string | undefined): string {
+  if (to === undefined || !URL.canParse(to)) return String(to);
+  const url = new URL(to);
+  url.username = '';
+  url.password = '';
+  url.search = '';
+  return url.href;
+}
