@@ -118,6 +118,9 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   },
   'queue/queue-core.ts #syncAll: this.commits.syncNow()': { open: 'one round of linear and weak' },
   'queue/queue-core.ts #syncAll: this.removals.syncNow()': { open: 'one round of linear and weak' },
+  'queue/queue-core.ts #account: this.removalsDurable()': {
+    open: 'needs damage and a cut behind it: no hunt has both',
+  },
   'queue/queue-core.ts removalsDurable: this.#syncAll()': { open: 'one round of linear and weak' },
   'queue/queue-core.ts #startInterval: this.commits.syncNow()': notRun,
   'queue/queue-core.ts #startInterval: this.removals.syncNow()': notRun,
