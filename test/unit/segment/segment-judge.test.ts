@@ -49,6 +49,27 @@ describe('the verdict on a segment', () => {
       { ...WHOLE, damage: [early], cutAt: 600, cutHoldsBytes: true },
     ],
     [
+      'behind what was promised, but its own sums contradict each other: damage',
+      scanOf(1000, [bad(600, 700, { contradicts: true })]),
+      500,
+      false,
+      { ...WHOLE, damage: [bad(600, 700, { contradicts: true })] },
+    ],
+    [
+      'damage first, then a tail of zeros: what is cut holds nothing',
+      scanOf(1000, [early, bad(600, 1000, { allZero: true })]),
+      500,
+      false,
+      { ...WHOLE, damage: [early], cutAt: 600 },
+    ],
+    [
+      'torn where the commits end: none stands behind it',
+      { ...scanOf(1000, [late]), dataEnd: 600 },
+      500,
+      false,
+      { ...WHOLE, cutAt: 600, cutHoldsBytes: true },
+    ],
+    [
       'torn, and a commit of this life stands behind it',
       { ...scanOf(1000, [late]), dataEnd: 900 },
       500,

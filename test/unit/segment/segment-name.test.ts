@@ -1,13 +1,27 @@
 import { describe, expect, it } from 'vitest';
+import { crc32 } from '../../../src/checksum.js';
 import { segmentId } from '../../../src/ids.js';
 import {
   freeFileName,
   parseSegmentFileName,
   segmentFileName,
+  segmentQueueMark,
   unfinishedFileName,
 } from '../../../src/segment/segment-name.js';
 
 describe('the name of a segment', () => {
+  it('P9: its mark tells queues apart by the name of their folder, in 16 bits that are never 0', () => {
+    const mark = segmentQueueMark('/srv/store/queues/wal/1.seg');
+    expect(segmentQueueMark('/srv/store/queues/dead-letters/1.seg')).not.toBe(mark);
+    expect(segmentQueueMark('/elsewhere/queues/wal/2.seg')).toBe(mark);
+    // The CRC-32 of 'wal', modulo 65535, and one more: it stands in files.
+    expect(mark).toBe((crc32(Buffer.from('wal')) % 0xffff) + 1);
+    const marks = Array.from({ length: 2000 }, (_, i) => segmentQueueMark(`/s/queues/q${i}/1.seg`));
+    expect(Math.min(...marks)).toBeGreaterThan(0);
+    expect(Math.max(...marks)).toBeLessThanOrEqual(0xffff);
+    expect(new Set(marks).size).toBeGreaterThan(1900);
+  });
+
   it('is padded, so that names sort as the log does', () => {
     expect(segmentFileName(1, segmentId(1))).toBe('00000000000000000001-0000000000000001.seg');
     expect(unfinishedFileName(1, segmentId(255))).toBe('00000000000000000001-00000000000000ff.seg.tmp');
