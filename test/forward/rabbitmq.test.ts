@@ -96,13 +96,13 @@ describe.skipIf(missing !== undefined)(`a real rabbitmq-server${why}`, () => {
     // An expiration that is no number closes the channel with 406; headers of records cannot do that, so the connection is made to.
     const spoiling = async (): Promise<ChannelModel> => {
       const connection = await connect();
-      const { createConfirmChannel } = connection;
+      const createConfirmChannel = connection.createConfirmChannel.bind(connection);
       connection.createConfirmChannel = async (options) => {
-        const channel = await createConfirmChannel.call(connection, options);
-        const { publish } = channel;
+        const channel = await createConfirmChannel(options);
+        const publish = channel.publish.bind(channel);
         channel.publish = (exchange, routingKey, content, how, confirmed) => {
           const spoilt = content.toString() === 'bad' ? { ...how, expiration: 'soon' } : how;
-          return publish.call(channel, exchange, routingKey, content, spoilt, confirmed);
+          return publish(exchange, routingKey, content, spoilt, confirmed);
         };
         return channel;
       };

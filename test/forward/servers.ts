@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, chownSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -39,12 +39,25 @@ export function pathOf(binary: string): string | undefined {
   });
 }
 
+export interface User {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Who runs what refuses to be run by root; `undefined`: we are not root. */
+export function otherThanRoot(name: string): User | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  return { uid: Number(outputOf('id', ['-u', name])), gid: Number(outputOf('id', ['-g', name])) };
+}
+
 export interface ServerSpec {
   readonly binary: string;
   readonly args: (port: number, folder: string) => readonly string[];
   readonly env?: (port: number, folder: string) => Readonly<Record<string, string>>;
   /** Rejects while it is not ready. Default: it takes a connection. */
-  readonly ready?: (port: number, folder: string) => Promise<void>;
+  readonly ready?: (port: number, folder: string, said: string) => Promise<void>;
+  /** Runs it as somebody else, whose the folder is then. */
+  readonly user?: User | undefined;
   /** Further processes that a kill must end, by their IDs. */
   readonly pids?: (folder: string) => readonly number[];
 }
@@ -70,8 +83,27 @@ export class Server {
 
   /** On the same port, with the same data. */
   async start(): Promise<void> {
-    const { binary, args, env, ready = takesConnection } = this.#spec;
+    const { binary, ready = takesConnection } = this.#spec;
+    let child = this.#spawn();
+    const deadline = Date.now() + UP_MS;
+    for (;;) {
+      try {
+        await ready(this.port, this.folder, this.#said);
+        return;
+      } catch (cause) {
+        if (Date.now() > deadline) throw new Error(`${binary} does not come up:\n${this.#said}`, { cause });
+        await passTime(20);
+        // Something of the one that was killed is still there: a child of it, a port.
+        if (child.exitCode !== null) child = this.#spawn();
+      }
+    }
+  }
+
+  #spawn(): ChildProcess {
+    const { binary, args, env, user } = this.#spec;
+    if (user !== undefined) chownSync(this.folder, user.uid, user.gid);
     const child = spawn(pathOf(binary) ?? binary, args(this.port, this.folder), {
+      ...user,
       cwd: this.folder,
       env: { ...process.env, ...env?.(this.port, this.folder) },
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -80,18 +112,7 @@ export class Server {
     child.stdout.on('data', (text: Buffer) => this.#hear(text));
     child.stderr.on('data', (text: Buffer) => this.#hear(text));
     child.on('error', (error) => this.#hear(Buffer.from(error.message)));
-    const deadline = Date.now() + UP_MS;
-    for (;;) {
-      try {
-        await ready(this.port, this.folder);
-        return;
-      } catch (cause) {
-        if (child.exitCode !== null || Date.now() > deadline) {
-          throw new Error(`${binary} does not come up:\n${this.#said}`, { cause });
-        }
-        await passTime(20);
-      }
-    }
+    return child;
   }
 
   async kill(): Promise<void> {
@@ -102,6 +123,15 @@ export class Server {
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
+  }
+
+  /** It is there, and does nothing, until `resume`. */
+  hold(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
   }
 
   /** For good: nothing is left. */
@@ -148,10 +178,6 @@ export async function takesConnection(port: number): Promise<void> {
 }
 
 /** Runs a program to its end, and gives what it prints. */
-export function outputOf(binary: string, args: readonly string[], input?: string): string {
-  return execFileSync(pathOf(binary) ?? binary, args, {
-    encoding: 'utf8',
-    stdio: ['pipe', 'pipe', 'pipe'],
-    ...(input === undefined ? {} : { input }),
-  });
+export function outputOf(binary: string, args: readonly string[], user?: User): string {
+  return execFileSync(pathOf(binary) ?? binary, args, { ...user, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }

@@ -7,8 +7,10 @@
 import { createHash } from 'node:crypto';
 import { optionNames, requireOptions } from '../../arguments.js';
 import { describe, requireCount } from '../../ids.js';
+import { lineOf } from '../record-line.js';
 import type { Sink, SinkContext, SinkFailure, SinkRecord, SinkResult } from '../sink.js';
 import { SinkError, type SinkErrorKind } from '../sink-error.js';
+import { retryAfterOf, urlOf } from '../sink-url.js';
 import { type HttpClient, type HttpResponse, requestBy, type UndiciLike } from './http-client.js';
 
 export interface HttpSinkOptions {
@@ -226,32 +228,6 @@ function batchKeyOf(records: readonly SinkRecord[]): string {
   const hash = createHash('sha256');
   for (const { deliveryId } of records) hash.update(`${deliveryId}\n`);
   return hash.digest('base64url');
-}
-
-function lineOf({ id, deliveryId, timestamp, key, headers, payload }: SinkRecord): string {
-  const text = payload.toString();
-  // A replacement character that was not there: it is no UTF-8.
-  const isText = Buffer.byteLength(text) === payload.length && Buffer.from(text).equals(payload);
-  const body = isText ? { payload: text } : { payloadBase64: payload.toString('base64') };
-  return `${JSON.stringify({ id, deliveryId, timestamp, key, headers, ...body })}\n`;
-}
-
-/** Seconds, or a date. */
-function retryAfterOf(value: string | null): number | undefined {
-  if (value === null) return undefined;
-  if (/^\d+$/.test(value.trim())) return Math.min(Number(value) * 1000, 86_400_000);
-  const at = Date.parse(value);
-  return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - Date.now()), 86_400_000);
-}
-
-function urlOf(url: unknown, name: string): URL {
-  if (typeof url !== 'string' && !(url instanceof URL))
-    throw new TypeError(`${name} must be a URL, got ${describe(url)}`);
-  const parsed = URL.canParse(String(url)) ? new URL(String(url)) : undefined;
-  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') {
-    throw new TypeError(`${name} must be an http or https URL, got ${describe(url)}`);
-  }
-  return parsed;
 }
 
 function messageOf(error: unknown): string {

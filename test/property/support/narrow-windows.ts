@@ -176,6 +176,52 @@ export async function exploreEmptyQueue(seed: number, statesMax: number, onState
 }
 
 /**
+ * P9: a queue that nobody asks for after a kill: it is recovered, and closed with a last word that says all is sealed; what was removed or written for
+ * that is durable before. One queue holds nothing but an empty segment, one records that only the page cache has, and one an empty segment behind others.
+ * Resolves with the number of states.
+ */
+export async function exploreDormantQueues(seed: number, statesMax: number): Promise<number> {
+  const start = new SimDisk({ seed, sectorBytes: 4096 });
+  const before = await open(start);
+  await (await before.queue('left')).push('one');
+  await before.close();
+  const first = await open(start, 'os');
+  await first.queue('left');
+  await first.queue('empty');
+  const cached = await first.queue('cached');
+  await cached.pushMany(['one', 'two', 'three']);
+  await cached.remove(2);
+  start.kill();
+  const report = await explore<string, string>(
+    {
+      ops: ['go'],
+      run: async (machine, ops) => {
+        const evaq = await open(machine);
+        if (ops.length === 0) return;
+        machine.acknowledge('opened');
+        await evaq.close();
+        machine.acknowledge('closed');
+      },
+    },
+    async (machine, facts) => {
+      const evaq = await open(machine);
+      if (evaq.recovery.damage.length > 0)
+        throw new BrokenPromise('P9', `taken for damage: ${evaq.recovery.damage[0]?.what ?? ''}`);
+      const { size } = await evaq.queue('cached');
+      // What an open has shown is durable from then on.
+      if (facts.includes('opened') && size !== 2) throw new BrokenPromise('P1', `${size} of 2 records are left`);
+      if (facts.includes('closed') && !evaq.recovery.clean)
+        throw new BrokenPromise('P5', 'what was recovered and closed has to be recovered once more');
+      await evaq.queue('empty');
+      await evaq.queue('left');
+    },
+    // As it was left by the kill: what was written is in the page cache.
+    { seed, start, exhaustiveMax: 8, draws: 1, depth: 0, statesMax },
+  );
+  return statesOf(report);
+}
+
+/**
  * P2, P9: the tombstone log is written anew, again and again, each time into the file that was a log before, with nothing in between that would make
  * names durable. It is for bundles in which rewrites are frequent. Resolves with the number of states.
  */

@@ -22,6 +22,8 @@ export type Hunt =
   | 'rewrites'
   /** A queue in which there is nothing. */
   | 'empty'
+  /** Queues that are recovered, and asked for by nobody. */
+  | 'dormant'
   /** Histories of concurrent calls. */
   | 'linear'
   /** Loads that never pause, and faults that pass. */

@@ -101,7 +101,10 @@ export async function makeSalvagedStore(ending: 'closed' | 'killed'): Promise<Sa
 
 async function filesOf(disk: SimDisk): Promise<string[]> {
   const names = (await disk.vfs.list(DIR)).map(({ name }) => name);
-  return names.filter((name) => /\.(seg|tomb)$/.test(name)).map((name) => `${DIR}/${name}`);
+  return names
+    .filter((name) => /\.(seg|tomb)$/.test(name))
+    .sort()
+    .map((name) => `${DIR}/${name}`);
 }
 
 /** What `seed` makes of a store; damages whose end the store cannot be told to be damaged are not among them. */
