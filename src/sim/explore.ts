@@ -60,6 +60,11 @@ export interface ExploreOptions extends Partial<SimDiskOptions> {
   readonly start?: SimDisk;
   /** Milliseconds of real time after which a run counts as hanging. 10 000 if not given. */
   readonly hangMs?: number;
+  /**
+   * Told of each state before it is checked: the hash of its disk (`SimDisk.hash`), which several states have that differ only in what was acknowledged,
+   * and the number of crashes during the check. For counting, and for showing that a long exploration goes on.
+   */
+  readonly onState?: (hash: string, depth: number) => void;
   /** Aborted: the exploration ends behind the run that is under way, and rejects with its reason. */
   readonly signal?: AbortSignal;
 }
@@ -73,6 +78,7 @@ const NAMES = optionNames(
   'statesMax',
   'start',
   'hangMs',
+  'onState',
   'signal',
 );
 const DEPTH_MAX = 3;
@@ -114,10 +120,18 @@ interface Snapshot<Fact> {
   readonly facts: readonly Fact[];
 }
 
+/** An `ExploredCrash` of which nobody has asked yet what was lost. */
+interface Crash {
+  readonly after: string;
+  readonly choice: CrashChoice | undefined;
+  /** The disk on which it happened. */
+  readonly on: SimDisk;
+}
+
 /** A point to crash at, with the story so far. */
 interface Source<Fact> {
   readonly at: Snapshot<Fact>;
-  readonly crashes: readonly ExploredCrash[];
+  readonly crashes: readonly Crash[];
   /** What a check has shown before, as JSON. */
   readonly shown: string | undefined;
 }
@@ -126,12 +140,13 @@ interface Source<Fact> {
 interface Node<Fact> {
   readonly disk: SimDisk;
   readonly facts: readonly Fact[];
-  readonly crashes: readonly ExploredCrash[];
+  readonly crashes: readonly Crash[];
   readonly shown: string | undefined;
 }
 
 type Resolved = Required<Pick<ExploreOptions, 'exhaustiveMax' | 'draws' | 'depth' | 'statesMax' | 'hangMs'>> & {
   readonly begin: () => SimDisk;
+  readonly onState: ExploreOptions['onState'];
   readonly signal: AbortSignal | undefined;
 };
 
@@ -171,7 +186,10 @@ export async function explore<Op, Fact>(
   requireCount(depth, 'depth', 0);
   if (depth > DEPTH_MAX) throw new RangeError(`depth must be at most ${DEPTH_MAX}, got ${depth}`);
   const signal = signalOf(options, 'explore');
-  const { start } = options;
+  const { start, onState } = options;
+  if (onState !== undefined && typeof onState !== 'function') {
+    throw new TypeError(`onState must be a function, got ${wrong(onState)}`);
+  }
   if (start !== undefined && !(start instanceof SimDisk)) {
     throw new TypeError(`start must be a SimDisk, got ${wrong(start)}`);
   }
@@ -180,7 +198,7 @@ export async function explore<Op, Fact>(
   // Options that are none show here, and not as a failure of the workload.
   begin();
   throwIfAborted(signal);
-  const resolved: Resolved = { exhaustiveMax, draws, depth, statesMax, hangMs, begin, signal };
+  const resolved: Resolved = { exhaustiveMax, draws, depth, statesMax, hangMs, begin, onState, signal };
   const first = await exploreOnce(workload, workload.ops, check, resolved);
   if (first.found === undefined) return { seed, ...first.counts, failure: undefined };
 
@@ -199,7 +217,9 @@ export async function explore<Op, Fact>(
     found = again.found;
   }
   found = await shrinkLosses(found, check, resolved);
-  const crashes = found.node.crashes;
+  const crashes = found.node.crashes.map(({ after, choice, on }): ExploredCrash => {
+    return { after, choice, lost: choice === undefined ? [] : describe(on, choice) };
+  });
   return { seed, ...first.counts, failure: { error: found.error, crashes, script: tell(ops, crashes, found, seed) } };
 }
 
@@ -266,11 +286,13 @@ async function exploreOnce<Op, Fact>(
     const look = async (source: Source<Fact>): Promise<Found<Fact> | 'enough' | undefined> => {
       for (const node of statesAfter(source, depth, options)) {
         const how = node.crashes.at(-1)?.choice === undefined ? 'killed' : 'cut';
-        const key = `${node.disk.hash()} ${how} ${node.facts.length} ${node.shown ?? ''}`;
+        const hash = node.disk.hash();
+        const key = `${hash} ${how} ${node.facts.length} ${node.shown ?? ''}`;
         if (seen.has(key)) continue;
         if (seen.size >= options.statesMax) return 'enough';
         seen.add(key);
         statesByDepth[depth] = (statesByDepth[depth] ?? 0) + 1;
+        options.onState?.(hash, depth);
         const outcome = await runCheck(node, check, options.hangMs, undefined);
         throwIfAborted(options.signal);
         if (outcome.kind === 'failed') return { node, error: outcome.error, parent: source.at };
@@ -315,12 +337,12 @@ function* statesAfter<Fact>(
   options: Resolved,
 ): Generator<Node<Fact>> {
   const { facts, after } = at;
-  yield { disk: at.disk.fork(), facts, shown, crashes: [...crashes, { after, choice: undefined, lost: [] }] };
+  yield { disk: at.disk.fork(), facts, shown, crashes: [...crashes, { after, choice: undefined, on: at.disk }] };
   // Deeper down the corners are enough.
   const exhaustiveMax = depth === 0 ? options.exhaustiveMax : Math.min(options.exhaustiveMax, 8);
   const draws = depth === 0 ? options.draws : Math.min(options.draws, 2);
   for (const { choice, disk } of at.disk.crashStates({ exhaustiveMax, draws })) {
-    yield { disk, facts, shown, crashes: [...crashes, { after, choice, lost: describe(at.disk, choice) }] };
+    yield { disk, facts, shown, crashes: [...crashes, { after, choice, on: at.disk }] };
   }
 }
 
@@ -405,7 +427,7 @@ async function shrinkLosses<Fact>(
   for (let i = 0; i < choice.length && i < SHRINKS_MAX; i++) {
     if (choice[i] === 0) continue;
     const gentler = choice.with(i, 0);
-    const crash: ExploredCrash = { after: last.after, choice: gentler, lost: describe(parent, gentler) };
+    const crash: Crash = { after: last.after, choice: gentler, on: parent };
     const node = { ...found.node, disk: parent.crash(gentler), crashes: [...found.node.crashes.slice(0, -1), crash] };
     const outcome = await runCheck(node, check, options.hangMs, undefined);
     if (outcome.kind === 'ok') continue;

@@ -83,33 +83,78 @@ export function planCrash(image: SimImage, model: CrashModel): Decision[] {
   return decisions;
 }
 
-/** The disk after the power cut: everything on it is durable. */
+/** What the states after one power cut have in common: each file and each set of names is worked out once for all states that hold it. */
+export class CrashMemo {
+  readonly names: Map<string, NamesAfter> = new Map();
+  readonly files: Map<string, SimInode> = new Map();
+}
+
+interface NamesAfter {
+  readonly folders: ReadonlyMap<number, Folder>;
+  /** Those that a name leads to. */
+  readonly files: readonly SimInode[];
+}
+
+/** Of what several disks share. None of them has it: who changes a file takes a copy. */
+const SHARED = {};
+
+/** The disk after the power cut: everything on it is durable. `memo`: of the same image, model and plan. */
 export function applyCrash(
   image: SimImage,
   model: CrashModel,
   plan: readonly Decision[],
   choice: CrashChoice,
+  memo: CrashMemo = new CrashMemo(),
 ): SimImage {
-  const picks = plan.map(({ options }, i) => Math.abs(Math.trunc(choice[i] ?? 0)) % options);
   const { journal } = image.names;
   let journalKept = journal.length;
   const namesLost = new Set<number>();
   const byFile = new Map<number, FilePicks>();
-  plan.forEach(({ kind, inode, index }, i) => {
-    const pick = picks[i] ?? 0;
-    if (kind === 'names') journalKept = journal.length - pick;
-    else if (kind === 'name') {
-      if (pick === 1) namesLost.add(index);
-    } else {
-      const file = byFile.get(inode) ?? { size: 0, fill: 0, sectors: new Map<number, number>() };
-      byFile.set(inode, file);
-      if (kind === 'size') file.size = pick;
-      else if (kind === 'fill') file.fill = pick;
-      else file.sectors.set(index, pick);
+  let namesKey = '';
+  for (let i = 0; i < plan.length; i++) {
+    const decision = plan[i];
+    if (decision === undefined) continue;
+    const { kind, inode, index, options } = decision;
+    const pick = Math.abs(Math.trunc(choice[i] ?? 0)) % options;
+    if (kind === 'names' || kind === 'name') {
+      namesKey += `${pick} `;
+      if (kind === 'names') journalKept = journal.length - pick;
+      else if (pick === 1) namesLost.add(index);
+      continue;
     }
-  });
+    let file = byFile.get(inode);
+    if (file === undefined) {
+      file = noPicks(inode);
+      byFile.set(inode, file);
+    }
+    file.key += `${pick} `;
+    if (kind === 'size') file.size = pick;
+    else if (kind === 'fill') file.fill = pick;
+    else file.sectors.set(index, pick);
+  }
 
-  const changed = image.names.after((_, index) => index < journalKept && !namesLost.has(index));
+  let names = memo.names.get(namesKey);
+  if (names === undefined) {
+    names = namesAfter(image, (index) => index < journalKept && !namesLost.has(index));
+    memo.names.set(namesKey, names);
+  }
+  const files = names.files.map((file) => {
+    if (file.isSynced && file.linked && !file.errorUnreported) return file;
+    const picks = byFile.get(file.id) ?? noPicks(file.id);
+    let after = memo.files.get(picks.key);
+    if (after === undefined) {
+      after = fileAfter(file, picks, image, model);
+      memo.files.set(picks.key, after);
+    }
+    return after;
+  });
+  const result = new SimImage(image.sectorBytes, new SimNames(names.folders), files);
+  result.continueFrom(image);
+  return result;
+}
+
+function namesAfter(image: SimImage, survives: (index: number) => boolean): NamesAfter {
+  const changed = image.names.after((_, index) => survives(index));
   const folders = new Map<number, Folder>();
   const files: SimInode[] = [];
   const keep = (inode: number): void => {
@@ -124,26 +169,30 @@ export function applyCrash(
     if (file !== undefined) files.push(file);
   };
   keep(ROOT);
-  const result = new SimImage(image.sectorBytes, new SimNames(folders), files);
-  result.continueFrom(image);
-  for (const file of files) {
-    if (file.isSynced && file.linked && !file.errorUnreported) continue;
-    const after = result.own(file.id);
-    after.linked = true;
-    after.errorUnreported = false;
-    if (!file.isSynced) {
-      const picked = byFile.get(file.id) ?? { size: 0, fill: 0, sectors: new Map<number, number>() };
-      const size = sizeOptions(file)[picked.size] ?? file.durableSize;
-      after.reset(contentAfter(file, size, picked, image, model), size);
-    }
+  return { folders, files };
+}
+
+function fileAfter(file: SimInode, picks: FilePicks, image: SimImage, model: CrashModel): SimInode {
+  const after = file.clone(SHARED);
+  after.linked = true;
+  after.errorUnreported = false;
+  if (!file.isSynced) {
+    const size = sizeOptions(file)[picks.size] ?? file.durableSize;
+    after.reset(contentAfter(file, size, picks, image, model), size);
   }
-  return result;
+  return after;
 }
 
 interface FilePicks {
+  /** The file and all its picks, as text. */
+  key: string;
   size: number;
   fill: number;
   readonly sectors: Map<number, number>;
+}
+
+function noPicks(inode: number): FilePicks {
+  return { key: `${inode}: `, size: 0, fill: 0, sectors: new Map() };
 }
 
 function contentAfter(file: SimInode, size: number, picks: FilePicks, image: SimImage, model: CrashModel): Sector[] {

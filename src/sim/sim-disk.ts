@@ -29,6 +29,7 @@ import { formatCall, type SimCall, type SimStep } from './sim-call.js';
 import {
   applyCrash,
   type CrashChoice,
+  CrashMemo,
   type CrashModel,
   type CrashPoint,
   type Decision,
@@ -233,12 +234,15 @@ export class SimDisk {
       yield* cornerChoices(plan);
       for (let i = 0; i < draws; i++) yield drawChoice(plan, seed + i);
     }
+    // Nothing is changed on it any more, so that all states may share what is theirs.
+    const { image, model, scheduler } = now.#machine;
+    const memo = new CrashMemo();
     for (const choice of choices()) {
-      const disk = now.crash(choice);
-      const hash = disk.hash();
+      const after = applyCrash(image, model, plan, choice, memo);
+      const hash = after.hash();
       if (seen.has(hash)) continue;
       seen.add(hash);
-      yield { choice, hash, disk };
+      yield { choice, hash, disk: now.#successor(after, scheduler.nowUs + REBOOT_US) };
     }
   }
 

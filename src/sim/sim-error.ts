@@ -69,7 +69,11 @@ export class SimSystemError extends Error implements SystemError {
     const [number, text] = KNOWN[name];
     const code = name === 'EDQUOT' ? text : name;
     const where = path === undefined ? '' : ` '${path}'${dest === undefined ? '' : ` -> '${dest}'`}`;
+    // A stack would tell of the scheduler alone, and is the larger part of the price.
+    const frames = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(`${code}: ${text}, ${syscall}${where}`);
+    Error.stackTraceLimit = frames;
     this.errno = -number;
     this.code = code;
     this.syscall = syscall;

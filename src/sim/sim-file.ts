@@ -31,6 +31,9 @@ export class SimFile implements VfsFile {
   readonly #onClose: () => void;
   #underWay = 0;
   #closed = false;
+  readonly #told = (): void => {
+    this.#underWay--;
+  };
 
   constructor(
     path: string,
@@ -51,6 +54,8 @@ export class SimFile implements VfsFile {
   size(): Promise<number> {
     return this.#perform({
       name: 'size',
+      path: this.path,
+      whenTold: this.#told,
       syscall: 'fstat',
       costUs: STAT_US,
       effect: () => this.#machine.image.file(this.inode)?.size ?? 0,
@@ -60,6 +65,8 @@ export class SimFile implements VfsFile {
   readAt(target: Uint8Array, offset: number, length: number, position: number): Promise<number> {
     return this.#perform({
       name: 'read',
+      path: this.path,
+      whenTold: this.#told,
       detail: `${position}+${length}`,
       syscall: 'read',
       costUs: READ_US + length / BYTES_PER_US,
@@ -86,6 +93,8 @@ export class SimFile implements VfsFile {
     const cuts = machine.timing === 'wild' ? this.#pieces(length, position) : [0, length];
     return this.#perform({
       name: 'write',
+      path: this.path,
+      whenTold: this.#told,
       detail: `${position}+${length}`,
       syscall: 'write',
       costUs: WRITE_US + length / BYTES_PER_US,
@@ -105,11 +114,9 @@ export class SimFile implements VfsFile {
     const machine = this.#machine;
     const mark = machine.image.serial;
     let failed = false;
-    const report = (): void => {
-      if (failed) machine.image.own(this.inode).errorUnreported = false;
-    };
-    const synced = this.#perform({
+    return this.#perform({
       name: 'sync',
+      path: this.path,
       syscall: 'fdatasync',
       costUs: SYNC_US,
       inode: this.inode,
@@ -121,14 +128,19 @@ export class SimFile implements VfsFile {
         failed = true;
         machine.failSync(this.inode);
       },
+      whenTold: () => {
+        this.#told();
+        if (failed) machine.image.own(this.inode).errorUnreported = false;
+      },
     });
-    return synced.finally(report);
   }
 
   truncate(size: number): Promise<void> {
     if (!this.#isWritable) return this.#refuse('ftruncate');
     return this.#perform({
       name: 'truncate',
+      path: this.path,
+      whenTold: this.#told,
       detail: `to ${size}`,
       syscall: 'ftruncate',
       costUs: WRITE_US,
@@ -234,7 +246,15 @@ export class SimFile implements VfsFile {
     }
     const effect = this.#onClose;
     // A close that fails has closed all the same.
-    const closing = this.#perform({ name: 'close', syscall: 'close', costUs: STAT_US, effect, whenFaulty: effect });
+    const closing = this.#perform({
+      name: 'close',
+      path: this.path,
+      whenTold: this.#told,
+      syscall: 'close',
+      costUs: STAT_US,
+      effect,
+      whenFaulty: effect,
+    });
     this.#closed = true;
     return closing;
   }
@@ -280,15 +300,10 @@ export class SimFile implements VfsFile {
     if (!this.#process.alive) throw new Error('this simulated process is dead');
   }
 
-  #perform<T>(what: Omit<Performance<T>, 'path'>): Promise<T> {
+  #perform<T>(what: Performance<T>): Promise<T> {
     if (this.#closed) return this.#refuse(what.syscall);
     this.#underWay++;
-    const done = (): void => {
-      this.#underWay--;
-    };
-    const result = this.#machine.perform(this.#process, { ...what, path: this.path });
-    result.then(done, done);
-    return result;
+    return this.#machine.perform(this.#process, what);
   }
 
   #refuse<T>(syscall: string): Promise<T> {

@@ -25,15 +25,19 @@ export class SimImage {
   #owner: object = {};
   #serial = 0;
   #nextInode: number = ROOT + 1;
+  /** Some file may have no name any more. */
+  #mayHaveUnlinked = false;
 
   constructor(sectorBytes: number, names: SimNames = new SimNames(), files: Iterable<SimInode> = []) {
     this.sectorBytes = sectorBytes;
     this.names = names;
-    this.#files = new Map([...files].map((file) => [file.id, file]));
+    this.#files = new Map();
+    for (const file of files) this.#files.set(file.id, file);
   }
 
   fork(): SimImage {
-    const copy = new SimImage(this.sectorBytes, this.names.fork(), this.#files.values());
+    const copy = new SimImage(this.sectorBytes, this.names.fork());
+    copy.#files = new Map(this.#files);
     copy.continueFrom(this);
     // Neither side may go on changing what both now hold.
     this.#owner = {};
@@ -45,6 +49,7 @@ export class SimImage {
     this.freed = other.freed;
     this.#serial = other.#serial;
     this.#nextInode = other.#nextInode;
+    this.#mayHaveUnlinked = other.#mayHaveUnlinked;
   }
 
   /** Of the newest change. */
@@ -89,6 +94,7 @@ export class SimImage {
     if (this.file(inode) === undefined) return;
     const file = this.own(inode);
     file.linked = false;
+    this.#mayHaveUnlinked = true;
     this.free(0, file.sectors.slice());
   }
 
@@ -100,11 +106,14 @@ export class SimImage {
 
   /** Forgets the files that no name leads to, also after a power cut, and that nobody has open. */
   sweep(isOpen: (inode: number) => boolean): void {
+    if (!this.#mayHaveUnlinked) return;
+    this.#mayHaveUnlinked = false;
     let named: Set<number> | undefined;
     for (const file of this.#files.values()) {
-      if (file.linked || isOpen(file.id)) continue;
+      if (file.linked) continue;
       named ??= this.names.named();
-      if (!named.has(file.id)) this.#files.delete(file.id);
+      if (!isOpen(file.id) && !named.has(file.id)) this.#files.delete(file.id);
+      else this.#mayHaveUnlinked = true;
     }
   }
 
@@ -113,7 +122,7 @@ export class SimImage {
     const digest = new Digest();
     const walk = (names: NameMap): void => {
       digest.add(names.size);
-      for (const [name, inode] of [...names].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      for (const [name, inode] of sorted(names)) {
         digest.addText(name);
         const folder = this.names.folders.get(inode);
         if (folder !== undefined) walk(folder.visible);
@@ -123,4 +132,16 @@ export class SimImage {
     walk(this.names.folders.get(ROOT)?.visible ?? new Map());
     return digest.toString();
   }
+}
+
+/** Name maps never change, and most are part of many states. */
+const inOrder = new WeakMap<NameMap, readonly (readonly [string, number])[]>();
+
+function sorted(names: NameMap): readonly (readonly [string, number])[] {
+  let entries = inOrder.get(names);
+  if (entries === undefined) {
+    entries = [...names].sort(([a], [b]) => (a < b ? -1 : 1));
+    inOrder.set(names, entries);
+  }
+  return entries;
 }

@@ -32,6 +32,7 @@ export interface UnsyncedSector {
 
 /** More versions of one sector than this add no new kind of state; a program that never syncs must not fill the memory. */
 const VERSIONS_MAX = 32;
+const NOTHING = new Uint8Array(0);
 
 export class SimInode {
   readonly id: number;
@@ -115,8 +116,9 @@ export class SimInode {
       const index = Math.floor(at / this.sectorBytes);
       const within = at - index * this.sectorBytes;
       const take = Math.min(end - at, this.sectorBytes - within);
-      const bytes = this.sectors[index]?.bytes ?? new Uint8Array(0);
-      target.set(bytes.subarray(within, within + take), offset + at - position);
+      const bytes = this.sectors[index]?.bytes ?? NOTHING;
+      const isWhole = within === 0 && take === bytes.length;
+      target.set(isWhole ? bytes : bytes.subarray(within, within + take), offset + at - position);
       at += take;
     }
     return Math.max(0, at - position);

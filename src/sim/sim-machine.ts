@@ -12,7 +12,7 @@ import type { SimImage } from './sim-image.js';
 import type { SimInode } from './sim-inode.js';
 import { ROOT } from './sim-names.js';
 import { Prng } from './sim-prng.js';
-import { SimScheduler } from './sim-scheduler.js';
+import { type SimEvent, SimScheduler } from './sim-scheduler.js';
 
 /** What the machine has to know of a process. */
 export interface Incarnation {
@@ -21,6 +21,8 @@ export interface Incarnation {
   /** Counts one more handle on `inode`; the result takes it back. */
   opened(inode: number): () => void;
   isOpen(inode: number): boolean;
+  /** Handles, all together. */
+  readonly openCount: number;
   /** Inodes with how many handles there are on each. */
   readonly handles: ReadonlyMap<number, number>;
   /** Timers that are neither due nor cancelled yet. */
@@ -58,6 +60,8 @@ export interface Performance<T> {
   readonly effect: (piece: number) => T;
   /** What happens to the disk when the call runs into a fault. */
   readonly whenFaulty?: (fault: FaultRule) => void;
+  /** Its caller hears of the outcome now. */
+  readonly whenTold?: () => void;
 }
 
 interface LoggedCall extends SimCall {
@@ -103,32 +107,19 @@ export class SimMachine {
       const fault = this.faults.hit(what.name, call);
       const pieces = fault === undefined ? (what.pieces ?? 1) : 1;
       const [untilEffect, untilAck] = this.#delays(what.costUs);
-      const isWanted = (): boolean => who.alive;
-      const settle = (outcome: SimCall['outcome'], tell: () => void): void => {
-        const acknowledge = (): void => {
-          this.end(call, outcome);
-          tell();
-          this.step('ack', call);
-        };
-        this.scheduler.at(untilAck, acknowledge, { isWanted });
-      };
-      const happen = (piece: number): void => {
-        let result: T;
-        try {
-          if (fault !== undefined && fault.flip !== true) this.#fail(fault, what);
-          result = what.effect(piece);
-          if (fault !== undefined) what.whenFaulty?.(fault);
-        } catch (error) {
-          this.step('effect', call);
-          settle(error instanceof SimSystemError ? error.code : 'failed', () => reject(error));
-          return;
-        }
-        this.step('effect', call);
-        if (piece + 1 < pieces)
-          this.scheduler.at(untilEffect / pieces, () => happen(piece + 1), { isWanted, inode: what.inode });
-        else settle('ok', () => resolve(result));
-      };
-      this.scheduler.at(untilEffect / pieces, () => happen(0), { isWanted, inode: what.inode });
+      const under = new CallUnderWay(
+        this,
+        who,
+        what,
+        call,
+        fault,
+        pieces,
+        untilEffect / pieces,
+        untilAck,
+        resolve,
+        reject,
+      );
+      this.scheduler.add(under.pieceUs, under);
     });
   }
 
@@ -203,8 +194,7 @@ export class SimMachine {
 
   /** A process is about to open something. @throws EMFILE */
   requireDescriptor(who: Incarnation, syscall: string, path: string): void {
-    let open = 0;
-    for (const count of who.handles.values()) open += count;
+    let open = who.openCount;
     for (const holder of this.locks.values()) if (holder === who) open++;
     if (open >= this.limits.descriptorsMax) throw new SimSystemError('EMFILE', syscall, path);
     this.descriptorsPeak = Math.max(this.descriptorsPeak, open + 1);
@@ -240,7 +230,7 @@ export class SimMachine {
     return file;
   }
 
-  #fail<T>(fault: FaultRule, what: Performance<T>): never {
+  fail<T>(fault: FaultRule, what: Performance<T>): never {
     if (what.whenFaulty !== undefined) what.whenFaulty(fault);
     else if (fault.alsoDone === true) what.effect(0);
     const error: SimErrorName = fault.error ?? 'EIO';
@@ -266,6 +256,98 @@ export class SimMachine {
   }
 
   #notify(phase: SimStep['phase'], call: SimCall): void {
+    if (this.observers.size === 0) return;
     for (const observer of this.observers) observer({ phase, step: this.steps, call });
+  }
+}
+
+/** A call of the port between its beginning and its end: due when it takes effect, piece by piece, and once more when its caller hears of it. */
+class CallUnderWay<T> implements SimEvent {
+  dueUs = 0;
+  order = 0;
+  isPending = false;
+  readonly kind = 'io';
+  readonly machine: SimMachine;
+  readonly who: Incarnation;
+  readonly what: Performance<T>;
+  readonly call: SimCall;
+  readonly fault: FaultRule | undefined;
+  readonly pieces: number;
+  readonly pieceUs: number;
+  readonly untilAckUs: number;
+  readonly resolve: (result: T) => void;
+  readonly reject: (error: unknown) => void;
+  piece = 0;
+  outcome = '';
+  tell: (() => void) | undefined;
+
+  constructor(
+    machine: SimMachine,
+    who: Incarnation,
+    what: Performance<T>,
+    call: SimCall,
+    fault: FaultRule | undefined,
+    pieces: number,
+    pieceUs: number,
+    untilAckUs: number,
+    resolve: (result: T) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.machine = machine;
+    this.who = who;
+    this.what = what;
+    this.call = call;
+    this.fault = fault;
+    this.pieces = pieces;
+    this.pieceUs = pieceUs;
+    this.untilAckUs = untilAckUs;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+
+  /** Of the effects to come alone. */
+  get inode(): number | undefined {
+    return this.tell === undefined ? this.what.inode : undefined;
+  }
+
+  isWanted(): boolean {
+    return this.who.alive;
+  }
+
+  happen(): boolean {
+    const { machine, call } = this;
+    if (this.tell !== undefined) {
+      machine.end(call, this.outcome);
+      this.what.whenTold?.();
+      this.tell();
+      machine.step('ack', call);
+      return false;
+    }
+    this.#takeEffect();
+    // Whoever watches may do something about it.
+    return machine.observers.size === 0;
+  }
+
+  #takeEffect(): void {
+    const { machine, what, fault, call } = this;
+    let result: T;
+    try {
+      if (fault !== undefined && fault.flip !== true) machine.fail(fault, what);
+      result = what.effect(this.piece);
+      if (fault !== undefined) what.whenFaulty?.(fault);
+    } catch (error) {
+      machine.step('effect', call);
+      this.#settle(error instanceof SimSystemError ? error.code : 'failed', () => this.reject(error));
+      return;
+    }
+    machine.step('effect', call);
+    if (++this.piece < this.pieces) machine.scheduler.add(this.pieceUs, this);
+    else this.#settle('ok', () => this.resolve(result));
+  }
+
+  #settle(outcome: string, tell: () => void): void {
+    this.outcome = outcome;
+    this.tell = tell;
+    this.machine.scheduler.add(this.untilAckUs, this);
   }
 }

@@ -52,11 +52,17 @@ export class SimNames {
 
   /** The number of what is at `path`, or why there is nothing. */
   lookup(path: string): number | 'ENOENT' | 'ENOTDIR' {
+    const parts = partsOf(path);
+    return this.#walk(parts, parts.length);
+  }
+
+  /** What the first `count` of `parts` lead to. */
+  #walk(parts: readonly string[], count: number): number | 'ENOENT' | 'ENOTDIR' {
     let at = ROOT;
-    for (const name of partsOf(path)) {
+    for (let i = 0; i < count; i++) {
       const folder = this.folders.get(at);
       if (folder === undefined) return 'ENOTDIR';
-      const next = folder.visible.get(name);
+      const next = folder.visible.get(parts[i] ?? '');
       if (next === undefined) return 'ENOENT';
       at = next;
     }
@@ -70,9 +76,9 @@ export class SimNames {
   /** The slot that `path` names, whether or not something is there. */
   slotOf(path: string, syscall: string, errorPaths: readonly [string, string?] = [path]): Slot {
     const parts = partsOf(path);
-    const name = parts.pop();
+    const name = parts.at(-1);
     if (name === undefined) throw new SimSystemError('EBUSY', syscall, ...errorPaths);
-    const folder = this.lookup(`/${parts.join('/')}`);
+    const folder = this.#walk(parts, parts.length - 1);
     if (typeof folder === 'string') throw new SimSystemError(folder, syscall, ...errorPaths);
     if (!this.folders.has(folder)) throw new SimSystemError('ENOTDIR', syscall, ...errorPaths);
     return { folder, name };
@@ -204,14 +210,22 @@ export class SimNames {
   }
 }
 
+/** Few paths are asked for again and again. Past so many they are taken to be others than before. */
+const PARTS_MAX = 4096;
+const knownParts = new Map<string, readonly string[]>();
+
 /** The parts of an absolute path; '.' and '..' are resolved as text, for there are no links here. */
-function partsOf(path: string): string[] {
+function partsOf(path: string): readonly string[] {
+  const known = knownParts.get(path);
+  if (known !== undefined) return known;
   if (!path.startsWith('/')) throw new TypeError(`a path on a simulated disk is absolute, got ${JSON.stringify(path)}`);
   const parts: string[] = [];
   for (const part of path.split('/')) {
     if (part === '..') parts.pop();
     else if (part !== '' && part !== '.') parts.push(part);
   }
+  if (knownParts.size >= PARTS_MAX) knownParts.clear();
+  knownParts.set(path, parts);
   return parts;
 }
 

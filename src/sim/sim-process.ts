@@ -15,6 +15,7 @@ export class SimProcess implements Incarnation {
   readonly host: Host;
   readonly #machine: SimMachine;
   readonly #open: Map<number, number> = new Map();
+  #openCount = 0;
   #alive = true;
   #timers = 0;
   #holds = 0;
@@ -36,6 +37,7 @@ export class SimProcess implements Incarnation {
     if (!this.#alive) return;
     this.#alive = false;
     this.#open.clear();
+    this.#openCount = 0;
     const { locks, processes } = this.#machine;
     for (const [inode, holder] of locks) if (holder === this) locks.delete(inode);
     processes.delete(this);
@@ -44,7 +46,9 @@ export class SimProcess implements Incarnation {
 
   opened(inode: number): () => void {
     this.#open.set(inode, (this.#open.get(inode) ?? 0) + 1);
+    this.#openCount++;
     return () => {
+      this.#openCount = Math.max(0, this.#openCount - 1);
       const left = (this.#open.get(inode) ?? 1) - 1;
       if (left > 0) this.#open.set(inode, left);
       else this.#open.delete(inode);
@@ -54,6 +58,10 @@ export class SimProcess implements Incarnation {
 
   isOpen(inode: number): boolean {
     return this.#open.has(inode);
+  }
+
+  get openCount(): number {
+    return this.#openCount;
   }
 
   get handles(): ReadonlyMap<number, number> {
@@ -117,6 +125,8 @@ export class SimProcess implements Incarnation {
           if (this.#alive) scheduler.at(1, resolve, { isWanted });
         }),
       random: (target) => random.fill(target),
+      // Nothing of the real one: one seed is one history, byte for byte. Each on a machine of its own, so that nobody asks the system for it.
+      holder: () => ({ pid: this.id, host: `simulated-${this.id}`, bootId: '', script: '' }),
     };
   }
 }

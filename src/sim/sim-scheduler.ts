@@ -4,40 +4,48 @@
  *
  * An event fires only when the program has nothing left to do: after all microtasks and all `soon` actions. The driver gets there by
  * asking for a tick from within a microtask (Node runs ticks when the microtask queue is empty), which is a tenth of the price
- * of a turn of the event loop; now and then, and whenever only timers are left, it takes such a turn, so that a program that never
- * stops does not block the process.
+ * of a turn of the event loop; now and then, and before a timer where only timers are left, it takes such a turn, so that a program that
+ * never stops does not block the process. Events of which no program hears follow each other without either.
  */
 import { inTurn, soon } from '../vfs/own-timers.js';
 
-interface SimEvent {
-  readonly dueUs: number;
-  readonly order: number;
-  readonly action: () => void;
+/** Something that is to happen. The scheduler keeps the first three; one object may be due again and again, but only once at a time. */
+export interface SimEvent {
+  dueUs: number;
+  order: number;
+  isPending: boolean;
   readonly kind: 'io' | 'timer';
   /** The inode concerned, where it matters (`hasten`). */
   readonly inode: number | undefined;
-  readonly isWanted: () => boolean;
-  cancelled: boolean;
+  /** Asked when the event is due: what nobody wants (its process died) does not move the clock. */
+  isWanted(): boolean;
+  /** True: no program can have heard of it, so there is nothing that the next event has to wait for. */
+  happen(): boolean;
 }
 
 export interface EventOptions {
   readonly kind?: 'io' | 'timer';
-  readonly inode?: number | undefined;
-  /** Asked when the event is due: what nobody wants (its process died) does not move the clock. */
   readonly isWanted: () => boolean;
 }
 
-const TICKS_A_TURN = 256;
+const TICKS_A_TURN = 64;
+/** The first turn comes sooner: where many short runs follow each other, everybody else has turns, too. */
+const TICKS_FIRST = 8;
+const NOW = Promise.resolve();
 
 export class SimScheduler {
   #nowUs: number;
   #order = 0;
   #armed = false;
-  #ticks = 0;
+  #ticks: number = TICKS_A_TURN - TICKS_FIRST;
+
   #ioPending = 0;
   /** Latest first, so that the next one is popped from the end. */
   readonly #events: SimEvent[] = [];
   #soon: (() => void)[] = [];
+  readonly #go = (): void => this.#turn(false);
+  readonly #goFromLoop = (): void => this.#turn(true);
+  readonly #goSoon = (): void => soon(this.#go);
 
   constructor(nowUs: number) {
     this.#nowUs = nowUs;
@@ -58,28 +66,33 @@ export class SimScheduler {
   }
 
   /** Calls `action` in `delayUs`. The result cancels it. */
-  at(delayUs: number, action: () => void, options: EventOptions): () => void {
-    const event: SimEvent = {
-      dueUs: this.#nowUs + delayUs,
-      order: ++this.#order,
-      action,
-      kind: options.kind ?? 'io',
-      inode: options.inode,
-      isWanted: options.isWanted,
-      cancelled: false,
+  at(delayUs: number, action: () => void, { kind = 'io', isWanted }: EventOptions): () => void {
+    const happen = (): boolean => {
+      action();
+      return false;
     };
-    let low = 0;
-    let high = this.#events.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      // A new event has the highest order: among equals it comes last.
-      if ((this.#events[middle]?.dueUs ?? 0) > event.dueUs) low = middle + 1;
-      else high = middle;
+    const event: SimEvent = { dueUs: 0, order: 0, isPending: false, kind, inode: undefined, isWanted, happen };
+    this.add(delayUs, event);
+    return () => this.#cancel(event);
+  }
+
+  /** `event` happens in `delayUs`. */
+  add(delayUs: number, event: SimEvent): void {
+    event.dueUs = this.#nowUs + delayUs;
+    event.order = ++this.#order;
+    event.isPending = true;
+    const events = this.#events;
+    // A new event has the highest order: among equals it comes last. There are few, and most are due before those that wait.
+    let at = events.length;
+    events.push(event);
+    for (; at > 0; at--) {
+      const other = events[at - 1];
+      if (other === undefined || other.dueUs > event.dueUs) break;
+      events[at] = other;
     }
-    this.#events.splice(low, 0, event);
+    events[at] = event;
     if (event.kind === 'io') this.#ioPending++;
     this.#arm();
-    return () => this.#cancel(event);
   }
 
   soon(action: () => void): void {
@@ -91,28 +104,33 @@ export class SimScheduler {
   hasten(inode: number, picks: () => boolean): void {
     const concerned = this.#events.filter((event) => event.inode === inode).reverse();
     for (const event of concerned) {
-      if (event.cancelled || !event.isWanted() || !picks()) continue;
-      this.#cancel(event);
-      event.action();
+      if (!event.isPending || !event.isWanted() || !picks()) continue;
+      this.#withdraw(event);
+      event.happen();
     }
   }
 
+  /** It stays in the list until it would be due, unless it is to be added again. */
   #cancel(event: SimEvent): void {
-    if (event.cancelled) return;
-    event.cancelled = true;
+    if (!event.isPending) return;
+    event.isPending = false;
     if (event.kind === 'io') this.#ioPending--;
+  }
+
+  #withdraw(event: SimEvent): void {
+    this.#cancel(event);
+    this.#events.splice(this.#events.indexOf(event), 1);
   }
 
   #arm(): void {
     if (this.#armed) return;
     this.#armed = true;
-    const idle = this.#soon.length === 0 && this.#ioPending === 0;
-    if (idle || ++this.#ticks % TICKS_A_TURN === 0) inTurn(() => this.#turn());
-    else void Promise.resolve().then(() => soon(() => this.#turn()));
+    if (++this.#ticks % TICKS_A_TURN === 0) inTurn(this.#goFromLoop);
+    else void NOW.then(this.#goSoon);
   }
 
-  #turn(): void {
-    this.#armed = false;
+  #turn(isTurnOfLoop: boolean): void {
+    let isWaiting = false;
     try {
       if (this.#soon.length > 0) {
         const actions = this.#soon;
@@ -121,16 +139,22 @@ export class SimScheduler {
         return;
       }
       for (;;) {
-        const event = this.#events.pop();
+        const event = this.#events.at(-1);
         if (event === undefined) return;
-        if (event.cancelled) continue;
+        if (event.isPending && event.kind === 'timer' && this.#ioPending === 0 && !isTurnOfLoop) {
+          isWaiting = true;
+          inTurn(this.#goFromLoop);
+          return;
+        }
+        this.#events.pop();
+        if (!event.isPending) continue;
         this.#cancel(event);
         if (!event.isWanted()) continue;
         this.#nowUs = Math.max(this.#nowUs, event.dueUs);
-        event.action();
-        return;
+        if (!event.happen()) return;
       }
     } finally {
+      this.#armed = isWaiting;
       if (this.#soon.length > 0 || this.#events.length > 0) this.#arm();
     }
   }

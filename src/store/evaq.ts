@@ -168,7 +168,7 @@ export class Evaq implements AsyncDisposable {
     const scope = new HandlerScope();
     const { minFreeBytes } = resolved;
     const space = minFreeBytes === undefined ? undefined : new FreeSpace({ ...ports, path, minFreeBytes });
-    const lockNote = ownLockNote(timeOf(ports.host));
+    const lockNote = ownLockNote(timeOf(ports.host), ports.host);
     const ownsLease = (queue: string, id: number): boolean => scope.owns(queue, id);
     const store = await traceRecovery(path, () =>
       Store.open({ ...resolved, ownsLease, space, ...ports, signal, path, lockNote }),

@@ -128,17 +128,34 @@ export class Ground {
   checkBlocking(path: string): void {
     const { identities } = this.#options;
     if (identities === undefined) return;
-    for (const [place, identity] of this.#placesOf(path)) {
-      const found = attempt(() => identities.ofBlocking(place));
-      if (found !== 'unknown') this.#expect(place, identity, found.value);
+    // Before every change by a path: nothing is put together for it.
+    for (const [place, identity] of this.#store) this.#expectBlocking(identities, place, identity);
+    const dir = this.#queueDirOf(path);
+    const identity = dir === undefined ? undefined : this.#queues.get(dir);
+    if (dir !== undefined && identity !== undefined) this.#expectBlocking(identities, dir, identity);
+  }
+
+  #expectBlocking(identities: VfsIdentities, place: string, identity: string): void {
+    let found: string | undefined;
+    try {
+      found = identities.ofBlocking(place);
+    } catch (error) {
+      if (error instanceof EvaqError) throw error;
+      return;
     }
+    this.#expect(place, identity, found);
   }
 
   /** The folders that `path` is in, and one file that is open. @throws EVAQ_FAILED */
   checkFileBlocking(path: string): void {
     this.checkBlocking(path);
     const { identities } = this.#options;
-    if (identities !== undefined) attempt(() => this.#checkFile(identities, path, this.#held.get(path)));
+    if (identities === undefined) return;
+    try {
+      this.#checkFile(identities, path, this.#held.get(path));
+    } catch (error) {
+      if (error instanceof EvaqError) throw error;
+    }
   }
 
   /** `path` leads to another file than it did, or to none. The error for whoever needs it; the store has stopped. */
@@ -212,15 +229,5 @@ export class Ground {
       },
     );
     return this.#options.failStop.stop(this.#changed);
-  }
-}
-
-/** What `look` finds, or 'unknown' where the disk does not say. */
-function attempt<T>(look: () => T): 'unknown' | { readonly value: T } {
-  try {
-    return { value: look() };
-  } catch (error) {
-    if (error instanceof EvaqError) throw error;
-    return 'unknown';
   }
 }

@@ -9,16 +9,11 @@ import { isMainThread } from 'node:worker_threads';
 import { throwIfAborted } from '../abortable.js';
 import { EvaqError, type EvaqErrorDetails, reported } from '../errors.js';
 import { LOCK_FILE, STORE_FILE } from '../layout/store-file.js';
-import type { Host } from '../vfs/host.js';
+import type { Holder, Host } from '../vfs/host.js';
 import type { Vfs, VfsLock } from '../vfs/vfs.js';
 
-export interface LockNote {
-  readonly pid: number;
-  readonly host: string;
-  readonly bootId: string;
+export interface LockNote extends Holder {
   readonly since: string;
-  /** The name of its file. Never more of the command line: there are passwords in those, and others read this. */
-  readonly script: string;
 }
 
 export interface LockOptions {
@@ -39,15 +34,19 @@ const NAME_LENGTH_MAX = 100;
 const NO_SCRIPT = /^(?:-[ep]|-pe|--eval|--print|-i|--interactive)(?:=|$)/;
 
 /**
- * Of this process. `nowMs` as the store's clock has it. Where the system does not say (a container may forbid it) a field is empty: no store is
+ * Of this process, or of the one that `holder` tells of. `nowMs` as the store's clock has it. Where the system does not say (a container may forbid it) a field is empty: no store is
  * kept shut by that.
  */
-export function ownLockNote(nowMs: number): LockNote {
+export function ownLockNote(nowMs: number, { holder = thisProcess }: Pick<Host, 'holder'> = {}): LockNote {
+  const { pid, host, bootId, script } = holder();
+  return { pid, host, bootId, since: new Date(nowMs).toISOString(), script };
+}
+
+function thisProcess(): Holder {
   return {
     pid: process.pid,
     host: orEmpty(hostname),
     bootId: orEmpty(bootedAt),
-    since: new Date(nowMs).toISOString(),
     script: scriptName(process.argv[1], process.execArgv),
   };
 }

@@ -4,6 +4,15 @@
  */
 import { clampTime } from '../times.js';
 
+/** Who holds a store, as it is told to whom it turns away. */
+export interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  readonly bootId: string;
+  /** The name of its file. Never more of the command line: there are passwords in those, and others read this. */
+  readonly script: string;
+}
+
 export interface Host {
   /** Milliseconds since the epoch. May jump, and be any number: it is asked by `timeOf` alone. Nothing but timestamps and due times is made from it. */
   now(): number;
@@ -19,6 +28,8 @@ export interface Host {
   yield(): Promise<void>;
   /** Fills `target` with random bytes. */
   random(target: Uint8Array): void;
+  /** The process that this host is of. Without it, the one that runs. */
+  holder?(): Holder;
 }
 
 /** What the host's clock says, as a time that files can hold. */

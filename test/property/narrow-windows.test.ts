@@ -1,6 +1,11 @@
 /** What random scripts hardly reach: each of these once needed a hunt of its own. */
 import { describe, expect, test } from 'vitest';
-import { exploreRewriteBesideGc, exploreWeakMode, rewriteBeforeTheUnlink } from './support/narrow-windows.js';
+import {
+  exploreDormantQueues,
+  exploreRewriteBesideGc,
+  exploreWeakMode,
+  rewriteBeforeTheUnlink,
+} from './support/narrow-windows.js';
 
 const STATES = Number(process.env['EVAQ_STATES'] ?? 1500);
 const TIMEOUT_MS = 600_000;
@@ -17,6 +22,12 @@ describe('narrow windows', () => {
 
   test('P2: a tombstone is kept until the unlink of its segment, however late that comes', async () => {
     for (const seed of [1, 2, 3]) await rewriteBeforeTheUnlink(seed);
+  });
+
+  test('P1, P5, P9: queues that nobody asks for are recovered and closed, each step durable before the next', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    expect(await exploreDormantQueues(1, 2000)).toBeGreaterThan(100);
   });
 
   for (const durability of ['os', { intervalMs: 1 }] as const) {

@@ -5,6 +5,7 @@
 import * as fc from 'fast-check';
 import { Evaq, EvaqError } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { closeWhole } from './closed-store.js';
 import { BrokenPromise, payloadOf } from './store-model.js';
 
 /** When a caller loses his patience: never, in the very stretch in which he called, or after so many microseconds of simulated time. */
@@ -121,7 +122,7 @@ export async function runAborted(script: AbortedScript, stats: AbortedStats): Pr
   // What goes on by itself has an end, and leaves nothing pending.
   await wal.flush();
   if (wal.stats().pendingBytes !== 0) throw new BrokenPromise('P14', `${wal.stats().pendingBytes} bytes stay pending`);
-  if (script.end === 'close') await evaq.close();
+  if (script.end === 'close') await closeWhole(evaq, disk);
   else disk.kill();
 
   const again = await open();

@@ -5,6 +5,7 @@
  */
 import { Evaq } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { closeWhole } from './closed-store.js';
 import { PromiseTally } from './promise-tally.js';
 import { BrokenPromise, payloadOf, type QueueName, type Seen, StoreModel, type Token } from './store-model.js';
 import { readQueue } from './store-run.js';
@@ -16,6 +17,14 @@ const STORE = '/s';
 const NAMES = ['wal', 'dead-letters'] as const;
 /** Choices at a cut that are all tried; where there are more, the corners are. */
 const EXHAUSTIVE_MAX = 16;
+
+export interface WordOptions {
+  readonly exhaustiveMax?: number;
+  /** Random states of a cut, beside the corners. None if not given. */
+  readonly draws?: number;
+  readonly sectorBytes?: number;
+  readonly seed?: number;
+}
 
 function open(disk: SimDisk): Promise<Evaq> {
   const ports = { vfs: disk.vfs, host: disk.host };
@@ -81,7 +90,7 @@ class Teller {
         await this.evaq.wal.compact();
         return;
       case 'reopen':
-        await this.evaq.close();
+        await closeWhole(this.evaq, this.disk);
         this.evaq = await open(this.disk);
         return;
     }
@@ -93,11 +102,16 @@ export class WordExplorer {
   cuts = 0;
   /** States with what had been told until then. */
   readonly #seen = new Set<string>();
+  readonly #options: WordOptions;
   #start: { readonly disk: SimDisk; readonly model: StoreModel } | undefined;
+
+  constructor(options: WordOptions = {}) {
+    this.#options = options;
+  }
 
   /** Throws a `BrokenPromise` that names word, cut and choice. */
   async explore(word: readonly WordCall[]): Promise<void> {
-    this.#start ??= await prepared(this.tally);
+    this.#start ??= await prepared(this.tally, this.#options);
     const model = this.#start.model.clone();
     const disk = this.#start.disk.fork();
     const cuts: { readonly disk: SimDisk; readonly model: StoreModel; readonly after: string }[] = [];
@@ -117,7 +131,8 @@ export class WordExplorer {
     for (const cut of cuts) {
       this.cuts++;
       const collected = word.includes('compact');
-      for (const state of cut.disk.crashStates({ exhaustiveMax: EXHAUSTIVE_MAX })) {
+      const { exhaustiveMax = EXHAUSTIVE_MAX, draws = 0 } = this.#options;
+      for (const state of cut.disk.crashStates({ exhaustiveMax, draws })) {
         const key = `${state.hash} ${told(cut.model)}`;
         if (this.#seen.has(key)) continue;
         this.#seen.add(key);
@@ -170,8 +185,11 @@ function told(model: StoreModel): string {
     .join(' ');
 }
 
-async function prepared(tally: PromiseTally): Promise<{ readonly disk: SimDisk; readonly model: StoreModel }> {
-  const disk = new SimDisk({ seed: 1, timing: 'steady', sectorBytes: 4096 });
+async function prepared(
+  tally: PromiseTally,
+  { seed = 1, sectorBytes = 4096 }: WordOptions,
+): Promise<{ readonly disk: SimDisk; readonly model: StoreModel }> {
+  const disk = new SimDisk({ seed, timing: 'steady', sectorBytes });
   const model = new StoreModel(tally);
   const teller = new Teller(model, disk, await open(disk));
   // Each opening begins a segment.
@@ -183,7 +201,7 @@ async function prepared(tally: PromiseTally): Promise<{ readonly disk: SimDisk; 
   await teller.push('dead-letters', [40]);
   // The first segment is all dead, the second half.
   await teller.remove(model.candidates('wal').filter(({ id }) => id <= 4 || id === 6 || id === 7));
-  await teller.evaq.close();
+  await closeWhole(teller.evaq, disk);
   disk.kill();
   return { disk: disk.crash(disk.nothingSurvives()), model };
 }

@@ -6,6 +6,7 @@ import { Evaq } from '../../../src/evaq.js';
 import type { Queue } from '../../../src/queue/queue.js';
 import type { Damage as SimDamage } from '../../../src/sim/sim-damage.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { closeWhole } from './closed-store.js';
 import { BrokenPromise } from './store-model.js';
 
 export const STORE = '/d';
@@ -55,7 +56,7 @@ export async function makeSmallStore(ending: 'closed' | 'killed' = 'closed'): Pr
   await deadLetters.push('dead, removed');
   await deadLetters.remove(4);
   const loose = { wal: 0, 'dead-letters': 0 };
-  if (ending === 'closed') await evaq.close();
+  if (ending === 'closed') await closeWhole(evaq, disk);
   else {
     loose.wal = await wal.push('loose');
     loose['dead-letters'] = await deadLetters.push('loose');

@@ -7,6 +7,7 @@
 import { type Durability, Evaq, EvaqError } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import { chance } from './chance.js';
+import { closeWhole } from './closed-store.js';
 import { BrokenPromise } from './store-model.js';
 
 const STORE = '/store';
@@ -64,7 +65,7 @@ class FullDisk {
     if (!this.#isGreedy) await this.#store.wal.compact();
     else this.#disk.limits.capacityBytes = Infinity;
     await this.#store.wal.push('again');
-    await this.#store.close();
+    await closeWhole(this.#store, this.#disk);
   }
 
   async #empty(order: Order): Promise<void> {

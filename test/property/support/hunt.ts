@@ -20,6 +20,7 @@ import { runLink } from './link-run.js';
 import { huntLiveDelivery } from './live-delivery.js';
 import { huntLive } from './live-hunt.js';
 import {
+  exploreDormantQueues,
   exploreEmptyQueue,
   exploreRewriteBesideGc,
   exploreRewritesInARow,
@@ -116,6 +117,9 @@ export async function hunt(
         } else if (kind === 'empty') {
           tries++;
           stats.states += await exploreEmptyQueue(seed + round, 200);
+        } else if (kind === 'dormant') {
+          tries++;
+          stats.states += await exploreDormantQueues(seed + round, 2000);
         } else if (kind === 'weak') {
           tries++;
           stats.states += await exploreWeakMode(seed + round, 'os', 400);

@@ -10,7 +10,7 @@
  * In the weaker modes a power cut may take what was not flushed; the rest holds there, too.
  */
 import { Evaq, type EvaqOptions, type Queue } from '../../../src/evaq.js';
-import { type ExploreReport, explore } from '../../../src/sim/explore.js';
+import { type ExploreOptions, type ExploreReport, explore } from '../../../src/sim/explore.js';
 import type { Host } from '../../../src/vfs/host.js';
 import type { Vfs } from '../../../src/vfs/vfs.js';
 import { BrokenPromise } from './store-model.js';
@@ -249,7 +249,12 @@ async function checkMessages(wal: Queue, facts: readonly Fact[], told: readonly 
 }
 
 /** Explores one seed: rejects with the script of what is broken. */
-export async function exploreIntake(seed: number, mode: IntakeMode, statesMax: number): Promise<ExploreReport> {
+export async function exploreIntake(
+  seed: number,
+  mode: IntakeMode,
+  statesMax: number,
+  onState?: ExploreOptions['onState'],
+): Promise<ExploreReport> {
   const ops = intakeOps(seed);
   const report = await explore<Op, Fact>(
     { ops, run: ({ acknowledge, ...machine }, some) => carryOut(some, mode, machine, acknowledge) },
@@ -263,6 +268,7 @@ export async function exploreIntake(seed: number, mode: IntakeMode, statesMax: n
       draws: 1,
       depth: statesMax > DEEP_STATES ? 1 : 0,
       statesMax,
+      ...(onState === undefined ? {} : { onState }),
     },
   );
   const { failure } = report;

@@ -12,6 +12,7 @@
 import { type Delivery, Evaq, EvaqError, type Queue, type WhenFull } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import { chance } from './chance.js';
+import { closeWhole } from './closed-store.js';
 import { type Batch, bytesOf, FRAME_BYTES, type Held, LimitsModel } from './limits-model.js';
 import { BrokenPromise } from './store-model.js';
 
@@ -91,7 +92,7 @@ class LimitsRun {
         await this.#settle();
         this.#tally.steps++;
       }
-      await this.#evaq?.close();
+      if (this.#evaq !== undefined) await closeWhole(this.#evaq, this.#disk);
     } catch (error) {
       const [first, ...rest] = (error instanceof Error ? error.message : String(error)).split('\n');
       throw new BrokenPromise('limits', `${first}\nseed ${this.#seed}: ${this.#script.join(' ')}\n${rest.join('\n')}`);

@@ -3,11 +3,14 @@
  * it finds.
  */
 import { type Durability, Evaq } from '../../../src/evaq.js';
-import { type ExploreReport, explore, type RecoveryMachine } from '../../../src/sim/explore.js';
+import { type ExploreOptions, type ExploreReport, explore, type RecoveryMachine } from '../../../src/sim/explore.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { closeWhole } from './closed-store.js';
 import { BrokenPromise } from './store-model.js';
 
 const STORE = '/s';
+
+type OnState = ExploreOptions['onState'];
 
 function open({ vfs, host }: RecoveryMachine, durability: Durability = 'sync'): Promise<Evaq> {
   return Evaq.open(STORE, {
@@ -23,7 +26,7 @@ async function prepared(seed: number, prepare: (evaq: Evaq) => Promise<unknown>)
   const disk = new SimDisk({ seed, sectorBytes: 4096 });
   const evaq = await open(disk);
   await prepare(evaq);
-  await evaq.close();
+  await closeWhole(evaq, disk);
   disk.kill();
   return disk.crash(disk.nothingSurvives());
 }
@@ -35,7 +38,7 @@ function statesOf({ failure, states }: ExploreReport): number {
 }
 
 /** P2, P6: segments die while the tombstone log is being rewritten beside them. Resolves with the number of states. */
-export async function exploreRewriteBesideGc(seed: number, statesMax: number): Promise<number> {
+export async function exploreRewriteBesideGc(seed: number, statesMax: number, onState?: OnState): Promise<number> {
   const start = await prepared(seed, async (evaq) => {
     for (const name of ['p', 'q', 'r'])
       await evaq.wal.pushMany(Array.from({ length: 4 }, () => Buffer.alloc(15_000, name)));
@@ -70,7 +73,7 @@ export async function exploreRewriteBesideGc(seed: number, statesMax: number): P
       if (evaq.wal.size > left || evaq.wal.size < left - 4)
         throw new BrokenPromise('P6', `${evaq.wal.size} records are live of ${left}`);
     },
-    { seed, start, exhaustiveMax: 16, draws: 2, depth: 0, statesMax },
+    { seed, start, exhaustiveMax: 16, draws: 2, depth: 0, statesMax, ...(onState === undefined ? {} : { onState }) },
   );
   return statesOf(report);
 }
@@ -79,7 +82,12 @@ export async function exploreRewriteBesideGc(seed: number, statesMax: number): P
  * The weaker modes, with power cuts: what was flushed holds, commits are whole, IDs are not given out again though their records are lost,
  * and no record is born dead because a removal outlived what it removed.
  */
-export async function exploreWeakMode(seed: number, durability: Durability, statesMax: number): Promise<number> {
+export async function exploreWeakMode(
+  seed: number,
+  durability: Durability,
+  statesMax: number,
+  onState?: OnState,
+): Promise<number> {
   const start = await prepared(seed, (evaq) => evaq.wal.pushMany(['kept', 'moved']));
   const report = await explore<string, string>(
     {
@@ -121,7 +129,7 @@ export async function exploreWeakMode(seed: number, durability: Durability, stat
       if ((await again.wal.get(born))?.payload.toString() !== 'born')
         throw new BrokenPromise('P1', `wal/${born} was pushed after the crash and is dead at the next open`);
     },
-    { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax },
+    { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax, ...(onState === undefined ? {} : { onState }) },
   );
   return statesOf(report);
 }
@@ -130,7 +138,7 @@ export async function exploreWeakMode(seed: number, durability: Durability, stat
  * P9: a queue that holds nothing but the empty segment it was opened with, and is opened again and again: at no cut is it without a segment. Resolves
  * with the number of states.
  */
-export async function exploreEmptyQueue(seed: number, statesMax: number): Promise<number> {
+export async function exploreEmptyQueue(seed: number, statesMax: number, onState?: OnState): Promise<number> {
   const start = new SimDisk({ seed, sectorBytes: 4096 });
   const first = await open(start);
   await first.queue('empty');
@@ -154,7 +162,61 @@ export async function exploreEmptyQueue(seed: number, statesMax: number): Promis
         throw new BrokenPromise('P9', `taken for damage: ${evaq.recovery.damage[0]?.what ?? ''}`);
       if (queue.size < pushed.length) throw new BrokenPromise('P1', 'what was pushed is lost');
     },
-    { seed, start: start.crash([]), exhaustiveMax: 64, draws: 4, depth: 1, statesMax },
+    {
+      seed,
+      start: start.crash([]),
+      exhaustiveMax: 64,
+      draws: 4,
+      depth: 1,
+      statesMax,
+      ...(onState === undefined ? {} : { onState }),
+    },
+  );
+  return statesOf(report);
+}
+
+/**
+ * P9: a queue that nobody asks for after a kill: it is recovered, and closed with a last word that says all is sealed; what was removed or written for
+ * that is durable before. One queue holds nothing but an empty segment, one records that only the page cache has, and one an empty segment behind others.
+ * Resolves with the number of states.
+ */
+export async function exploreDormantQueues(seed: number, statesMax: number): Promise<number> {
+  const start = new SimDisk({ seed, sectorBytes: 4096 });
+  const before = await open(start);
+  await (await before.queue('left')).push('one');
+  await before.close();
+  const first = await open(start, 'os');
+  await first.queue('left');
+  await first.queue('empty');
+  const cached = await first.queue('cached');
+  await cached.pushMany(['one', 'two', 'three']);
+  await cached.remove(2);
+  start.kill();
+  const report = await explore<string, string>(
+    {
+      ops: ['go'],
+      run: async (machine, ops) => {
+        const evaq = await open(machine);
+        if (ops.length === 0) return;
+        machine.acknowledge('opened');
+        await evaq.close();
+        machine.acknowledge('closed');
+      },
+    },
+    async (machine, facts) => {
+      const evaq = await open(machine);
+      if (evaq.recovery.damage.length > 0)
+        throw new BrokenPromise('P9', `taken for damage: ${evaq.recovery.damage[0]?.what ?? ''}`);
+      const { size } = await evaq.queue('cached');
+      // What an open has shown is durable from then on.
+      if (facts.includes('opened') && size !== 2) throw new BrokenPromise('P1', `${size} of 2 records are left`);
+      if (facts.includes('closed') && !evaq.recovery.clean)
+        throw new BrokenPromise('P5', 'what was recovered and closed has to be recovered once more');
+      await evaq.queue('empty');
+      await evaq.queue('left');
+    },
+    // As it was left by the kill: what was written is in the page cache.
+    { seed, start, exhaustiveMax: 8, draws: 1, depth: 0, statesMax },
   );
   return statesOf(report);
 }
@@ -163,7 +225,7 @@ export async function exploreEmptyQueue(seed: number, statesMax: number): Promis
  * P2, P9: the tombstone log is written anew, again and again, each time into the file that was a log before, with nothing in between that would make
  * names durable. It is for bundles in which rewrites are frequent. Resolves with the number of states.
  */
-export async function exploreRewritesInARow(seed: number, statesMax: number): Promise<number> {
+export async function exploreRewritesInARow(seed: number, statesMax: number, onState?: OnState): Promise<number> {
   const records = 8;
   const start = await prepared(seed, (evaq) => evaq.wal.pushMany(Array.from({ length: records }, (_, i) => `${i}`)));
   const report = await explore<string, number>(
@@ -185,7 +247,7 @@ export async function exploreRewritesInARow(seed: number, statesMax: number): Pr
       for await (const { id } of evaq.wal.records())
         if (removed.includes(id)) throw new BrokenPromise('P2', `wal/${id} was removed and is back`);
     },
-    { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax },
+    { seed, start, exhaustiveMax: 64, draws: 4, depth: 0, statesMax, ...(onState === undefined ? {} : { onState }) },
   );
   return statesOf(report);
 }

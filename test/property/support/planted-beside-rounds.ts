@@ -29,6 +29,11 @@ export const BUGS_BESIDE_ROUNDS: readonly PlantedBug[] = [
     find: '    const unsynced = await this.#syncNames();\n    if (unsynced !== undefined) return { removed',
     put: '    const unsynced: unknown = undefined;\n    if (unsynced !== undefined) return { removed',
   }),
+  plant('dormant', 'what only the page cache has is not synced before a new log of removals speaks of it', {
+    file: 'queue/queue-recovery.ts',
+    find: '  await syncOrStop(env, file);\n  // The name may be no more durable than the bytes were.\n',
+    put: '',
+  }),
   plant('reserve', 'the block for opening on a full disk is not durable', {
     file: 'segment/opening-file.ts',
     find: '      await syncFile(file);\n',

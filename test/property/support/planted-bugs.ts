@@ -22,6 +22,8 @@ export type Hunt =
   | 'rewrites'
   /** A queue in which there is nothing. */
   | 'empty'
+  /** Queues that are recovered, and asked for by nobody. */
+  | 'dormant'
   /** Histories of concurrent calls. */
   | 'linear'
   /** Loads that never pause, and faults that pass. */
@@ -280,7 +282,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ['collecting'],
     'gc/gc-runner.ts',
     "return await this.#synced('making a rewritten segment durable', () => this.#options.supply.publishComplete(draft));",
-    'await this.#options.vfs.rename(draft.draftPath, draft.path);',
+    'await this.#options.vfs.rename(draft.draftPath, draft.path); await draft.file.close();',
   ),
   edit(
     'GC forgets the removals that began while its copy was made durable',

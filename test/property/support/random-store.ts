@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Evaq } from '../../../src/evaq.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
+import { closeWhole } from './closed-store.js';
 
 export type Ending = 'closed' | 'killed' | 'power cut';
 export const ENDINGS: readonly Ending[] = ['closed', 'killed', 'power cut'];
@@ -37,7 +38,7 @@ export async function makeRandomStore(seed: number, ending: Ending): Promise<Sim
     });
     for (let steps = 5 + dice(30); steps > 0; steps--) await oneStep(evaq, dice);
     const last = life === lives;
-    if (!last || ending === 'closed') await evaq.close();
+    if (!last || ending === 'closed') await closeWhole(evaq, disk);
     else {
       const late = [evaq.wal.push('late'), evaq.wal.pushMany(['later', 'x'.repeat(dice(3000))])];
       if (dice(2) === 0) await Promise.all(late);

@@ -12,6 +12,7 @@ import type { Damage as SimDamage } from '../../../src/sim/sim-damage.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import { Prng } from '../../../src/sim/sim-prng.js';
 import { repairStore } from '../../../src/store/store-repair.js';
+import { closeWhole } from './closed-store.js';
 import { BrokenPromise } from './store-model.js';
 
 const STORE = '/p';
@@ -83,7 +84,7 @@ export async function makeSalvagedStore(ending: 'closed' | 'killed'): Promise<Sa
   for (let i = 0; i < 4; i++) await push(3, 40);
   await remove([170, 171, 190, 282]);
   await push(12, 300);
-  if (ending === 'closed') await evaq.close();
+  if (ending === 'closed') await closeWhole(evaq, disk);
   disk.kill();
   const settled = disk.crash(disk.nothingSurvives());
   const files: { path: string; used: number }[] = [];
@@ -100,7 +101,10 @@ export async function makeSalvagedStore(ending: 'closed' | 'killed'): Promise<Sa
 
 async function filesOf(disk: SimDisk): Promise<string[]> {
   const names = (await disk.vfs.list(DIR)).map(({ name }) => name);
-  return names.filter((name) => /\.(seg|tomb)$/.test(name)).map((name) => `${DIR}/${name}`);
+  return names
+    .filter((name) => /\.(seg|tomb)$/.test(name))
+    .sort()
+    .map((name) => `${DIR}/${name}`);
 }
 
 /** What `seed` makes of a store; damages whose end the store cannot be told to be damaged are not among them. */

@@ -9,6 +9,7 @@ import { ReadOnlyEvaq, type ReadOnlyQueue } from '../../../src/raw.js';
 import { formatCall, type SimCallName } from '../../../src/sim/sim-call.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import type { Vfs } from '../../../src/vfs/vfs.js';
+import { requireNothingOpen } from './closed-store.js';
 import { PromiseTally } from './promise-tally.js';
 import { BrokenPromise, payloadOf, QUEUES, type QueueName, type Seen, StoreModel, type Token } from './store-model.js';
 import { describeLoss, describeOp, type Loss, type Op, type Script } from './store-script.js';
@@ -17,6 +18,8 @@ export const STORE = '/srv/app/store';
 const SEGMENT_BYTES = 64 * 1024;
 /** Of real time, for one script: only to end one that hangs, and to say so. */
 const HANG_MS = 60_000;
+/** Of the states beside a power cut: equal ones are drawn again, so often at most. */
+const DRAWS_A_BRANCH = 4;
 /** A page of a full read: small enough that reads resume. */
 const PAGE = { maxBytes: 30_000 };
 
@@ -646,6 +649,7 @@ class StoreRun {
     if (closed.kind === 'error') this.#expectTrouble(closed.error, 'close');
     const settled = await this.#await(Promise.all(this.#pending));
     if (settled.kind === 'died') return this.#afterDeath(this.#loss);
+    if (closed.kind === 'value') requireNothingOpen(this.disk);
     this.#forget();
     await this.#openUntilOpen();
   }
@@ -718,9 +722,15 @@ class StoreRun {
     const { branches = 2 } = this.#options;
     const { disk } = this;
     const draw = 'draw' in loss ? loss.draw : 0;
-    for (let i = 0; i < branches; i++) {
+    // Where little is open many choices leave the same disk: once is enough.
+    const looked = new Set<string>();
+    for (let i = 0; looked.size < branches && i < DRAWS_A_BRANCH * branches; i++) {
       const choice = i === 0 ? disk.nothingSurvives() : disk.drawCrash(draw + 7919 * i);
-      await this.#look(disk.crash(choice, this.#script.settings.seed + i), `state ${i} beside`);
+      const beside = disk.crash(choice, this.#script.settings.seed + i);
+      const hash = beside.hash();
+      if (looked.has(hash)) continue;
+      looked.add(hash);
+      await this.#look(beside, `state ${i} beside`);
     }
     const choice =
       'choice' in loss

@@ -7,6 +7,7 @@ import { Evaq, EvaqError, type EvaqOptions, type Queue } from '../../../src/evaq
 import { verifyStore } from '../../../src/raw.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import { clampTime } from '../../../src/times.js';
+import { closeWhole } from './closed-store.js';
 import { BrokenPromise } from './store-model.js';
 
 const MAX = Number.MAX_SAFE_INTEGER;
@@ -127,7 +128,7 @@ class TimeRun {
     const { idsLeft, steps } = this.#script;
     await this.#open();
     if (idsLeft > 0) {
-      await this.#store.close();
+      await closeWhole(this.#store, this.#disk);
       const name = `${String(MAX - idsLeft).padStart(20, '0')}-00000000000000ff.seg`;
       this.#disk.place(`${PATH}/queues/wal/${name}`, Buffer.alloc(0));
       await this.#open();
@@ -139,7 +140,7 @@ class TimeRun {
     this.#disk.kill();
     await this.#open();
     await this.#check();
-    await this.#store.close();
+    await closeWhole(this.#store, this.#disk);
     const { damage } = await verifyStore(PATH, { vfs: this.#disk.vfs });
     if (damage.length > 0) throw new BrokenPromise('P9', `verify finds damage: ${damage[0]?.what}`);
     this.#disk.kill();
@@ -223,7 +224,7 @@ class TimeRun {
         await wal.compact();
         return;
       case 'reopen':
-        await this.#store.close();
+        await closeWhole(this.#store, this.#disk);
         return this.#open();
       case 'kill':
         this.#disk.kill();

@@ -56,6 +56,30 @@ test('P1: a log that syncs what it should passes in every state, and in crashes 
   expect(report.states).toBeGreaterThan(50);
 });
 
+test('each state is told of before it is checked, with the hash of its disk', async () => {
+  const told: number[] = [];
+  const hashes = new Set<string>();
+  let checks = 0;
+  const report = await explore<string, string>(
+    { ops: ENTRIES, run: (machine, ops) => append(machine, ops, 'nothing') },
+    (machine, facts) => {
+      checks++;
+      return recover(machine, facts);
+    },
+    {
+      onState: (hash, depth) => {
+        if (depth === 0) expect(checks).toBe(told[0] ?? 0);
+        told[depth] = (told[depth] ?? 0) + 1;
+        hashes.add(hash);
+      },
+    },
+  );
+  expect(told).toEqual(report.statesByDepth);
+  expect(hashes.size).toBeGreaterThan(10);
+  expect(hashes.size).toBeLessThanOrEqual(report.states);
+  for (const hash of hashes) expect(hash).toMatch(/^[0-9a-f]{16}$/);
+});
+
 test('P1: a forgotten directory sync is found and told as a script of one operation', async () => {
   const report = await explore({ ops: ENTRIES, run: (machine, ops) => append(machine, ops, 'syncDir') }, recover);
   expect(report.failure?.script).toContain('workload: one');

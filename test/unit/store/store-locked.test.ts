@@ -114,6 +114,18 @@ describe('the note in LOCK', () => {
     });
   });
 
+  test('on a simulated disk tells nothing of the real process: one seed leaves the same bytes everywhere', async () => {
+    const disk = newDisk();
+    await openSim(disk);
+    expect(JSON.parse(Buffer.from(disk.read(`${SIM_PATH}/LOCK`) ?? []).toString())).toEqual({
+      pid: 1,
+      host: 'simulated-1',
+      bootId: '',
+      since: expect.stringMatching(/^2026-01-01T/),
+      script: '',
+    });
+  });
+
   test.each<[string | undefined, readonly string[], string]>([
     ['/srv/app/main.js', [], 'main.js'],
     ['/srv/app/main.js', ['--enable-source-maps'], 'main.js'],

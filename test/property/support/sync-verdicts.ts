@@ -1,0 +1,195 @@
+/**
+ * What is known of each wait for the disk (`sync-sites.ts`): what finds it out where it is left out, or why nobody can. A new one needs a line here: run
+ * `npm run sync-mutants -- --only <text>`.
+ */
+import type { Hunt } from './planted-bugs.js';
+
+export type SyncVerdict =
+  /** A hunt finds it in its first round from the seed (1000 where none is given). `frequent`: where the tombstone log is rewritten all the time. */
+  | { readonly hunt: Hunt; readonly frequent?: boolean; readonly seed?: number }
+  /** A test finds it: `EVAQ_LEFT_OUT=<name> npx vitest run -c vitest.sync-mutants.config.ts <test>`. */
+  | { readonly test: string }
+  /** Nothing that is promised depends on it, or another wait does the same. */
+  | { readonly equivalent: string }
+  /** Nothing that was run has found it, and it is not shown that nothing can. */
+  | { readonly open: string };
+
+const crashes: SyncVerdict = { hunt: 'crashes' };
+const rounds: SyncVerdict = { hunt: 'rounds' };
+const reserve: SyncVerdict = { hunt: 'reserve' };
+const dormant: SyncVerdict = { hunt: 'dormant' };
+const weak: SyncVerdict = { hunt: 'weak' };
+const linear: SyncVerdict = { hunt: 'linear' };
+const DURABLE: SyncVerdict = { test: 'test/unit/store/durable.test.ts' };
+const notRun: SyncVerdict = { open: 'no hunt was run on it' };
+const oneRound: SyncVerdict = { open: 'one round of crashes, collecting, space, regressions, weak, linear and intake' };
+const REWRITING: SyncVerdict = {
+  equivalent:
+    'what is kept for rewrites on a full disk is not promised behind a crash: an open may spend it on footers',
+};
+const REPAIR: SyncVerdict = { open: 'a repair is not cut by any hunt; repair-crash.test.ts was not run on it' };
+
+export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
+  'segment/opening-file.ts #make: syncFile(file)': reserve,
+  'segment/opening-file.ts #make: syncFolder(this.#vfs, this.#dir)': reserve,
+  'segment/segment-supply.ts #name: syncFile(draft.file)': crashes,
+  'segment/segment-supply.ts #name: syncFolder(vfs, dir)': crashes,
+  'segment/segment-supply.ts #syncNames: syncFolder(this.#options.vfs, this.#options.dir)': rounds,
+  'segment/segment-supply.ts #sweep: this.#syncNames()': {
+    open: 'needs a segment that was named and given up: two rounds of rounds and beside do not reach it',
+  },
+  'segment/segment-supply.ts retire: this.#syncNames()': rounds,
+  'segment/segment-supply.ts #makeSpare: file.sync()': REWRITING,
+  'segment/segment-supply.ts #makeSpare: syncFolder(vfs, dir)': REWRITING,
+  'segment/segment-supply.ts #lengthenSpare: file.sync()': REWRITING,
+  'tombstone/tombstone-log.ts create: file.sync()': crashes,
+  'tombstone/tombstone-log.ts create: vfs.syncDir(dir)': { hunt: 'rewrites', frequent: true },
+  'tombstone/tombstone-log.ts sync: this.#file.sync()': crashes,
+  'tombstone/tombstone-log.ts syncBlocking: syncFileBlocking(this.#file)': linear,
+  'tombstone/tombstone-log.ts reserve: syncFile(this.#file)': {
+    open: 'eight rounds of reserve: the log is lengthened before a push, and a cut takes that, but log and spare file change places at the open',
+  },
+  'tombstone/tombstone-log.ts reserve: syncFolder(vfs, dir)': {
+    open: 'reached only where an open found no space for a spare file, which no hunt does',
+  },
+  'tombstone/tombstone-log.ts cut: file.sync()': {
+    equivalent: 'a spare file that is longer than it need be after a crash is cut by the next open, and holds nothing',
+  },
+  'tombstone/tombstone-log.ts openDraft: vfs.syncDir(dir)': {
+    equivalent:
+      'the log that the spare file was is superseded by one whose name was synced when it was made; without both it is planted, and found',
+  },
+  'tombstone/tombstone-spare.ts makeSpare: syncFile(file)': reserve,
+  'tombstone/tombstone-spare.ts lengthenSpare: syncFile(file)': reserve,
+  'tombstone/tombstone-spare.ts fillSpare: syncFile(file)': {
+    open: 'eight rounds of reserve: needs holes behind one cut, filled, and lost to the next',
+  },
+  'intake/intake-log.ts rewriteTail: syncFile(file)': {
+    open: 'no hunt opens a store with messages where there is no space for its intake log',
+  },
+  'intake/intake-log.ts #append: syncFile(file)': oneRound,
+  'intake/intake-log.ts #renew: syncFile(file)': oneRound,
+  'intake/intake-log.ts #named: syncFolder(this.#options.vfs, this.#options.dir)': oneRound,
+  'intake/intake-log.ts #removeOlder: vfs.syncDir(aside)': {
+    open: 'reached only with a damaged intake log, which no hunt cuts',
+  },
+  'intake/intake-log.ts cutBack: syncFile(file)': notRun,
+  'gc/gc-runner.ts drop: this.#options.tombstonesDurable()': oneRound,
+  'gc/gc-runner.ts rewrite: removalsWritten()': oneRound,
+  'gc/gc-runner.ts rewrite: removalsWritten() (2)': oneRound,
+  'gc/gc-runner.ts #retire: segment.whenUnpinned()': oneRound,
+  'gc/gc-runner.ts #quarantine: syncFolder(vfs, dir)': notRun,
+  'gc/gc-runner.ts #quarantine: syncFolder(vfs, aside)': notRun,
+  'gc/gc-runner.ts #quarantine: syncFolder(vfs, dir) (2)': notRun,
+  'queue/commit-pipeline.ts constructor: this.#timedSync(left)': oneRound,
+  'queue/commit-pipeline.ts #blocking: this.#syncLeftBlocking()': linear,
+  'queue/commit-pipeline.ts flush: this.syncNow()': {
+    open: 'one round of weak: what comes behind it, or before, syncs the same',
+  },
+  'queue/commit-pipeline.ts syncNow: this.#unsynced.sync()': notRun,
+  'queue/commit-pipeline.ts syncNow: this.#timedSync(active)': weak,
+  'queue/commit-pipeline.ts #commitPlaced: this.#timedSync(active)': crashes,
+  'queue/commit-pipeline.ts #cut: file.sync()': { open: 'one round of space, damage and intake' },
+  'queue/commit-pipeline.ts #syncLeftBlocking: this.#unsynced.syncBlocking()': linear,
+  'queue/commit-pipeline.ts #syncLeftBlocking: syncFileBlocking(active.file)': {
+    open: 'four rounds of linear and aborted',
+  },
+  'queue/commit-pipeline.ts #syncLeftBlocking: this.#options.syncRemovalsBlocking()': linear,
+  'queue/commit-pipeline.ts #switchSegment: this.#unsynced.makeRoom()': {
+    equivalent: 'it bounds what a power cut takes in the weaker modes, at 512 MiB, and promises nothing of records',
+  },
+  'queue/commit-pipeline.ts #timedSync: active.file.sync()': crashes,
+  'queue/generation-start.ts anotherSpare: syncDirOrStop(env, dir)': {
+    open: 'two rounds of crashes and regressions; what is kept then is not looked for by reserve',
+  },
+  'queue/generation-start.ts olderLogAsSpare: syncDirOrStop(env, dir)': {
+    open: 'two rounds of crashes and regressions do not reach it',
+  },
+  'queue/generation-start.ts oldLogAsSpare: syncDirOrStop(env, dir)': { open: 'two rounds of crashes and regressions' },
+  'queue/push-sync.ts pushBlocking: push.syncLeft()': linear,
+  'queue/push-sync.ts cutBlocking: syncFileBlocking(file)': { open: 'one round of space, damage and intake' },
+  'queue/queue-core.ts constructor: this.removals.syncBlocking()': linear,
+  'queue/queue-core.ts constructor: this.removalsDurable()': notRun,
+  'queue/queue-core.ts constructor: this.removals.syncNow()': notRun,
+  'queue/queue-core.ts flush: this.#syncAll()': notRun,
+  'queue/queue-core.ts settle: this.#syncAll()': notRun,
+  'queue/queue-core.ts #closeCleanly: this.#syncAll()': {
+    open: 'one round of weak: what comes behind it, or before, syncs the same',
+  },
+  'queue/queue-core.ts #syncAll: this.commits.syncNow()': { open: 'one round of linear and weak' },
+  'queue/queue-core.ts #syncAll: this.removals.syncNow()': { open: 'one round of linear and weak' },
+  'queue/queue-core.ts removalsDurable: this.#syncAll()': { open: 'one round of linear and weak' },
+  'queue/queue-core.ts #startInterval: this.commits.syncNow()': notRun,
+  'queue/queue-core.ts #startInterval: this.removals.syncNow()': notRun,
+  'queue/queue-evidence.ts removeEvidence: syncFolder(vfs, dir)': {
+    open: 'two rounds of crashes and regressions, and all cuts of dormant',
+  },
+  'queue/queue-recovery.ts mendHeader: syncOrStop(env, file)': { open: 'one round of space, damage and intake' },
+  'queue/queue-recovery.ts settleTail: syncOrStop(env, file)': dormant,
+  'queue/queue-recovery.ts settleTail: syncDirOrStop(env, loaded.dir)': {
+    equivalent: 'nothing is appended to a segment whose name is not synced, so a tail with records has a durable name',
+  },
+  'queue/queue-recovery.ts keepAside: vfs.syncDir(loaded.dir)': {
+    equivalent: 'the same folder is synced when the tail is cut, before the open resolves',
+  },
+  'queue/queue-recovery.ts keepAside: copy.sync()': DURABLE,
+  'queue/queue-recovery.ts keepAside: vfs.syncDir(aside)': DURABLE,
+  'queue/queue-recovery.ts rewriteRange: syncOrStop(env, file)': {
+    equivalent:
+      'it only sets the disk to work before the sync at the end; that it is made, recovered-tail.test.ts shows',
+  },
+  'queue/queue-recovery.ts closeDormant: tombstones.sync()': dormant,
+  'queue/queue-recovery.ts sealFound: syncOrStop(env, file)': crashes,
+  'queue/queue-recovery.ts startActive: syncDirOrStop(env, loaded.dir)': crashes,
+  'queue/queue-recovery.ts removeLeftovers: vfs.syncDir(folder)': notRun,
+  'queue/queue-recovery.ts removeLeftovers: syncDirOrStop(env, loaded.dir)': {
+    open: 'two rounds of crashes and regressions, and all cuts of dormant',
+  },
+  'queue/queue-recovery.ts syncOrStop: file.sync()': crashes,
+  'queue/queue-recovery.ts syncDirOrStop: env.vfs.syncDir(dir)': crashes,
+  'queue/removal-pipeline.ts syncNow: log.sync()': weak,
+  'queue/removal-pipeline.ts syncBlocking: this.#log.syncBlocking()': linear,
+  'queue/removal-pipeline.ts writeClose: this.#log.sync()': DURABLE,
+  'queue/removal-pipeline.ts #write: this.#syncWiped()': { open: 'four rounds of linear and aborted' },
+  'queue/removal-pipeline.ts #write: this.#log.sync()': crashes,
+  'queue/removal-pipeline.ts #append: this.#syncWiped()': notRun,
+  'queue/removal-pipeline.ts #syncWiped: this.#log.sync()': { open: 'four rounds of linear and aborted' },
+  'queue/segment-sealer.ts #writeFooter: this.#sync(left)': crashes,
+  'queue/segment-sealer.ts #keep: this.#sync(left)': notRun,
+  'queue/segment-sealer.ts #sync: file.sync()': crashes,
+  'queue/segment-start.ts reuseSegment: syncFile(file)': {
+    open: 'no hunt opens a full disk whose newest segment is empty',
+  },
+  'queue/unsynced-segments.ts add: this.sync()': notRun,
+  'queue/unsynced-segments.ts makeRoom: this.sync()': {
+    equivalent: 'it bounds what a power cut takes in the weaker modes, at 512 MiB, and promises nothing of records',
+  },
+  'queue/unsynced-segments.ts sync: this.#syncOne(left)': notRun,
+  'queue/unsynced-segments.ts syncBlocking: syncFileBlocking(left.file)': linear,
+  'queue/unsynced-segments.ts #syncOne: this.#sync(left)': notRun,
+  'store/move.ts moveOne: settleData(from, [claim])': { open: 'one round of linear and weak' },
+  'store/move.ts settleData: from.commits.syncNow()': { open: 'one round of linear and weak' },
+  'store/move.ts takeBatch: settleData( from, taken.map(({ claim }) => claim), )': notRun,
+  'store/move.ts moveClaimed: durably.appended(to)': weak,
+  'store/move.ts moveClaimed: durably.removed(to)': notRun,
+  'store/move.ts appended: to.commits.syncNow()': weak,
+  'store/move.ts removed: from.removalsDurable()': notRun,
+  'store/open-store.ts #open: vfs.syncDir(dir)': crashes,
+  'store/open-store.ts #make: vfs.syncDir(`${path}/${QUEUES_DIR}`)': crashes,
+  'store/queue-registrar.ts #enter: syncFile(file)': DURABLE,
+  'store/store-repair.ts backUp: vfs.syncDir(dir)': REPAIR,
+  'store/store-repair.ts makeBackupDir: vfs.syncDir(path)': REPAIR,
+  'store/store-repair.ts copyFile: target.sync()': REPAIR,
+  'store/store-repair.ts writePatches: file.sync()': REPAIR,
+  'store/store-repair.ts writePatches: vfs.syncDir(parentOf(path))': REPAIR,
+  'store/store-repair.ts syncDir: this.#vfs.syncDir(dir)': REPAIR,
+  'layout/store-file.ts createStore: vfs.syncDir(path)': {
+    equivalent: 'an open syncs the same folder before it resolves, and nothing is acknowledged before',
+  },
+  'layout/store-file.ts mendStore: vfs.syncDir(path)': notRun,
+  'layout/store-file.ts writeUnfinished: file.sync()': crashes,
+  'layout/store-file.ts makeDirs: vfs.syncDir(parentOf(dir))': crashes,
+  'layout/store-file.ts makeDirs: vfs.syncDir(`${dir}/..`)': {
+    open: 'for a store behind a link, which the simulated disk does not have',
+  },
+};
