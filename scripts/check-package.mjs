@@ -25,6 +25,8 @@ const USE = `
 async function use(dir) {
   const evaq = await Evaq.open(dir);
   if (typeof registerMetrics !== 'function' || typeof instrument !== 'function' || typeof forward !== 'function') throw new Error('no entries');
+  const sinks = [kafkaSink, mqttSink, natsSink, postgresSink, rabbitmqSink, redisSink, s3Sink];
+  if (sinks.some((sink) => typeof sink !== 'function')) throw new Error('no sinks');
   await forward(evaq.wal, httpSink({ url: 'http://127.0.0.1:9/' })).stop();
   const id = await evaq.wal.push('text');
   const record = await evaq.wal.pop(id);
@@ -35,8 +37,8 @@ async function use(dir) {
 }
 `;
 const SAID = 'text 0';
-const ESM = `import { Evaq } from 'evaq';\nimport { ReadOnlyEvaq } from 'evaq/raw';\nimport { SimDisk } from 'evaq/sim';\nimport { registerMetrics } from 'evaq/prometheus';\nimport { instrument } from 'evaq/otel';\nimport { forward } from 'evaq/forward';\nimport { httpSink } from 'evaq/forward/http';\n${USE}\nawait use(process.argv[2]);\n`;
-const CJS = `const { Evaq } = require('evaq');\nconst { ReadOnlyEvaq } = require('evaq/raw');\nconst { SimDisk } = require('evaq/sim');\nconst { registerMetrics } = require('evaq/prometheus');\nconst { instrument } = require('evaq/otel');\nconst { forward } = require('evaq/forward');\nconst { httpSink } = require('evaq/forward/http');\n${USE}\nuse(process.argv[2]);\n`;
+const ESM = `import { Evaq } from 'evaq';\nimport { ReadOnlyEvaq } from 'evaq/raw';\nimport { SimDisk } from 'evaq/sim';\nimport { registerMetrics } from 'evaq/prometheus';\nimport { instrument } from 'evaq/otel';\nimport { forward } from 'evaq/forward';\nimport { httpSink } from 'evaq/forward/http';\nimport { kafkaSink } from 'evaq/forward/kafka';\nimport { mqttSink } from 'evaq/forward/mqtt';\nimport { natsSink } from 'evaq/forward/nats';\nimport { postgresSink } from 'evaq/forward/postgres';\nimport { rabbitmqSink } from 'evaq/forward/rabbitmq';\nimport { redisSink } from 'evaq/forward/redis';\nimport { s3Sink } from 'evaq/forward/s3';\n${USE}\nawait use(process.argv[2]);\n`;
+const CJS = `const { Evaq } = require('evaq');\nconst { ReadOnlyEvaq } = require('evaq/raw');\nconst { SimDisk } = require('evaq/sim');\nconst { registerMetrics } = require('evaq/prometheus');\nconst { instrument } = require('evaq/otel');\nconst { forward } = require('evaq/forward');\nconst { httpSink } = require('evaq/forward/http');\nconst { kafkaSink } = require('evaq/forward/kafka');\nconst { mqttSink } = require('evaq/forward/mqtt');\nconst { natsSink } = require('evaq/forward/nats');\nconst { postgresSink } = require('evaq/forward/postgres');\nconst { rabbitmqSink } = require('evaq/forward/rabbitmq');\nconst { redisSink } = require('evaq/forward/redis');\nconst { s3Sink } = require('evaq/forward/s3');\n${USE}\nuse(process.argv[2]);\n`;
 const TYPED = `import { Evaq, EvaqError, type EvaqOptions, type QueueRecord } from 'evaq';
 import { ReadOnlyEvaq } from 'evaq/raw';
 import { SimDisk } from 'evaq/sim';
@@ -44,9 +46,17 @@ import { registerMetrics, type MetricsOptions } from 'evaq/prometheus';
 import { instrument, type InstrumentOptions } from 'evaq/otel';
 import { forward, type Sink } from 'evaq/forward';
 import { httpSink, type HttpSinkOptions } from 'evaq/forward/http';
+import { kafkaSink } from 'evaq/forward/kafka';
+import { mqttSink } from 'evaq/forward/mqtt';
+import { natsSink } from 'evaq/forward/nats';
+import { postgresSink } from 'evaq/forward/postgres';
+import { rabbitmqSink } from 'evaq/forward/rabbitmq';
+import { redisSink } from 'evaq/forward/redis';
+import { s3Sink } from 'evaq/forward/s3';
 /** A sink that is there. */
 export const sinkOf = (options: HttpSinkOptions): Sink => httpSink(options);
 export const begin = (evaq: Evaq, sink: Sink): Promise<void> => forward(evaq.wal, sink).drained();
+export const sinks = [kafkaSink, mqttSink, natsSink, postgresSink, rabbitmqSink, redisSink, s3Sink];
 /** With what the caller has. */
 export function observe(evaq: Evaq, metrics: MetricsOptions, traces: InstrumentOptions): (() => void)[] {
   return [registerMetrics(evaq, metrics), instrument(evaq, traces)];

@@ -49,6 +49,8 @@ export async function forwardThroughKill(scenario: Scenario): Promise<Outcome> {
       concurrency: 2,
       batch: { maxRecords: 40 },
       breaker: { failures: 1, openMs: 20, maxOpenMs: 200 },
+      // One that was on its way waits by itself, up to a minute, though the destination is back.
+      retry: { backoff: { baseMs: 20, maxMs: 200 } },
       key: ({ id }) => `k${id % 7}`,
       ...options,
     });

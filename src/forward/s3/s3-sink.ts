@@ -22,7 +22,7 @@ export interface S3ClientLike {
     init: {
       method: 'PUT';
       headers: Record<string, string>;
-      body: Uint8Array<ArrayBuffer>;
+      body: ArrayBuffer;
       signal: AbortSignal;
       redirect: 'manual';
     },
@@ -77,7 +77,7 @@ class S3Sink implements Sink {
 
   async deliver(records: readonly SinkRecord[], { signal, queue }: SinkContext): Promise<void> {
     const lines = Buffer.from(records.map(lineOf).join(''));
-    const body = Uint8Array.from(this.#gzip ? await gzipped(lines) : lines);
+    const body = Uint8Array.from(this.#gzip ? await gzipped(lines) : lines).buffer;
     const url = `${this.#folder}/${nameOf(records, queue)}.ndjson${this.#gzip ? '.gz' : ''}`;
     const headers = { 'content-type': this.#gzip ? 'application/gzip' : 'application/x-ndjson' };
     await untilAnswered('s3', this.#ackTimeoutMs, signal, async () => {
