@@ -3,6 +3,7 @@
  */
 import { untilAborted } from '../abortable.js';
 import { describe, requireCount } from '../ids.js';
+import { TIMER_MS_MAX } from '../vfs/own-timers.js';
 import { SinkError } from './sink-error.js';
 
 const CAUSES_MAX = 8;
@@ -38,6 +39,10 @@ const ACK_TIMEOUT_MS = 10_000;
 export function ackTimeoutOf(ackTimeoutMs: number | undefined): number {
   if (ackTimeoutMs === undefined) return ACK_TIMEOUT_MS;
   requireCount(ackTimeoutMs, 'ackTimeoutMs', 1);
+  // Of more a timer makes 1 ms.
+  if (ackTimeoutMs > TIMER_MS_MAX) {
+    throw new RangeError(`ackTimeoutMs must be at most ${TIMER_MS_MAX}, got ${ackTimeoutMs}`);
+  }
   return ackTimeoutMs;
 }
 

@@ -4,7 +4,8 @@
  *
  * With `ids: 'record'` an entry's ID is that of its record, `<id>-0`. The server refuses an ID that is not above the newest. Then the entry is looked up:
  * if it is there, with the same `evaq-id`, the record had arrived before. If it is not (its consumer has deleted it, another store writes here, or it was
- * overtaken), the record is appended behind the newest: a double may come of it, a loss never. Batches come one at a time.
+ * overtaken), the record is appended behind the newest: a double may come of it, a loss never. All of a batch that go there are numbered from one answer
+ * about the newest. Batches come one at a time.
  */
 import { optionNames, requireOptions } from '../../arguments.js';
 import { describe, requireCount } from '../../ids.js';
@@ -40,6 +41,10 @@ const NAMES = optionNames('client', 'stream', 'ids', 'maxLen', 'wait', 'waitAof'
 const WAIT_NAMES = optionNames('replicas', 'timeoutMs');
 const WAIT_AOF_NAMES = optionNames('local', 'replicas', 'timeoutMs');
 const WAIT_MS = 5000;
+/** So often another writer may come between the question for the newest entry and what is appended behind it. */
+const ROUNDS_MAX = 8;
+const HALF_BITS = 64n;
+const HALF_MASK = (1n << HALF_BITS) - 1n;
 /** Of the server, `proto-max-bulk-len`: what is larger ends the connection. */
 const VALUE_BYTES_MAX: number = 512 * 1024 * 1024;
 
@@ -93,38 +98,48 @@ class RedisSink implements Sink {
 
   async #append(records: readonly SinkRecord[]): Promise<SinkResult> {
     const failed: SinkFailure[] = [];
+    const refused = await eachOf(records, failed, (record) => this.#add(record));
+    const missing = await eachOf(refused, failed, (entry) => this.#isMissing(entry));
+    const streams = new Set(missing.map(({ stream }) => stream));
     await Promise.all(
-      records.map(async (record) => {
-        try {
-          await this.#add(record);
-        } catch (error) {
-          failed.push({ id: record.id, error });
-        }
+      [...streams].map(async (stream) => {
+        const entries = missing.filter((entry) => entry.stream === stream);
+        await this.#addBehind(stream, entries, failed);
       }),
     );
     if (failed.length < records.length) for (const wait of this.#waits) await this.#until(wait);
     return { failed };
   }
 
-  async #add(record: SinkRecord): Promise<void> {
+  /** What it gives was refused, as not above the newest. */
+  async #add(record: SinkRecord): Promise<Entry | undefined> {
     const stream = this.#streamOf(record);
     requireText(stream, 'stream');
     const fields = fieldsOf(record);
     if (this.#ids === 'auto') {
       await this.#command('XADD', stream, ...this.#trim, '*', ...fields);
-      return;
+      return undefined;
     }
-    const entryId = `${record.id}-0`;
+    const { id, deliveryId } = record;
+    return this.#addAs(`${id}-0`, { id, deliveryId, stream, fields });
+  }
+
+  async #addAs(entryId: string, entry: Entry): Promise<Entry | undefined> {
     try {
-      await this.#command('XADD', stream, ...this.#trim, entryId, ...fields);
+      await this.#command('XADD', entry.stream, ...this.#trim, entryId, ...entry.fields);
+      return undefined;
     } catch (error) {
       if (!NOT_ABOVE.test(textOf(error))) throw error;
-      if (await this.#holds(stream, entryId, record.deliveryId)) return;
-      await this.#addBehind(stream, fields);
+      return entry;
     }
   }
 
-  async #holds(stream: string, entryId: string, deliveryId: string): Promise<boolean> {
+  async #isMissing(entry: Entry): Promise<Entry | undefined> {
+    return (await this.#holds(entry)) ? undefined : entry;
+  }
+
+  async #holds({ id, deliveryId, stream }: Entry): Promise<boolean> {
+    const entryId = `${id}-0`;
     const entries = await this.#command('XRANGE', stream, entryId, entryId);
     const entry: unknown = Array.isArray(entries) ? entries[0] : undefined;
     const fields: unknown = Array.isArray(entry) ? entry[1] : undefined;
@@ -133,11 +148,25 @@ class RedisSink implements Sink {
     return String(fields[0]) === 'evaq-id' && String(fields[1]) === deliveryId;
   }
 
-  async #addBehind(stream: string, fields: readonly RedisArgument[]): Promise<void> {
+  /** In order, with one question for all of them, and another where somebody else has written meanwhile. */
+  async #addBehind(stream: string, entries: readonly Entry[], failed: SinkFailure[]): Promise<void> {
+    let left = entries;
+    try {
+      for (let round = 0; round < ROUNDS_MAX && left.length > 0; round++) {
+        const newest = await this.#newestOf(stream);
+        left = await eachOf(left, failed, (entry, i) => this.#addAs(entryIdOf(newest + BigInt(i) + 1n), entry));
+      }
+      if (left.length > 0) throw new SinkError('retry', `another writer was faster ${ROUNDS_MAX} times`);
+    } catch (error) {
+      failed.push(...left.map(({ id }) => ({ id, error })));
+    }
+  }
+
+  async #newestOf(stream: string): Promise<bigint> {
     const newest = fieldNamed(await this.#command('XINFO', 'STREAM', stream), 'last-generated-id');
     const [, high, low] = /^(\d+)-(\d+)$/.exec(String(newest)) ?? [];
     if (high === undefined || low === undefined) throw new SinkError('retry', 'XINFO STREAM names no newest entry');
-    await this.#command('XADD', stream, ...this.#trim, `${high}-${BigInt(low) + 1n}`, ...fields);
+    return (BigInt(high) << HALF_BITS) + BigInt(low);
   }
 
   /** Throws where too few have it: then the batch has not arrived. */
@@ -153,6 +182,38 @@ class RedisSink implements Sink {
     if (wanted.every((count, i) => (counts[i] ?? 0) >= count)) return;
     throw new SinkError('unavailable', `${command}: ${counts.join(' and ')} of ${wanted.join(' and ')} have it`);
   }
+}
+
+/** One that was refused under the ID of its record. */
+interface Entry {
+  readonly id: number;
+  readonly deliveryId: string;
+  readonly stream: string;
+  readonly fields: readonly RedisArgument[];
+}
+
+/** Begins them in one turn, in their order. Gives what they gave, in that order; whose `step` rejects has failed. */
+async function eachOf<One extends { readonly id: number }>(
+  ones: readonly One[],
+  failed: SinkFailure[],
+  step: (one: One, i: number) => Promise<Entry | undefined>,
+): Promise<Entry[]> {
+  const given = await Promise.all(
+    ones.map(async (one, i) => {
+      try {
+        return await step(one, i);
+      } catch (error) {
+        failed.push({ id: one.id, error });
+        return undefined;
+      }
+    }),
+  );
+  return given.filter((entry) => entry !== undefined);
+}
+
+/** Two halves of 64 bits. */
+function entryIdOf(id: bigint): string {
+  return `${id >> HALF_BITS}-${id & HALF_MASK}`;
 }
 
 interface Wait {

@@ -30,6 +30,32 @@ function newClients(answer: (command: string, args: readonly Argument[]) => unkn
   };
 }
 
+/** A stream of a server whose consumer deletes every entry at once. */
+class Stream {
+  readonly added: string[] = [];
+  newest: string;
+
+  constructor(newest: string) {
+    this.newest = newest;
+  }
+
+  answer(command: string, [, id, , deliveryId]: readonly Argument[]): unknown {
+    if (command === 'XINFO') return ['length', 0, 'last-generated-id', this.newest];
+    if (command === 'XRANGE') return [];
+    if (orderOf(String(id)) <= orderOf(this.newest)) {
+      return new Error('ERR The ID specified in XADD is equal or smaller than the target stream top item');
+    }
+    this.newest = String(id);
+    this.added.push(String(deliveryId));
+    return this.newest;
+  }
+}
+
+function orderOf(id: string): bigint {
+  const [high = '', low = ''] = id.split('-');
+  return (BigInt(high) << 64n) + BigInt(low);
+}
+
 describe('redisSink', () => {
   it('adds an entry for each record, with all that belongs to it, by either client', async () => {
     for (const name of ['ioredis', 'nodeRedis'] as const) {
@@ -98,16 +124,69 @@ describe('redisSink', () => {
         '3-0': [],
       };
       const { ioredis, asked } = newClients((command, args) => {
-        if (command === 'XADD') return args[1] === '9-4' ? '9-4' : refusal;
+        if (command === 'XADD') return args[1] === '9-4' || args[1] === '9-5' ? args[1] : refusal;
         return command === 'XRANGE' ? there[String(args[1])] : info;
       });
       const sink = redisSink({ client: ioredis, stream: 's', ids: 'record' });
       expect(sink.limits?.inFlight).toBe(1);
       const records = [recordOf(1, 'a'), recordOf(2, 'b'), recordOf(3, 'c')];
       expect(await failuresOf(sink, records)).toEqual([]);
-      const behind = asked.filter(([command, , id]) => command === 'XADD' && id === '9-4');
-      expect(behind.map((args) => args[4])).toEqual(['s:wal:2', 's:wal:3']);
+      const behind = asked.filter(([command, , id]) => command === 'XADD' && String(id).startsWith('9-'));
+      expect(behind.map((args) => [args[2], args[4]])).toEqual([
+        ['9-4', 's:wal:2'],
+        ['9-5', 's:wal:3'],
+      ]);
     }
+  });
+
+  it("ids: 'record': a batch that was overtaken goes behind as a whole, in its order, with one question a stream", async () => {
+    const streams = { s: new Stream('1000-18446744073709551614'), t: new Stream('2000-0') };
+    const { ioredis, asked } = newClients((command, args) =>
+      (args.slice(0, 2).includes('t') ? streams.t : streams.s).answer(command, args),
+    );
+    const stream = ({ id }: { id: number }): string => (id % 2 === 0 ? 't' : 's');
+    const sink = redisSink({ client: ioredis, stream, ids: 'record' });
+    const ids = Array.from({ length: 20 }, (_, i) => i + 1);
+    const records = ids.map((id) => recordOf(id, 'a'));
+    expect(await failuresOf(sink, records)).toEqual([]);
+    expect(streams.s.added).toEqual(ids.filter((id) => id % 2 === 1).map((id) => `s:wal:${id}`));
+    expect(streams.t.added).toEqual(ids.filter((id) => id % 2 === 0).map((id) => `s:wal:${id}`));
+    expect(streams.s.newest, 'the second half of an ID is full').toBe('1001-8');
+    expect(asked.filter(([command]) => command === 'XINFO')).toHaveLength(2);
+  });
+
+  it("ids: 'record': asks again where another writer came between; not for ever", async () => {
+    const one = new Stream('1000-0');
+    let writes = 2;
+    const { ioredis, asked } = newClients((command, args) => {
+      const answer = one.answer(command, args);
+      // Another one writes right after the question.
+      if (command === 'XINFO' && writes-- > 0) one.answer('XADD', ['s', `${one.newest}0`, 'evaq-id', 'another']);
+      return answer;
+    });
+    const sink = redisSink({ client: ioredis, stream: 's', ids: 'record' });
+    const records = [1, 2, 3].map((id) => recordOf(id, 'a'));
+    writes = 2;
+    one.newest = '1000-1';
+    expect(await failuresOf(sink, records)).toEqual([]);
+    expect(one.added).toEqual(['another', 'another', 's:wal:1', 's:wal:2', 's:wal:3']);
+    expect(asked.filter(([command]) => command === 'XINFO')).toHaveLength(3);
+    writes = Number.POSITIVE_INFINITY;
+    expect(await failuresOf(sink, records)).toMatchObject([1, 2, 3].map((id) => ({ id, kind: 'retry' })));
+  });
+
+  it("ids: 'record': where the newest cannot be asked for, all that had to go behind have failed, and nobody else", async () => {
+    const one = new Stream('2-0');
+    const { ioredis } = newClients((command, args) =>
+      command === 'XINFO' ? new Error('NOPERM no XINFO') : one.answer(command, args),
+    );
+    const sink = redisSink({ client: ioredis, stream: 's', ids: 'record' });
+    const records = [1, 2, 3].map((id) => recordOf(id, 'a'));
+    expect(await failuresOf(sink, records)).toMatchObject([
+      { id: 1, kind: 'unauthorized' },
+      { id: 2, kind: 'unauthorized' },
+    ]);
+    expect(one.added).toEqual(['s:wal:3']);
   });
 
   it('waits for replicas and for the disk where it is asked to, once a batch', async () => {
@@ -156,9 +235,11 @@ describe('redisSink', () => {
       { wait: { replicas: 0 } },
       { waitAof: { replicas: -1 } },
       { ackTimeoutMs: 0 },
+      { ackTimeoutMs: 2 ** 31 },
     ]) {
       expect(() => redisSink({ client, stream: 's', ...wrong })).toThrow(RangeError);
     }
+    redisSink({ client, stream: 's', ackTimeoutMs: 2 ** 31 - 1 });
     expect(() => redisSink({ client, stream: 's', waitAof: JSON.parse('{"local":2}') })).toThrow(RangeError);
   });
 });
