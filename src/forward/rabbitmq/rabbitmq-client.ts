@@ -1,7 +1,8 @@
 /**
  * What is needed of `amqplib`, which is never imported here, and a connection that is made anew when it is gone: `amqplib` does not do that.
  */
-import { requireClient, textOf } from '../sink-client.js';
+import { untilAborted } from '../../abortable.js';
+import { requireClient, textOf, untilAnswered } from '../sink-client.js';
 import { SinkError } from '../sink-error.js';
 
 /** What `connect` of `amqplib` resolves with. */
@@ -47,6 +48,8 @@ const FREE_MAX = 8;
 export class AmqpChannel {
   readonly channel: AmqpChannelLike;
   isOpen = true;
+  /** `publish` has thrown: whether the client counts that message is not known, so that no later confirm can be told whose it is. */
+  isSpoilt = false;
   /** What the broker closed it for. */
   error: Error | undefined;
   /** By messageId, why it was returned. It comes before the confirm. */
@@ -77,12 +80,15 @@ export class AmqpChannel {
 /** One connection for all channels; may be used by several batches at a time. */
 export class AmqpLink {
   readonly #connect: () => Promise<AmqpConnectionLike>;
+  readonly #timeoutMs: number;
   readonly #free: AmqpChannel[] = [];
+  readonly #end: AbortController = new AbortController();
   #connection: Promise<AmqpConnectionLike> | undefined;
-  #isEnded = false;
 
-  constructor(connect: () => Promise<AmqpConnectionLike>) {
+  /** An attempt to connect, or the end of a connection, is waited for `timeoutMs`: a broker that hangs says nothing. */
+  constructor(connect: () => Promise<AmqpConnectionLike>, timeoutMs: number) {
     this.#connect = connect;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** One that nobody else has. Rejects where there is no connection, and none can be made. */
@@ -96,35 +102,43 @@ export class AmqpLink {
   giveBack(channel: AmqpChannel): void {
     channel.returned.clear();
     // More than are ever busy are left over from batches that were not waited for.
-    if (this.#isEnded || this.#free.length >= FREE_MAX) channel.discard();
+    if (this.#end.signal.aborted || channel.isSpoilt || this.#free.length >= FREE_MAX) channel.discard();
     else if (channel.isOpen) this.#free.push(channel);
   }
 
   async end(): Promise<void> {
-    this.#isEnded = true;
+    this.#end.abort(new Error('the sink is closed'));
     const connection = await this.#connection?.catch(() => undefined);
+    if (connection === undefined) return;
     // One that is closed already says so.
-    await connection?.close().catch(() => undefined);
+    await untilAborted(AbortSignal.timeout(this.#timeoutMs), async () => connection.close()).catch(() => undefined);
   }
 
   #connected(): Promise<AmqpConnectionLike> {
     if (this.#connection !== undefined) return this.#connection;
-    const made = this.#make();
+    let attempt: Promise<AmqpConnectionLike> | undefined;
+    const made = untilAnswered('rabbitmq', this.#timeoutMs, this.#end.signal, () => {
+      attempt = this.#make(() => this.#forget(made));
+      return attempt;
+    });
     this.#connection = made;
-    made.catch(() => this.#forget(made));
+    made.catch(() => {
+      this.#forget(made);
+      // Nobody waits for it any more.
+      attempt?.then(
+        (connection) => letGo(() => connection.close()),
+        () => undefined,
+      );
+    });
     return made;
   }
 
-  async #make(): Promise<AmqpConnectionLike> {
+  async #make(gone: () => void): Promise<AmqpConnectionLike> {
     const connection = await this.#connect();
     requireClient(connection, 'connect', 'a function that gives a connection of amqplib', [
       'createConfirmChannel',
       'on',
     ]);
-    const made = this.#connection;
-    const gone = (): void => {
-      if (made !== undefined) this.#forget(made);
-    };
     connection.on('close', gone);
     // Without a listener it would end the process; 'close' follows.
     connection.on('error', gone);

@@ -3,7 +3,7 @@
  *
  * A record has arrived when the broker has confirmed it and has not returned it: what no queue takes is confirmed as well. An error of the broker about
  * one message closes the channel with all that is on it, and names none. So a batch has a channel to itself, and what it had not confirmed is published
- * again one by one: whose turn it is when the channel closes is the one.
+ * again one by one: whose turn it is when the channel closes is the one. After a throw of `publish` the rest of the batch has another channel.
  */
 import { throwIfAborted } from '../../abortable.js';
 import { optionNames, requireFunction, requireOptions } from '../../arguments.js';
@@ -53,23 +53,41 @@ class RabbitmqSink implements Sink {
     if (routingKey !== undefined && typeof routingKey !== 'function' && typeof routingKey !== 'string') {
       throw new TypeError(`routingKey must be a text or a function, got ${describe(routingKey)}`);
     }
+    requireShort(exchange, 'exchange');
+    if (typeof routingKey === 'string') requireShort(routingKey, 'routingKey');
     requireBoolean(persistent, 'persistent');
     requireBoolean(mandatory, 'mandatory');
-    this.#link = new AmqpLink(connect);
     this.#exchange = exchange;
     this.#routingKeyOf = typeof routingKey === 'function' ? routingKey : ({ key = '' }) => routingKey ?? key;
     this.#persistent = persistent;
     this.#mandatory = mandatory;
     this.#ackTimeoutMs = ackTimeoutOf(options.ackTimeoutMs);
+    this.#link = new AmqpLink(connect, this.#ackTimeoutMs);
   }
 
   async deliver(records: readonly SinkRecord[], { signal }: SinkContext): Promise<SinkResult> {
+    const failed: SinkFailure[] = [];
+    for (let left = records; left.length > 0; ) {
+      throwIfAborted(signal);
+      left = await this.#deliverPart(left, signal, failed);
+    }
+    return { failed };
+  }
+
+  /** Gives those that are behind a throw. */
+  async #deliverPart(
+    records: readonly SinkRecord[],
+    signal: AbortSignal,
+    failed: SinkFailure[],
+  ): Promise<readonly SinkRecord[]> {
     const until = <T>(begin: () => Promise<T>): Promise<T> =>
       untilAnswered('rabbitmq', this.#ackTimeoutMs, signal, begin);
-    const { failed, open, closedFor } = await until(() => this.#publish(records));
+    const first = await until(() => this.#publish(records));
+    const { open, closedFor, behind } = first;
+    failed.push(...first.failed);
     if (open.length < 2 || closedErrorOf(closedFor).kind !== 'rejected') {
       failed.push(...open.map(({ id }) => ({ id, error: closedErrorOf(closedFor) })));
-      return { failed };
+      return behind;
     }
     for (const record of open) {
       throwIfAborted(signal);
@@ -77,7 +95,7 @@ class RabbitmqSink implements Sink {
       failed.push(...alone.failed);
       if (alone.open.length > 0) failed.push({ id: record.id, error: closedErrorOf(alone.closedFor) });
     }
-    return { failed };
+    return behind;
   }
 
   probe({ signal }: Pick<SinkContext, 'signal'>): Promise<void> {
@@ -103,15 +121,20 @@ class RabbitmqSink implements Sink {
     const channel = await this.#take();
     const failed: SinkFailure[] = [];
     const open: SinkRecord[] = [];
+    const behind: SinkRecord[] = [];
     await Promise.all(
       records.map(async (record) => {
+        if (channel.isSpoilt) {
+          behind.push(record);
+          return;
+        }
         const confirm = await this.#confirmOf(channel, record);
         if (confirm.outcome === 'open') open.push(record);
         if (confirm.outcome === 'failed') failed.push({ id: record.id, error: confirm.error });
       }),
     );
     this.#link.giveBack(channel);
-    return { failed, open, closedFor: channel.error };
+    return { failed, open, closedFor: channel.error, behind };
   }
 
   #confirmOf(channel: AmqpChannel, record: SinkRecord): Promise<Confirm> {
@@ -129,6 +152,10 @@ class RabbitmqSink implements Sink {
       try {
         routingKey = this.#routingKeyOf(record);
         if (typeof routingKey !== 'string') throw new TypeError('routingKey must give a text');
+        rejectLong(routingKey, 'routing key');
+        rejectLong(deliveryId, 'messageId');
+        if (contentType !== undefined) rejectLong(contentType, 'content-type');
+        for (const name of Object.keys(headers)) rejectLong(name, 'name of a header');
       } catch (error) {
         resolve({ outcome: 'failed', error });
         return;
@@ -146,6 +173,7 @@ class RabbitmqSink implements Sink {
       } catch (error) {
         // The client refuses it, or the channel has gone under it.
         if (channel.isOpen && !isClosed(error)) {
+          channel.isSpoilt = true;
           resolve({ outcome: 'failed', error: new SinkError('rejected', textOf(error), { cause: error }) });
         } else {
           channel.isOpen = false;
@@ -162,6 +190,23 @@ interface Published {
   readonly failed: SinkFailure[];
   readonly open: readonly SinkRecord[];
   readonly closedFor: Error | undefined;
+  /** Not published: they are behind a throw. */
+  readonly behind: readonly SinkRecord[];
+}
+
+/** Of AMQP, a short string: its length is one byte. */
+const SHORT_BYTES_MAX = 255;
+
+function requireShort(text: string, name: string): void {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > SHORT_BYTES_MAX) throw new RangeError(`${name} must have at most ${SHORT_BYTES_MAX} bytes, has ${bytes}`);
+}
+
+/** Before it is published: no client is to find out in the middle of a message. */
+function rejectLong(text: string, what: string): void {
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= SHORT_BYTES_MAX) return;
+  throw new SinkError('rejected', `a ${what} of ${bytes} bytes: AMQP takes ${SHORT_BYTES_MAX}`);
 }
 
 /** `amqplib` says so of what it is asked after the end. */

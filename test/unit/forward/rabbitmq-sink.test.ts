@@ -23,6 +23,7 @@ class Broker {
   channels = 0;
   connections = 0;
   closed = 0;
+  channelsClosed = 0;
   failsWith: Error | undefined;
 
   readonly connect = async (): Promise<AmqpConnectionLike> => {
@@ -72,7 +73,10 @@ class Broker {
       });
       return true;
     };
-    return Object.assign(channel, { publish, close: async () => undefined });
+    const close = async (): Promise<void> => {
+      this.channelsClosed++;
+    };
+    return Object.assign(channel, { publish, close });
   }
 }
 
@@ -113,7 +117,89 @@ describe('rabbitmqSink', () => {
     ]);
     // The same again: what was returned before is not returned now.
     expect(await failuresOf(sink, [recordOf(2, 'a')])).toEqual([]);
+  });
+
+  it('after a throw of the client nothing more is published on that channel; what is behind it has another one', async () => {
+    const broker = new Broker();
+    const sink = rabbitmqSink({ connect: broker.connect });
+    const records = ['a', 'throw', 'b', 'throw', 'c'].map((text, i) => recordOf(i + 1, text));
+    expect(await failuresOf(sink, records)).toMatchObject([
+      { id: 2, kind: 'rejected', message: 'cannot be encoded' },
+      { id: 4, kind: 'rejected' },
+    ]);
+    expect(broker.published.map(({ text, channel }) => [text, channel])).toEqual([
+      ['a', 1],
+      ['b', 2],
+      ['c', 3],
+    ]);
+    expect(broker.channelsClosed).toBe(2);
+  });
+
+  it('a text that is too long for a short string is never published, and is the record’s', async () => {
+    const broker = new Broker();
+    const sink = rabbitmqSink({ connect: broker.connect });
+    const long = `${'é'.repeat(127)}ab`;
+    const longest = long.slice(1);
+    const records = [
+      recordOf(1, 'a', { key: long }),
+      recordOf(2, 'a', { headers: { 'content-type': long } }),
+      recordOf(3, 'a', { deliveryId: long }),
+      recordOf(4, 'a', { headers: { [long]: '' } }),
+      recordOf(5, 'b', { key: longest, deliveryId: longest, headers: { 'content-type': longest, [longest]: long } }),
+    ];
+    expect(await failuresOf(sink, records)).toMatchObject(
+      ['routing key', 'content-type', 'messageId', 'name of a header'].map((what, i) => ({
+        id: i + 1,
+        kind: 'rejected',
+        message: expect.stringContaining(`${what} of 256 bytes`),
+      })),
+    );
+    expect(broker.published.map(({ text }) => text)).toEqual(['b']);
     expect(broker.channels).toBe(1);
+  });
+
+  it('an attempt to connect that hangs is given up in its time; it is closed should it come later', async () => {
+    const broker = new Broker();
+    let arrive: () => void = () => undefined;
+    const hanging = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    let attempts = 0;
+    const connect = async (): Promise<AmqpConnectionLike> => {
+      if (++attempts === 1) await hanging;
+      return broker.connect();
+    };
+    const sink = rabbitmqSink({ connect, ackTimeoutMs: 10 });
+    await expect(failuresOf(sink, [recordOf(1, 'a')])).rejects.toMatchObject({ kind: 'unavailable' });
+    // The attempt began a little later than the batch.
+    await expect.poll(() => failuresOf(sink, [recordOf(1, 'a')]).catch(String)).toEqual([]);
+    expect([attempts, broker.closed]).toEqual([2, 0]);
+    arrive();
+    await expect.poll(() => broker.closed).toBe(1);
+    expect(await failuresOf(sink, [recordOf(2, 'a')])).toEqual([]);
+    expect([attempts, broker.closed]).toEqual([2, 1]);
+    await sink.close?.();
+    expect(broker.closed).toBe(2);
+  });
+
+  it('closing waits for no attempt to connect, and for no broker that hangs', async () => {
+    const broker = new Broker();
+    let arrive: () => void = () => undefined;
+    const hanging = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    const late = rabbitmqSink({ connect: () => hanging.then(broker.connect) });
+    const batch = failuresOf(late, [recordOf(1, 'a')]).catch((error: unknown) => error);
+    await late.close?.();
+    expect(await batch).toMatchObject({ kind: 'unavailable' });
+    arrive();
+    await expect.poll(() => broker.closed).toBe(1);
+
+    const silent = async (): Promise<AmqpConnectionLike> =>
+      Object.assign(await broker.connect(), { close: () => new Promise<never>(() => undefined) });
+    const sink = rabbitmqSink({ connect: silent, ackTimeoutMs: 10 });
+    await sink.probe?.(CONTEXT);
+    await sink.close?.();
   });
 
   it('who closes the channel is found; all others arrive, in their order', async () => {
@@ -193,6 +279,13 @@ describe('rabbitmqSink', () => {
     ]) {
       expect(() => Reflect.apply(rabbitmqSink, undefined, [options])).toThrow(TypeError);
     }
-    expect(() => rabbitmqSink({ connect, ackTimeoutMs: 0 })).toThrow(RangeError);
+    for (const wrong of [
+      { ackTimeoutMs: 0 },
+      { ackTimeoutMs: 2 ** 31 },
+      { exchange: 'x'.repeat(256) },
+      { routingKey: 'x'.repeat(256) },
+    ]) {
+      expect(() => rabbitmqSink({ connect, ...wrong })).toThrow(RangeError);
+    }
   });
 });
