@@ -44,7 +44,13 @@ export async function openDestination(to: string, flags: DestinationFlags): Prom
     const known = [...DESTINATIONS.keys()].map((scheme) => `${scheme}//`);
     throw new UsageError(`--to must be a URL that begins with ${known.join(' or ')}, got '${to}'`);
   }
-  return open(url, flags);
+  try {
+    return await open(url, flags);
+  } catch (error) {
+    // Of decoding: a percent sign with no number behind it.
+    if (error instanceof URIError) throw new UsageError(`--to: '${to}' holds a % that stands for nothing`);
+    throw error;
+  }
 }
 
 /** By `undici` where that is installed; by the global `fetch` where it is not, which works as well and costs more. */

@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { Evaq, type EvaqOptions, type Queue, type QueueRecord, StopDelivery } from '../evaq.js';
 import { type Forwarding, type ForwardOptions, forward } from '../forward.js';
 import { ReadOnlyEvaq } from '../raw.js';
-import { parseCount, queueOption } from './arguments.js';
+import { parseCount, parseId, queueOption } from './arguments.js';
 import { applyConfig } from './config-file.js';
 import { type OpenDestination, openDestination } from './destinations.js';
 import { EXIT_SOME_FAILED, Refused, say, UsageError } from './exit-code.js';
@@ -58,7 +58,7 @@ export function forwardCommand(): Command {
         parsePort,
       ),
     )
-    .addOption(new Option('--lock-timeout <ms>', 'wait so long for another writer').argParser(parseCount).default(0))
+    .addOption(new Option('--lock-timeout <ms>', 'wait so long for another writer').argParser(parseId).default(0))
     .option(
       '--config <file>',
       'options from a file of JSON, by their long names; what the command line says comes first',

@@ -51,7 +51,7 @@ export class Pace {
   }
 
   pauseFor(ms: number): void {
-    this.#pausedUntil = this.#parts.source.host.elapsed() + ms;
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.#parts.source.host.elapsed() + ms);
   }
 
   /** Jobs that may begin beside so many; where that is none for a time, it is looked again when the time is over. */

@@ -1,6 +1,8 @@
 /**
  * Forwards the records of a queue to a sink: `processBatch`, with a handler that hands batches to the sink and says what came of each record.
  */
+import { types } from 'node:util';
+import { untilAborted } from '../abortable.js';
 import { optionNames, requireFunction, requireOptions } from '../arguments.js';
 import { classifyFailure, type FailureClass } from '../delivery/classify.js';
 import type { BatchContext, BatchResult } from '../delivery/delivery-context.js';
@@ -8,9 +10,9 @@ import { DeadLetterError, RetryLater, StopDelivery } from '../delivery/delivery-
 import type { BatchLimits, BatchOptions } from '../delivery/delivery-options.js';
 import type { DeliveryReport, DeliveryStats, StopOptions } from '../delivery/delivery-report.js';
 import type { BatchHandler } from '../delivery/invocation.js';
-import { describe } from '../ids.js';
+import { describe, requireCount } from '../ids.js';
 import type { QueueRecord } from '../log/queue-record.js';
-import type { Sink, SinkRecord } from './sink.js';
+import type { Sink, SinkFailure, SinkRecord } from './sink.js';
 import { isSinkError, type SinkError } from './sink-error.js';
 
 /** What forwarding needs of a queue; `Queue` has it, and that of a linked thread. */
@@ -41,6 +43,9 @@ const IN_FLIGHT = 4;
 /** How long `Sink.probe` may take. */
 const PROBE_MS = 10_000;
 
+/** How long `Sink.close` is waited for. */
+const CLOSE_MS = 10_000;
+
 const OWN_NAMES = ['key', 'map'] as const;
 const SINK_NAMES = optionNames('maxRecords', 'maxBytes', 'recordBytesMax', 'inFlight');
 
@@ -62,7 +67,9 @@ export function forward(queue: ForwardSource, sink: Sink, options: ForwardOption
   const retry = { ...delivering.retry, classify: classifier(delivering.retry?.classify) };
   const batch = {
     ...delivering.batch,
-    maxRecords: least(delivering.batch?.maxRecords ?? BATCH.maxRecords, limits.maxRecords),
+    // In a batch a sink may have one arrive before another.
+    maxRecords:
+      delivering.order === 'fifo' ? 1 : least(delivering.batch?.maxRecords ?? BATCH.maxRecords, limits.maxRecords),
     maxBytes: least(delivering.batch?.maxBytes ?? BATCH.maxBytes, limits.maxBytes),
   };
   const concurrency = least(delivering.concurrency ?? limits.inFlight ?? IN_FLIGHT, limits.inFlight);
@@ -87,14 +94,9 @@ export class Forwarding implements AsyncDisposable {
   /** Made by `forward`. */
   constructor(delivery: ForwardDelivery, sink: Sink) {
     this.#delivery = delivery;
-    const closed = delivery.done.then(
-      () => sink.close?.(),
-      () => sink.close?.(),
-    );
-    // A client that cannot be let go has delivered all the same.
-    this.#closed = closed.then(
-      () => undefined,
-      () => undefined,
+    this.#closed = delivery.done.then(
+      () => closeSink(sink),
+      () => closeSink(sink),
     );
     this.done = this.#closed.then(() => delivery.done);
     this.done.catch(() => undefined);
@@ -129,6 +131,15 @@ export class Forwarding implements AsyncDisposable {
   }
 }
 
+/** A client that cannot be let go, in time or at all, has delivered all the same. */
+async function closeSink(sink: Sink): Promise<void> {
+  try {
+    await untilAborted(AbortSignal.timeout(CLOSE_MS), async () => sink.close?.());
+  } catch {
+    // It is the caller's, who will see.
+  }
+}
+
 /** What goes out, and what is said of what comes back. */
 class Outgoing {
   readonly #sink: Sink;
@@ -143,20 +154,23 @@ class Outgoing {
 
   async deliver(records: readonly QueueRecord[], context: BatchContext): Promise<BatchResult> {
     const out: SinkRecord[] = [];
-    for (const record of records) this.#prepare(record, context, out);
-    if (out.length === 0) return { failed: [] };
+    const failed: SinkFailure[] = [];
+    for (const record of records) this.#prepare(record, context, out, failed);
+    if (out.length === 0) return { failed };
     let result: unknown;
     try {
       const { signal, queue } = context;
       result = await this.#sink.deliver(out, { signal, queue });
     } catch (error) {
-      throw out.length === 1 ? verdictOf(error) : ofAll(error);
+      // What was found out of others is found out again: a batch of which nothing was said is halved.
+      if (out.length > 1 || failed.length + 1 < records.length) throw ofAll(error);
+      return { failed: [...failed, ...out.map(({ id }) => ({ id, error: verdictOf(error) }))] };
     }
-    return { failed: failuresOf(result, out, this.#sink.name) };
+    return { failed: [...failed, ...failuresOf(result, out, this.#sink.name)] };
   }
 
-  /** Adds it to what goes out; where it does not, says why. */
-  #prepare(record: QueueRecord, context: BatchContext, out: SinkRecord[]): void {
+  /** Adds it to what goes out; where it does not, and is not to be removed, says why. */
+  #prepare(record: QueueRecord, context: BatchContext, out: SinkRecord[], failed: SinkFailure[]): void {
     const { id, payload, timestamp, headers = {} } = record;
     try {
       const key = this.#key?.(record);
@@ -171,20 +185,17 @@ class Outgoing {
         key,
       };
       const mapped = this.#map === undefined ? made : this.#map(made);
-      if (mapped === undefined) {
-        context.ack(id);
-        return;
-      }
+      if (mapped === undefined) return;
       requireMapped(mapped, id);
       const { recordBytesMax = Infinity } = this.#sink.limits ?? {};
       if (mapped.payload.length > recordBytesMax) {
         const message = `${mapped.payload.length} bytes, of at most ${recordBytesMax} that '${this.#sink.name}' takes`;
-        context.fail(id, new DeadLetterError('too-large', { cause: new RangeError(message) }));
+        failed.push({ id, error: new DeadLetterError('too-large', { cause: new RangeError(message) }) });
         return;
       }
       out.push(mapped);
     } catch (error) {
-      context.fail(id, error);
+      failed.push({ id, error });
     }
   }
 }
@@ -239,7 +250,12 @@ const CLASSES: Readonly<Record<SinkError['kind'], FailureClass>> = {
 
 function probeOf(sink: Sink): { probe?: () => Promise<void> } {
   if (sink.probe === undefined) return {};
-  return { probe: async () => sink.probe?.({ signal: AbortSignal.timeout(PROBE_MS) }) };
+  return {
+    probe: async () => {
+      const signal = AbortSignal.timeout(PROBE_MS);
+      await untilAborted(signal, async () => sink.probe?.({ signal }));
+    },
+  };
 }
 
 function least(wanted: number, limit: number | undefined): number {
@@ -251,7 +267,7 @@ function requireMapped(mapped: unknown, id: number): void {
   if (typeof mapped !== 'object' || mapped === null || !('id' in mapped) || mapped.id !== id) {
     throw new TypeError(`map must give the record back, with its id ${id}, or undefined`);
   }
-  if (!('payload' in mapped) || !Buffer.isBuffer(mapped.payload)) {
+  if (!('payload' in mapped) || !types.isUint8Array(mapped.payload)) {
     throw new TypeError('map must give a record whose payload is a Buffer');
   }
 }
@@ -267,5 +283,12 @@ function requireSink(sink: unknown): void {
     throw new TypeError(`forward: the second argument must be a sink, which has deliver(), got ${describe(sink)}`);
   }
   if (!('name' in sink) || typeof sink.name !== 'string') throw new TypeError('forward: a sink must have a name');
-  if ('limits' in sink && sink.limits !== undefined) requireOptions(sink.limits, 'limits of the sink', SINK_NAMES);
+  for (const name of ['probe', 'close']) requireFunction(Reflect.get(sink, name), `${name} of the sink`);
+  if (!('limits' in sink) || sink.limits === undefined) return;
+  const { limits } = sink;
+  requireOptions(limits, 'limits of the sink', SINK_NAMES);
+  if (typeof limits !== 'object' || limits === null) return;
+  for (const [name, limit] of Object.entries(limits)) {
+    if (limit !== undefined && limit !== Infinity) requireCount(limit, `limits.${name} of the sink`, 1);
+  }
 }

@@ -31,10 +31,12 @@ export class SinkError extends Error {
   constructor(kind: SinkErrorKind, message: string, options: SinkErrorOptions = {}) {
     if (!KINDS.has(kind)) throw new TypeError(`kind must be one of ${[...KINDS].join(', ')}, got ${describe(kind)}`);
     const { reason, retryAfterMs, cause } = options;
-    super(message, cause === undefined ? undefined : { cause });
+    super(message === '' ? kind : message, cause === undefined ? undefined : { cause });
     this.kind = kind;
     this.reason = reason === undefined || reason === '' ? 'rejected' : reason;
-    this.retryAfterMs = retryAfterMs;
+    // What is no time says nothing of when.
+    this.retryAfterMs =
+      typeof retryAfterMs === 'number' && retryAfterMs > 0 && retryAfterMs < Infinity ? retryAfterMs : undefined;
     Object.defineProperty(this, SINK_ERROR, { value: true });
   }
 }

@@ -5,13 +5,17 @@ import { describe } from '../ids.js';
 
 /** @throws TypeError for what is no URL of HTTP */
 export function urlOf(url: unknown, name: string): URL {
-  if (typeof url !== 'string' && !(url instanceof URL))
-    throw new TypeError(`${name} must be a URL, got ${describe(url)}`);
+  if (typeof url !== 'string' && !isUrl(url)) throw new TypeError(`${name} must be a URL, got ${describe(url)}`);
   const parsed = URL.canParse(String(url)) ? new URL(String(url)) : undefined;
   if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') {
     throw new TypeError(`${name} must be an http or https URL, got ${describe(url)}`);
   }
   return parsed;
+}
+
+/** Of whatever realm. */
+function isUrl(url: unknown): boolean {
+  return typeof url === 'object' && url !== null && 'href' in url && typeof url.href === 'string';
 }
 
 /** Seconds, or a date. */

@@ -279,7 +279,7 @@ const CASES: readonly Case[] = [
       flip(tombstones(store), 12, 64 + 57);
       rmSync(join(store, 'STORE'));
     },
-    names: /^damaged in 5 places/m,
+    names: /^damaged in 6 places/m,
     actions: ['rebuild-store', 'rebuild-header', 'rebuild-header', 'rewrite', 'renew-removals'],
     lost: [],
   },

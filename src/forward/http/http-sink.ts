@@ -9,7 +9,8 @@ import { optionNames, requireOptions } from '../../arguments.js';
 import { describe, requireCount } from '../../ids.js';
 import { lineOf } from '../record-line.js';
 import type { Sink, SinkContext, SinkFailure, SinkRecord, SinkResult } from '../sink.js';
-import { SinkError, type SinkErrorKind } from '../sink-error.js';
+import { ackTimeoutOf, causesOf, isHeaderName, textOf, untilAnswered } from '../sink-client.js';
+import { isSinkError, SinkError, type SinkErrorKind } from '../sink-error.js';
 import { retryAfterOf, urlOf } from '../sink-url.js';
 import { type HttpClient, type HttpResponse, requestBy, type UndiciLike } from './http-client.js';
 
@@ -33,9 +34,21 @@ export interface HttpSinkOptions {
   readonly status?: Readonly<Record<number, 'ok' | SinkErrorKind>>;
   /** For the breaker: it is asked with HEAD whether the destination is there. Default: a record is tried. */
   readonly probeUrl?: string | URL;
+  /** A request that is not answered after so long is tried again; the destination counts as down. Default 10 000. */
+  readonly ackTimeoutMs?: number;
 }
 
-const NAMES = optionNames('url', 'method', 'headers', 'format', 'connections', 'client', 'status', 'probeUrl');
+const NAMES = optionNames(
+  'url',
+  'method',
+  'headers',
+  'format',
+  'connections',
+  'client',
+  'status',
+  'probeUrl',
+  'ackTimeoutMs',
+);
 const METHODS: ReadonlySet<unknown> = new Set(['POST', 'PUT', 'PATCH']);
 const MEANINGS: ReadonlySet<unknown> = new Set(['ok', 'unavailable', 'retry', 'rejected', 'unauthorized']);
 const CONNECTIONS = 16;
@@ -44,18 +57,20 @@ const TEXT_MAX = 500;
 
 /** Headers of the connection, or of the request itself: a record's header of that name is left out. */
 const NOT_OF_RECORDS: ReadonlySet<string> = new Set([
+  'authorization',
   'connection',
   'content-length',
+  'cookie',
   'expect',
   'host',
   'idempotency-key',
   'keep-alive',
+  'proxy-authorization',
   'te',
   'trailer',
   'transfer-encoding',
   'upgrade',
 ]);
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** What a header's value may hold: visible characters, blanks, and no line ends. */
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
@@ -75,6 +90,7 @@ class HttpSink implements Sink {
   readonly #format: 'raw' | 'ndjson';
   readonly #connections: number;
   readonly #client: HttpClient;
+  readonly #ackTimeoutMs: number;
   readonly #status: Readonly<Record<number, 'ok' | SinkErrorKind>>;
   readonly probe?: (context: Pick<SinkContext, 'signal'>) => Promise<void>;
 
@@ -88,6 +104,7 @@ class HttpSink implements Sink {
       connections = CONNECTIONS,
       client,
       status = {},
+      ackTimeoutMs,
     } = options;
     if (!METHODS.has(method)) throw new TypeError(`method must be POST, PUT or PATCH, got ${describe(method)}`);
     if (format !== 'raw' && format !== 'ndjson') {
@@ -102,7 +119,8 @@ class HttpSink implements Sink {
     }
     this.#url = urlOf(url, 'url');
     this.#method = method;
-    this.#headers = { ...headers };
+    this.#headers = ownHeaders(headers);
+    this.#ackTimeoutMs = ackTimeoutOf(ackTimeoutMs);
     this.#format = format;
     this.#connections = connections;
     this.#status = { ...status };
@@ -142,7 +160,9 @@ class HttpSink implements Sink {
     const headers: Record<string, string> = { 'content-type': 'application/octet-stream', ...this.#headers };
     for (const [name, value] of Object.entries(record.headers)) {
       const lower = name.toLowerCase();
-      if (!NOT_OF_RECORDS.has(lower) && TOKEN.test(name) && VALUE.test(value)) headers[lower] = value;
+      const isOurs = lower !== 'content-type' && Object.hasOwn(this.#headers, lower);
+      if (isOurs || NOT_OF_RECORDS.has(lower) || !isHeaderName(name) || !VALUE.test(value)) continue;
+      headers[lower] = value;
     }
     headers['idempotency-key'] = record.deliveryId;
     const request = { method: this.#method, headers, body: record.payload, signal };
@@ -192,12 +212,17 @@ class HttpSink implements Sink {
 
   async #request(url: URL, request: Parameters<HttpClient>[1]): Promise<HttpResponse> {
     try {
-      return await this.#client(url, request);
+      return await untilAnswered(url.host, this.#ackTimeoutMs, request.signal, () => this.#client(url, request));
     } catch (cause) {
       if (request.signal.aborted) throw request.signal.reason;
-      throw new SinkError('unavailable', `${this.#method} ${url.origin}${url.pathname}: ${messageOf(cause)}`, {
-        cause,
-      });
+      if (isSinkError(cause)) throw cause;
+      throw new SinkError(
+        'unavailable',
+        `${this.#method} ${url.origin}${url.pathname}: ${textOf(causesOf(cause).at(-1) ?? cause)}`,
+        {
+          cause,
+        },
+      );
     }
   }
 
@@ -230,8 +255,15 @@ function batchKeyOf(records: readonly SinkRecord[]): string {
   return hash.digest('base64url');
 }
 
-function messageOf(error: unknown): string {
-  const cause: unknown = error instanceof Error ? error.cause : undefined;
-  const inner = cause instanceof Error ? cause : error;
-  return inner instanceof Error ? inner.message : String(inner);
+/** By their names in small letters, as the record's. @throws TypeError for what no header can be */
+function ownHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const own: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (!isHeaderName(name)) throw new TypeError(`headers: ${describe(name)} cannot be the name of a header`);
+    if (typeof value !== 'string' || !VALUE.test(value)) {
+      throw new TypeError(`headers: ${describe(value)} cannot be the value of '${name}'`);
+    }
+    own[name.toLowerCase()] = value;
+  }
+  return own;
 }

@@ -211,7 +211,7 @@ function rejectLong(text: string, what: string): void {
 
 /** `amqplib` says so of what it is asked after the end. */
 function isClosed(error: unknown): boolean {
-  return error instanceof Error && error.name === 'IllegalOperationError';
+  return typeof error === 'object' && error !== null && propertyOf(error, 'name') === 'IllegalOperationError';
 }
 
 /** `fields` of `basic.return`. */

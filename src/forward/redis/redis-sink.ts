@@ -7,6 +7,7 @@
  * overtaken), the record is appended behind the newest: a double may come of it, a loss never. All of a batch that go there are numbered from one answer
  * about the newest. Batches come one at a time.
  */
+import { types } from 'node:util';
 import { optionNames, requireOptions } from '../../arguments.js';
 import { describe, requireCount } from '../../ids.js';
 import type { Sink, SinkContext, SinkFailure, SinkLimits, SinkRecord, SinkResult } from '../sink.js';
@@ -253,7 +254,7 @@ function fieldsOf({ deliveryId, payload, timestamp, key, headers }: SinkRecord):
 /** Of a reply of names and values, which is a list or a map by the protocol. */
 function fieldNamed(reply: unknown, name: string): unknown {
   if (Array.isArray(reply)) return reply[reply.findIndex((one) => String(one) === name) + 1];
-  if (reply instanceof Map) return reply.get(name);
+  if (types.isMap(reply)) return reply.get(name);
   return typeof reply === 'object' && reply !== null ? propertyOf(reply, name) : undefined;
 }
 

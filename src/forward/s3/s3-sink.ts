@@ -11,7 +11,7 @@ import { gzip as gzipOf } from 'node:zlib';
 import { optionNames, requireOptions } from '../../arguments.js';
 import { lineOf } from '../record-line.js';
 import type { Sink, SinkContext, SinkRecord } from '../sink.js';
-import { ackTimeoutOf, requireBoolean, requireClient, textOf, untilAnswered } from '../sink-client.js';
+import { ackTimeoutOf, causesOf, requireBoolean, requireClient, textOf, untilAnswered } from '../sink-client.js';
 import { SinkError, type SinkErrorKind } from '../sink-error.js';
 import { retryAfterOf, urlOf } from '../sink-url.js';
 
@@ -87,8 +87,7 @@ class S3Sink implements Sink {
         response = await this.#client.fetch(url, { method: 'PUT', headers, body, signal, redirect: 'manual' });
         text = await response.text();
       } catch (cause) {
-        const inner: unknown = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause;
-        throw new SinkError('unavailable', `PUT ${url}: ${textOf(inner)}`, { cause });
+        throw new SinkError('unavailable', `PUT ${url}: ${textOf(causesOf(cause).at(-1) ?? cause)}`, { cause });
       }
       if (response.status !== 200) throw errorOf(response, text);
     });

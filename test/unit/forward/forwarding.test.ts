@@ -197,6 +197,48 @@ describe('forwarding', () => {
     await evaq.close();
   });
 
+  it('P16: a batch is halved though something was found out of others before: the guilty one alone is a dead letter', async () => {
+    const evaq = await openSim(newDisk());
+    await evaq.wal.pushMany(['a', 'drop', 'b', 'bad', 'c', 'large payload', 'd']);
+    const sink = newSink(
+      async (records) => {
+        if (records.some(({ payload }) => payload.toString() === 'bad')) {
+          throw new SinkError('rejected', 'of its schema', { reason: 'schema' });
+        }
+      },
+      { limits: { recordBytesMax: 5 } },
+    );
+    const forwarding = forward(evaq.wal, sink, {
+      map: (record) => (record.payload.toString() === 'drop' ? undefined : record),
+    });
+    await forwarding.drained();
+    expect(await lettersOf(evaq)).toHaveLength(2);
+    expect(await lettersOf(evaq)).toMatchObject([
+      { reason: expect.stringMatching(/schema|too-large/) },
+      { reason: expect.stringMatching(/schema|too-large/) },
+    ]);
+    expect(forwarding.stats()).toMatchObject({ delivered: 5, deadLettered: 2 });
+    await evaq.close();
+  });
+
+  it('order fifo: a batch is one record, so that none overtakes one that has failed', async () => {
+    const evaq = await openSim(newDisk());
+    await evaq.wal.pushMany(['a', 'b', 'c']);
+    let tries = 0;
+    const sink = newSink(async () => {
+      if (++tries === 1) throw new SinkError('retry', 'once');
+    });
+    const forwarding = forward(evaq.wal, sink, { order: 'fifo', retry: { backoff: { baseMs: 1 } } });
+    await forwarding.drained();
+    expect(sink.batches.map((batch) => batch.map(({ payload }) => payload.toString()))).toEqual([
+      ['a'],
+      ['a'],
+      ['b'],
+      ['c'],
+    ]);
+    await evaq.close();
+  });
+
   it('errors that are no SinkError are judged as those of handlers, or by retry.classify', async () => {
     const evaq = await openSim(newDisk());
     await evaq.wal.pushMany(['a']);
@@ -245,6 +287,20 @@ describe('forwarding', () => {
     }
     expect(evaq.stats().deliveries).toEqual([]);
     expect(() => new SinkError(JSON.parse('"gone"'), 'x')).toThrow(TypeError);
+    for (const retryAfterMs of [Number.NaN, -1, 0, Infinity]) {
+      expect(new SinkError('unavailable', '', { retryAfterMs })).toMatchObject({
+        retryAfterMs: undefined,
+        message: 'unavailable',
+      });
+    }
+    for (const more of [
+      { probe: 5 },
+      { close: 5 },
+      { limits: { maxRecords: Number.NaN } },
+      { limits: { recordBytesMax: -1 } },
+    ]) {
+      await expect(callUntyped({ forward }, 'forward', evaq.wal, { ...newSink(), ...more })).rejects.toThrow();
+    }
     await evaq.close();
   });
 });

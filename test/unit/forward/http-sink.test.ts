@@ -211,6 +211,31 @@ for (const [name, client] of [
       expect(await result).toEqual({ failed: [{ id: 1, error: reason }] });
     });
 
+    it('no answer is the destination’s fault, in time', async () => {
+      const { url } = await serve(() => undefined);
+      expect(await deliver({ url, ackTimeoutMs: 50, ...client }, [recordOf(1, 'a')])).toMatchObject([
+        { id: 1, kind: 'unavailable', message: expect.stringContaining('no answer within 50 ms') },
+      ]);
+    });
+
+    it('headers of the sink stand above those of a record, whatever their case, but for the type of its content', async () => {
+      const { url, received } = await serve((_, response) => response.writeHead(204).end());
+      const headers = { Authorization: 'Bearer mine', 'X-Tenant': 'us', 'Content-Type': 'text/plain' };
+      const own = { authorization: 'Bearer theirs', cookie: 'a=b', 'x-tenant': 'them', 'x-kind': 'k' };
+      await deliver({ url, headers, ...client }, [recordOf(1, 'a', own)]);
+      await deliver({ url, headers, ...client }, [recordOf(2, 'b', { 'content-type': 'image/png' })]);
+      expect(received[0]?.headers).toMatchObject({
+        authorization: 'Bearer mine',
+        'x-tenant': 'us',
+        'x-kind': 'k',
+        'content-type': 'text/plain',
+      });
+      expect(received[0]?.headers.cookie).toBeUndefined();
+      expect(received[1]?.headers['content-type']).toBe('image/png');
+      for (const bad of [{ 'a b': 'x' }, { a: 'line\nend' }])
+        expect(() => httpSink({ url, headers: bad, ...client })).toThrow(TypeError);
+    });
+
     it('a probe asks with HEAD', async () => {
       let status = 503;
       const { url, received } = await serve((_, response) => response.writeHead(status).end());

@@ -53,7 +53,7 @@ describe('dead letters over a link', () => {
   });
 
   test('onProgress is told after each batch; what it throws ends the call, and comes out as itself', async () => {
-    const { evaq, link } = await withLetters(6);
+    const { evaq, link } = await withLetters(40);
     const told: MoveProgress[] = [];
     const options = { ratePerSecond: 20, onProgress: (progress: MoveProgress) => told.push(progress) };
     expect(await link.wal.deadLetters.redrive([1, 2, 3, 4], options)).toMatchObject({ moved: 4 });
