@@ -916,8 +916,9 @@ class Queue:
             self.lost = Ids(self.lost.list + missing)
         if self.beside:
             return
-        if not missing and removals.data_segment and all(id < removals.data_segment for id in self.segment_ids):
-            self.tell("", 0, 0, "the newest segment is missing", False)
+        is_newest_gone = removals.data_segment and all(id < removals.data_segment for id in self.segment_ids)
+        if is_newest_gone and (not missing or removals.close is None):
+            self.tell("", 0, 0, "the newest segment is missing, and which records were in it is not known", False)
         if not self.clean:
             return
         # Lost records may be among those that were live; where rounds are lost, removed ones are among those that seem to be.

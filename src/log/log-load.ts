@@ -28,7 +28,7 @@ import type { TombstoneState } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { Damage } from './damage.js';
 import { LogSegment } from './log-segment.js';
-import { findLosses, type PresentSegment } from './losses.js';
+import { findLosses, isEndMissing, type LossFacts, type PresentSegment } from './losses.js';
 import { type LoadedFile, openedAhead } from './opened-ahead.js';
 import { missingEvidence } from './queue-evidence.js';
 import { listQueue, openListed, type QueueListing, type SegmentFile, unsupportedError } from './queue-listing.js';
@@ -94,8 +94,10 @@ export interface LoadOptions {
   readonly progress?: (bytes: number) => void;
   /** For who is going to push: what came in is remembered, as of this time. */
   readonly intakeMs?: number;
-  /** The queue is in the register: it has been there before. Where nothing tells which IDs it has given out, it goes on from `idFloor`. */
-  readonly registered?: { readonly idFloor: number } | undefined;
+  /** The queue is in the register: it has been there before. */
+  readonly isRegistered?: boolean;
+  /** Where nothing tells which IDs it has given out, it goes on from here. */
+  readonly idFloor?: number;
 }
 
 /** Scans and judges one queue. Rejects with EVAQ_UNSUPPORTED_VERSION, EVAQ_CORRUPT for a link in place of a file, or EVAQ_IO. */
@@ -116,6 +118,7 @@ export async function loadQueue(
   const replacedIds = new Set<number>();
   let vanished = 0;
   let unreadableEnd = 0;
+  let isEndShort = false;
   // Raised by the links as they are met; one map for all segments, of which there may be ten thousand.
   const durable = new Map(tombstones.durableData);
   const links = new Map<number, number>();
@@ -136,7 +139,10 @@ export async function loadQueue(
     if (one === undefined) {
       unreadable.push(file.path);
       // Its IDs were handed out, whatever became of them; a record takes 8 bytes at least.
-      unreadableEnd = Math.max(unreadableEnd, file.baseId + Math.ceil((await handle.size()) / DENSE_FRAME_BYTES));
+      const bytes = await handle.size();
+      unreadableEnd = Math.max(unreadableEnd, file.baseId + Math.ceil(bytes / DENSE_FRAME_BYTES));
+      // Nor does that tell how many there were.
+      if (found.every(({ segment }) => segment.isEmpty) && bytes < (durable.get(file.id) ?? 0)) isEndShort = true;
       continue;
     }
     found.push(one);
@@ -206,8 +212,8 @@ export async function loadQueue(
   }
   // Of a file that cannot be read the IDs are guessed.
   nextId = Math.min(nextId, NEXT_ID_MAX);
-  const evidence = options.registered === undefined ? undefined : missingEvidence(listing);
-  const told = findLosses({
+  const evidence = options.isRegistered === true ? missingEvidence(listing) : undefined;
+  const facts: LossFacts = {
     queue,
     dir,
     segments: kept.map((one) => presentIn(one, links)),
@@ -221,8 +227,11 @@ export async function loadQueue(
     damage,
     hasVanished: vanished > 0,
     evidence,
-  });
-  if (evidence !== undefined && !clean) nextId = Math.max(nextId, options.registered?.idFloor ?? 0);
+  };
+  const told = findLosses(facts);
+  const isClosed = tombstones.closedWithLive !== undefined;
+  const isEndUnknown = evidence !== undefined || isEndShort || isEndGone(kept) || isEndMissing(facts, told);
+  if (isEndUnknown && !isClosed) nextId = Math.max(nextId, options.idFloor ?? 0);
   return {
     queue,
     dir,
@@ -272,6 +281,16 @@ async function loadIntakeOf(
 function presentIn({ segment, scan }: FoundSegment, links: ReadonlyMap<number, number>): PresentSegment {
   const runs = scan !== undefined && scan.damaged.length > 0 ? scan.runs : undefined;
   return { segment, runs, link: links.get(segment.id) };
+}
+
+/** Of the last segment with records, or of one behind it, the end is gone or cannot be read: how many records there were is not known. */
+function isEndGone(kept: readonly FoundSegment[]): boolean {
+  for (const { segment, verdict } of kept.toReversed()) {
+    if (verdict !== undefined && verdict.missingBytes > 0) return true;
+    if (verdict?.damage.some((one) => one.lastId < one.firstId && one.toMs === undefined) === true) return true;
+    if (!segment.isEmpty) return false;
+  }
+  return false;
 }
 
 /** So many ranges are applied in one turn of the event loop: some milliseconds. */

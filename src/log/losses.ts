@@ -123,9 +123,25 @@ function findMissing(
     const more = `${liveCount} records are live, ${closedWithLive} were at the last close: a segment file is foreign`;
     missing.push({ ...place, what: more, vague: true });
   }
-  const isUntold = evidence === undefined ? lacksNewest(facts) : told.every(({ lossless }) => lossless);
+  const isNewestGone = lacksNewest(facts);
+  const isUntold = evidence === undefined ? isNewestGone : told.every(({ lossless }) => lossless);
+  // Without a close it may have held more than is known of.
+  const isOpenEnded = isNewestGone && facts.tombstones.closedWithLive === undefined;
   if (missing.length === 0 && isUntold) missing.push({ ...place, what, vague: true });
+  else if (isOpenEnded)
+    missing.push({ ...place, what: `${what}: what was lost beside that is not known`, vague: true });
   return missing;
+}
+
+/**
+ * Files went that held the last IDs: there may have been more than anything tells of, all of them acknowledged. `told` is what `findLosses` says. A close tells
+ * of all.
+ */
+export function isEndMissing(facts: LossFacts, told: readonly Damage[]): boolean {
+  if (facts.hasVanished || facts.tombstones.closedWithLive !== undefined) return false;
+  if (lacksNewest(facts)) return true;
+  const last = facts.segments.findLast(({ segment }) => !segment.isEmpty)?.segment.lastId ?? 0;
+  return told.some(({ file, lastId = 0 }) => file === facts.dir && lastId > last);
 }
 
 /** What is lost for certain, as ranges. */

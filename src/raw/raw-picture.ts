@@ -65,7 +65,8 @@ export async function loadStable(place: QueuePlace, progress?: (bytes: number) =
         indexIntervalBytes: INDEX_INTERVAL_BYTES,
         ...(progress === undefined ? {} : { progress }),
         ...(place.pause === undefined ? {} : { pause: place.pause }),
-        registered: place.isRegistered === true ? { idFloor: IDS_UNKNOWN } : undefined,
+        isRegistered: place.isRegistered === true,
+        idFloor: IDS_UNKNOWN,
       };
       loaded = await loadQueue(frozen, dir, queue, storeUuid, options);
     } catch (error) {

@@ -478,7 +478,8 @@ class Opening {
         indexIntervalBytes: queueDefaults.indexIntervalBytes,
         pause: () => host.yield(),
         intakeMs: timeOf(host),
-        registered: this.registrar.has(name) ? { idFloor: idFloor(this.identity.createdMs, timeOf(host)) } : undefined,
+        isRegistered: this.registrar.has(name),
+        idFloor: idFloor(this.identity.createdMs, timeOf(host)),
         progress: (more) => {
           bytes += more;
           onProgress?.({ kind: 'scan', queue: name, bytes });

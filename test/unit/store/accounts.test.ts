@@ -136,7 +136,72 @@ describe('the account of a queue', () => {
       expect(damage.map(({ firstId, lastId, what }) => [firstId, lastId, what])).toEqual([
         [1, 1, 'all segments of the queue are gone'],
         [3, 4, 'all segments of the queue are gone'],
+        // Of one that was killed there may have been more.
+        ...(how === 'killed'
+          ? [[undefined, undefined, 'all segments of the queue are gone: what was lost beside that is not known']]
+          : []),
       ]);
     }
+  });
+
+  it.each([
+    ['removed', (disk: SimDisk, path: string) => disk.remove(path)],
+    [
+      'cut to its header',
+      (disk: SimDisk, path: string) => disk.place(path, (disk.read(path) ?? Buffer.alloc(0)).subarray(0, 128)),
+    ],
+    [
+      'cut to half a header',
+      (disk: SimDisk, path: string) => disk.place(path, (disk.read(path) ?? Buffer.alloc(0)).subarray(0, 32)),
+    ],
+    ['zeroed and cut', (disk: SimDisk, path: string) => disk.place(path, Buffer.alloc(200))],
+    [
+      'zeroed from its first commit on',
+      (disk: SimDisk, path: string) => {
+        const bytes = Buffer.from(disk.read(path) ?? []);
+        disk.place(path, bytes.fill(0, 128));
+      },
+    ],
+  ] as const)('P8: of a queue that was killed the newest segment is %s: no ID comes again', async (how, harm) => {
+    const disk = newDisk();
+    const evaq = await open(disk);
+    await evaq.wal.pushMany(payloads());
+    for (let i = 0; i < 5; i++) await evaq.wal.push('x');
+    await evaq.wal.remove(PER_SEGMENT + 1);
+    let last = 0;
+    for (let i = 0; i < 100; i++) last = await evaq.wal.push('y');
+    disk.kill();
+    const left = disk.crash(disk.nothingSurvives());
+    const paths = await filesOf(left, '.seg');
+    const newest = paths.sort().findLast((path) => (left.read(path)?.length ?? 0) > 200) ?? '';
+    expect(paths.length).toBeGreaterThan(1);
+    harm(left, newest);
+    const { damage } = await verifyStore(STORE, { vfs: left.vfs });
+    expect(damage.length).toBeGreaterThan(0);
+    // What is named is not all.
+    if (how === 'removed') expect(damage.at(-1)).toMatchObject({ vague: true, file: DIR });
+    const again = await open(left, { onCorruption: 'quarantine' });
+    const id = await again.wal.push('new');
+    expect(id).toBeGreaterThan(last);
+    await again.close();
+    const later = await open(left);
+    expect(later.recovery.damage).toEqual([]);
+    expect(await later.wal.push('newer')).toBe(id + 1);
+    await later.close();
+  });
+
+  it('P8: a close tells which IDs were given out: where the newest segment goes after it, they go on behind', async () => {
+    const disk = newDisk();
+    const evaq = await open(disk);
+    await evaq.wal.pushMany(payloads());
+    const last = await evaq.wal.push('x');
+    await evaq.close();
+    const newest = (await filesOf(disk, '.seg')).sort().at(-1) ?? '';
+    disk.remove(newest);
+    const { damage } = await verifyStore(STORE, { vfs: disk.vfs });
+    expect(damage.some(({ vague }) => vague === true)).toBe(false);
+    const again = await open(disk, { onCorruption: 'quarantine' });
+    expect(await again.wal.push('new')).toBe(last + 1);
+    await again.close();
   });
 });
