@@ -331,19 +331,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'if (evidence.sealed || range.offset < evidence.durableOffset || range.contradicts === true) damage.push(range);',
     'if (range.offset < 0) damage.push(range);',
   ),
-  {
-    title: 'tombstones are forgotten before their segment is unlinked',
-    hunts: ['beside'],
-    seed: 1009,
-    edits: [
-      FREQUENT_REWRITES,
-      {
-        file: 'gc/gc-runner.ts',
-        find: '      this.dying.add(segment);\n',
-        put: '',
-      },
-    ],
-  },
   edit(
     'in a weaker mode an ID whose record was lost is given out again',
     ['weak'],
@@ -433,13 +420,18 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'if (this.#changes === log.changes || log.isLive(record.id)) {',
     'if (log.changes >= 0) {',
   ),
-  edit(
-    'an iterator passes over what is claimed',
-    ['linear'],
-    'queue/live-records.ts',
-    'if (isClaimed && this.#waits < CLAIM_WAITS_MAX) return undefined;',
-    'if (isClaimed && ++this.#at > 0) continue;',
-  ),
+  {
+    title: 'an iterator passes over what is claimed',
+    hunts: ['linear'],
+    seed: 13_000,
+    edits: [
+      {
+        file: 'queue/live-records.ts',
+        find: 'if (isClaimed && this.#waits < CLAIM_WAITS_MAX) return undefined;',
+        put: 'if (isClaimed && ++this.#at > 0) continue;',
+      },
+    ],
+  },
   edit(
     'a removal beside a move is told that it removed the record',
     ['linear'],
