@@ -15,12 +15,16 @@ export class DeadLetterError extends Error {
   readonly reason: string;
 
   constructor(reason: string, options?: { readonly cause?: unknown }) {
-    if (typeof reason !== 'string') throw new TypeError(`reason must be a string, got ${describe(reason)}`);
-    if (reason === '') throw new RangeError('reason must not be empty');
-    super(reason, options);
+    super(requireReason(reason), options);
     this.reason = reason;
     Object.defineProperty(this, DEAD_LETTER, { value: true });
   }
+}
+
+function requireReason(reason: unknown): string {
+  if (typeof reason !== 'string') throw new TypeError(`reason must be a string, got ${describe(reason)}`);
+  if (reason === '') throw new RangeError('reason must not be empty');
+  return reason;
 }
 
 export interface RetryLaterOptions {
@@ -74,9 +78,7 @@ export class StopDelivery extends Error {
   readonly reason: string;
 
   constructor(reason: string, options?: { readonly cause?: unknown }) {
-    if (typeof reason !== 'string') throw new TypeError(`reason must be a string, got ${describe(reason)}`);
-    if (reason === '') throw new RangeError('reason must not be empty');
-    super(reason, options);
+    super(requireReason(reason), options);
     this.reason = reason;
     Object.defineProperty(this, STOP_DELIVERY, { value: true });
   }

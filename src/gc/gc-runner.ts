@@ -8,7 +8,7 @@
  * Everything is synced whatever the queue's durability, since it destroys the only other copy.
  *
  * A step that fails leaves nothing behind for good (P14). What is still to go is remembered, and `tidy` goes on with it:
- * - the files of dead segments (`dying`): until they are gone their tombstones are kept
+ * - the files of dead segments (`dying`): removing them is tried again, and a full disk has them to give
  * - the files of segments that were rewritten: until they are gone the copy, which says that they no longer count, stays
  * - a copy that was given up and may have got its name: it would speak for its originals, so those stay as they are until it is gone
  * Only a sync that failed stops the store (P7).
