@@ -4,7 +4,7 @@
 import { Readable, Writable } from 'node:stream';
 import type { ReadableStream, WritableStream } from 'node:stream/web';
 import { signalOf, throwIfAborted, untilAborted, type WaitOptions, waitOf } from '../abortable.js';
-import { isIterable, optionNames, requireNoMore, requireOptions } from '../arguments.js';
+import { isIterable, type OptionNames, optionNames, requireNoMore, requireOptions } from '../arguments.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { BatchOptions, DeliveryOptions } from '../delivery/delivery-options.js';
 import type { BatchHandler, Handler } from '../delivery/invocation.js';
@@ -133,7 +133,7 @@ const READABLE_NAMES = optionNames('from', 'to', 'signal', 'follow');
 /** Records that a stream of them holds. */
 const READ_AHEAD = 64;
 const PUSH_SYNC_NAMES = optionNames('headers', 'delayMs', 'deliverAt', 'messageId');
-const DEAD_LETTER_NAMES = optionNames('reason', 'error', 'delayMs', 'signal');
+export const DEAD_LETTER_NAMES: OptionNames = optionNames('reason', 'error', 'delayMs', 'signal');
 
 /**
  * A durable queue. Its calls may be made concurrently. After `close` of the store all of them reject with EVAQ_CLOSED; after a failed

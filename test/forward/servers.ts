@@ -10,12 +10,17 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as passTime } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 /** Only to end a start that would hang. */
 const UP_MS = 60_000;
 const require = createRequire(import.meta.url);
-/** Debian keeps servers where the path of a user does not lead; its rabbitmq-server in the path is a script that asks for a user of its own. */
-const FOLDERS = ['/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];
+/**
+ * Debian keeps servers where the path of a user does not lead; its rabbitmq-server in the path is a script that asks for a user of its own. The first folder is
+ * that of `scripts/newer-nats.sh`.
+ */
+const NEWER = fileURLToPath(new URL('../../node_modules/.cache/evaq', import.meta.url));
+const FOLDERS = [NEWER, '/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];
 
 /** Why a test cannot be: what is not installed. */
 export function whyNot(binary: string, client?: string): string | undefined {
