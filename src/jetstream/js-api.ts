@@ -23,7 +23,7 @@ export interface Answer {
 }
 
 /** Of one try; the whole has `timeoutMs`. */
-const TRY_MS = 5000;
+const TRY_MS = 2500;
 const PAUSE_MS = 100;
 
 export class JsApi {
@@ -87,9 +87,12 @@ export class JsApi {
   }
 }
 
-/** No leader yet, not caught up, busy: the server says by 503 that it would be otherwise later. */
-function isPassing({ code }: Refusal): boolean {
-  return code === 503;
+/** What a stream does not store: it is full, mostly. */
+export const NOT_STORED = 10_077;
+
+/** No leader yet, not caught up, busy: the server says by 503 that it would be otherwise later. A full stream says so, too. */
+function isPassing({ code, errCode }: Refusal): boolean {
+  return code === 503 && errCode !== NOT_STORED;
 }
 
 /** Nobody listens to the subject: it was not done. */

@@ -10,7 +10,7 @@ import { randomUUID } from 'node:crypto';
 import { EvaqError } from '../errors.js';
 import type { RecordMeta } from '../frame/metadata.js';
 import type { IdSpan } from '../queue/commit-pipeline.js';
-import { type Answer, type JsApi, numberIn, type Refusal, refusedError } from './js-api.js';
+import { type Answer, type JsApi, NOT_STORED, numberIn, type Refusal, refusedError } from './js-api.js';
 import type { NatsHeaders } from './nats-client.js';
 import { pause } from './pause.js';
 import { MESSAGE_ID, ownIdOf, packedId, writeMeta } from './record-message.js';
@@ -21,7 +21,6 @@ export const BATCH_RECORDS_MAX = 1000;
 /** A batch that takes longer than ten seconds on its way is given up by the server. */
 const BATCH_BYTES = 8 * 1024 * 1024;
 const HOLDS_DUPLICATE = 10_201;
-const FULL = 10_077;
 const TOO_LARGE = 10_054;
 const NO_ATOMIC = 10_174;
 /** How often it is looked for room. */
@@ -151,7 +150,7 @@ export class Publisher {
       const [first] = messages;
       const outcome =
         first !== undefined && messages.length === 1 ? await this.#single(first) : await this.#batch(messages);
-      if (outcome.kind !== 'refused' || outcome.refusal.errCode !== FULL || !this.#waitsForRoom()) return outcome;
+      if (outcome.kind !== 'refused' || !isFull(outcome.refusal) || !this.#waitsForRoom()) return outcome;
       await pause(FULL_PAUSE_MS);
     }
   }
@@ -216,7 +215,7 @@ export class Publisher {
     }
     const { refusal } = outcome;
     const text = `${refusal.description} (${refusal.errCode})`;
-    if (refusal.errCode === FULL) {
+    if (isFull(refusal)) {
       throw new EvaqError('EVAQ_QUEUE_FULL', `queue '${this.#queue}' is full: ${text}`, { details });
     }
     if (refusal.errCode === TOO_LARGE) {
@@ -227,6 +226,10 @@ export class Publisher {
     }
     throw refusedError(`a push to '${this.#queue}'`, refusal);
   }
+}
+
+function isFull({ errCode, description }: Refusal): boolean {
+  return errCode === NOT_STORED && description.startsWith('maximum ');
 }
 
 function outcomeOf({ body, refusal }: Answer, count: number): Outcome {

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { after } from '../vfs/own-timers.js';
 import { type JsApi, numberIn, objectIn, refusedError } from './js-api.js';
-import { entriesOf, type NatsMessage, type NatsSubscription } from './nats-client.js';
+import { entriesOf, type NatsMessage } from './nats-client.js';
 import type { StoredMessage } from './record-message.js';
 
 const CONSUMER = 'evaq';
@@ -13,6 +13,8 @@ const NANOS = 1_000_000;
 const PULL_MS = 5000;
 /** And then the server has not said so: it is not there any more. */
 const PULL_GRACE_MS = 1000;
+/** What comes all the same, later than that, is taken: it would count as lost with a process. */
+const LINGER_MS = 30_000;
 /** Before somebody is asked again where nobody was there. */
 const NOBODY_MS = 300;
 const ACK_TRIES = 3;
@@ -34,9 +36,11 @@ export interface ConsumerEvents {
   readonly onLost: () => void;
 }
 
+/** A question for messages. They bear the subject of their record, so each question listens for itself. */
 interface Pull {
   missing: number;
-  readonly cancel: () => void;
+  /** Listens no more, at once or after so many ms. */
+  readonly end: (lingerMs: number) => void;
 }
 
 export class QueueConsumer {
@@ -44,8 +48,7 @@ export class QueueConsumer {
   readonly #stream: string;
   readonly #events: ConsumerEvents;
   readonly #inbox = `_INBOX.evaq.${randomUUID()}`;
-  readonly #pulls = new Map<string, Pull>();
-  #subscription: NatsSubscription | undefined;
+  readonly #pulls = new Set<Pull>();
   #count = 0;
 
   constructor(stream: string, api: JsApi, events: ConsumerEvents) {
@@ -80,21 +83,31 @@ export class QueueConsumer {
       action: '',
     });
     if (refusal !== undefined) throw refusedError(`a consumer of ${this.#stream}`, refusal);
-    this.#subscription ??= this.#api.connection.subscribe(`${this.#inbox}.*`, {
-      callback: (error, message) => {
-        if (error === null) this.#take(message);
-      },
-    });
   }
 
   /** Asks for so many. */
   pull(batch: number): void {
     const subject = `${this.#inbox}.${++this.#count}`;
-    const cancel = after(PULL_MS + PULL_GRACE_MS, () => this.#over(subject));
-    this.#pulls.set(subject, { missing: batch, cancel });
+    const { connection } = this.#api;
+    if (connection.isClosed()) return;
+    const cancel = after(PULL_MS + PULL_GRACE_MS, () => this.#over(pull, LINGER_MS));
+    const subscription = connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error === null) this.#take(pull, message);
+      },
+    });
+    const pull: Pull = {
+      missing: batch,
+      end: (lingerMs) => {
+        cancel();
+        if (lingerMs === 0) subscription.unsubscribe();
+        else after(lingerMs, () => subscription.unsubscribe());
+      },
+    };
+    this.#pulls.add(pull);
     const asked = JSON.stringify({ batch, expires: PULL_MS * NANOS });
     try {
-      this.#api.connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${CONSUMER}`, asked, { reply: subject });
+      connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${CONSUMER}`, asked, { reply: subject });
     } catch {
       // The connection is closed, as everybody will see.
     }
@@ -123,8 +136,7 @@ export class QueueConsumer {
   }
 
   stop(): void {
-    this.#subscription?.unsubscribe();
-    for (const { cancel } of this.#pulls.values()) cancel();
+    for (const { end } of this.#pulls) end(0);
     this.#pulls.clear();
   }
 
@@ -136,28 +148,26 @@ export class QueueConsumer {
     }
   }
 
-  #take(message: NatsMessage): void {
-    const pull = this.#pulls.get(message.subject);
+  #take(pull: Pull, message: NatsMessage): void {
     const code = message.headers?.code ?? 0;
     if (code >= 400) {
       if (code === 409 && /consumer deleted/i.test(message.headers?.description ?? '')) this.#events.onLost();
       // Nobody listens: there is no server, no leader, or no consumer.
-      if (code === 503) after(NOBODY_MS, () => this.#over(message.subject));
+      if (code === 503) after(NOBODY_MS, () => this.#over(pull));
       if (code === 503) return;
-      this.#over(message.subject);
+      this.#over(pull);
       return;
     }
     const pulled = pulledOf(message);
     if (pulled === undefined) return;
-    if (pull !== undefined && --pull.missing === 0) this.#over(message.subject);
-    this.#events.onMessage(pulled, pull !== undefined);
+    const isAsked = this.#pulls.has(pull);
+    if (isAsked && --pull.missing === 0) this.#over(pull);
+    this.#events.onMessage(pulled, isAsked);
   }
 
-  #over(subject: string): void {
-    const pull = this.#pulls.get(subject);
-    if (pull === undefined) return;
-    pull.cancel();
-    this.#pulls.delete(subject);
+  #over(pull: Pull, lingerMs = 0): void {
+    if (!this.#pulls.delete(pull)) return;
+    pull.end(lingerMs);
     this.#events.onOver(pull.missing);
   }
 }

@@ -17,6 +17,19 @@ export function startNats(): Promise<Server> {
   });
 }
 
+/** One that Debian has, where it is older; `undefined` where there is none. */
+export async function startOldNats(): Promise<Server | undefined> {
+  if (whyNot('/usr/sbin/nats-server') !== undefined) return undefined;
+  const server = await Server.start({
+    binary: '/usr/sbin/nats-server',
+    args: (port, folder) => ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', folder],
+    ready: hasJetStream,
+  });
+  if ((await levelAt(server.port)) < 2) return server;
+  await server.end();
+  return undefined;
+}
+
 /** So many, each of which knows the others. */
 export async function startCluster(size: number): Promise<Server[]> {
   const routes = await Promise.all(Array.from({ length: size }, freePort));

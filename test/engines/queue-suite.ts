@@ -206,7 +206,7 @@ export function testQueue(engine: Engine): void {
     test('P2: of two who remove a record one is told so, and it is gone for good', async () => {
       const { firstId } = await wal.pushMany(['a', 'b', 'c']);
       const both = await Promise.all([wal.remove(firstId), wal.remove(firstId)]);
-      expect([...both].sort()).toEqual([false, true]);
+      expect(both.filter(Boolean)).toHaveLength(1);
       expect(await wal.remove(firstId + 99)).toBe(false);
       await reopen();
       expect((await wal.read()).map(({ id }) => id - firstId)).toEqual([1, 2]);
@@ -448,9 +448,11 @@ function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 }
 
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; !(await holds()); i++) {
-    if (i > 1000) throw new Error('it never came to that');
+/** Looks every 10 ms. */
+export async function until(holds: () => Promise<boolean>, ms = 10_000): Promise<void> {
+  const deadline = Date.now() + ms;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error('it never came to that');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

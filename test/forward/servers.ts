@@ -8,7 +8,7 @@ import { accessSync, chownSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, isAbsolute, join } from 'node:path';
 import { setTimeout as passTime } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -33,8 +33,10 @@ export function whyNot(binary: string, client?: string): string | undefined {
   }
 }
 
+/** A path as it is, or a name that is looked for. */
 export function pathOf(binary: string): string | undefined {
-  return FOLDERS.map((folder) => join(folder, binary)).find((path) => {
+  const paths = isAbsolute(binary) ? [binary] : FOLDERS.map((folder) => join(folder, binary));
+  return paths.find((path) => {
     try {
       accessSync(path, constants.X_OK);
       return true;
@@ -77,7 +79,7 @@ export class Server {
   private constructor(spec: ServerSpec, port: number) {
     this.#spec = spec;
     this.port = port;
-    this.folder = mkdtempSync(join(tmpdir(), `evaq-${spec.binary}-`));
+    this.folder = mkdtempSync(join(tmpdir(), `evaq-${basename(spec.binary)}-`));
   }
 
   static async start(spec: ServerSpec): Promise<Server> {
