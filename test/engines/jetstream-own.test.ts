@@ -126,15 +126,19 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
   });
 
   test('a handler that takes longer than the lease keeps its record', async () => {
-    await using evaq = await open(newName(), { leaseMs: 1000 });
+    const name = newName();
+    await using evaq = await open(name, { leaseMs: 1000 });
+    await using other = await open(name, { leaseMs: 1000 });
     await evaq.wal.push('slow');
     let begun = 0;
-    const delivery = evaq.wal.process(async () => {
-      begun++;
-      await new Promise((resolve) => setTimeout(resolve, 2500));
-    });
-    await delivery.drained();
-    await delivery.stop();
+    const deliveries = [evaq, other].map(({ wal }) =>
+      wal.process(async () => {
+        begun++;
+        await new Promise((resolve) => setTimeout(resolve, 2500));
+      }),
+    );
+    await deliveries[0]?.drained();
+    for (const delivery of deliveries) await delivery.stop();
     expect(begun).toBe(1);
   });
 

@@ -220,6 +220,7 @@ export function testQueue(engine: Engine): void {
       expect((await wal.read()).map(({ id }) => id - firstId)).toEqual([6, 7, 8, 9]);
       expect(await wal.removeThrough(firstId + 1000)).toBe(4);
       expect(await wal.size).toBe(0);
+      expect(await wal.push('next')).toBe(firstId + 10);
     });
 
     test('P8: an ID is not given out again, also where nothing is left', async () => {
