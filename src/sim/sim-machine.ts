@@ -167,6 +167,21 @@ export class SimMachine {
     return false;
   }
 
+  /** A call broke the contract of the port: a sentence for whoever asks. */
+  violate(sentence: string): void {
+    this.violations.push(sentence);
+  }
+
+  /** `who` lets go of the lock at `path`: what that protects it may not have open any more, since the next holder may change it. */
+  requireNothingOpenBeside(path: string, who: Incarnation): void {
+    const folder = path.slice(0, path.lastIndexOf('/') + 1);
+    const paths = this.image.names.paths();
+    for (const inode of who.handles.keys()) {
+      const file = paths.get(inode);
+      if (file?.startsWith(folder)) this.violate(`release of ${path} while ${file} is open`);
+    }
+  }
+
   openHandles(): string[] {
     const found: string[] = [];
     const paths = this.image.names.paths();
