@@ -258,7 +258,7 @@ export class SimVfs implements Vfs {
   }
 
   #handle(path: string, inode: number, isWritable: boolean): SimFile {
-    const close = this.#process.opened(inode);
+    const close = this.#process.opened(inode, isWritable);
     return new SimFile(path, inode, this.#machine, this.#process, isWritable, close);
   }
 
@@ -360,7 +360,7 @@ export class SimVfs implements Vfs {
           syscall: 'close',
           costUs: LOOKUP_US,
           effect: () => {
-            machine.requireNothingOpenBeside(path, this.#process);
+            machine.requireNothingWritten(path, this.#process);
             for (const one of held) machine.locks.delete(one);
             held.clear();
           },

@@ -151,7 +151,7 @@ describe('for people', () => {
     expect(takeBroken()).toEqual(disk.violations);
   });
 
-  test('so is a lock that is let go while a file in its folder is open', async () => {
+  test('so is a lock that is let go while a file in its folder is open for writing', async () => {
     const disk = new SimDisk({ seed: 1 });
     await disk.vfs.makeDir('/store');
     await disk.vfs.makeDir('/store-2');
@@ -159,7 +159,7 @@ describe('for people', () => {
     const within = await disk.vfs.create('/store/f');
     const elsewhere = await disk.vfs.create('/store-2/f');
     if (locked.kind === 'locked') await locked.lock.release();
-    expect(disk.violations).toEqual(['release of /store/LOCK while /store/f is open']);
+    expect(disk.violations).toEqual(['release of /store/LOCK while /store/f is open for writing']);
     expect(takeBroken()).toEqual(disk.violations);
     await Promise.all([within.close(), elsewhere.close()]);
   });
