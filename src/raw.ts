@@ -6,6 +6,7 @@ export type { WaitOptions } from './abortable.js';
 export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.js';
 export type { FileHeader } from './frame/file-header.js';
 export type { Damage } from './log/log-load.js';
+export type { EvaqReader, QueueFigures, QueueReader } from './log/queue-reader.js';
 export type { QueueRecord } from './log/queue-record.js';
 export type {
   ReadOptions as ReadOnlyReadOptions,

@@ -17,7 +17,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['queue'],
   ['raw', 'link'],
   ['store'],
-  ['observation', 'forward'],
+  ['observation', 'forward', 'jetstream'],
   ['entry'],
   ['cli'],
 ];
