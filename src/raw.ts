@@ -5,6 +5,7 @@
 export type { WaitOptions } from './abortable.js';
 export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.js';
 export type { FileHeader } from './frame/file-header.js';
+export type { IdRange } from './ids.js';
 export type { Damage } from './log/log-load.js';
 export type { QueueRecord } from './log/queue-record.js';
 export type {
@@ -33,4 +34,4 @@ export {
   verifyStore,
 } from './raw/verify.js';
 export type { SegmentSummary } from './segment/segment-footer.js';
-export type { TimeSpan } from './segment/segment-times.js';
+export type { TimeRange, TimeSpan } from './segment/segment-times.js';

@@ -9,12 +9,14 @@
 import { untilAborted, type WaitOptions, waitOf } from '../abortable.js';
 import { requireNoMore } from '../arguments.js';
 import { EvaqError, reported } from '../errors.js';
-import { requireCount, requireRecordId } from '../ids.js';
+import { describe, type IdRange, requireCount, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
+import type { TimeRange } from '../segment/segment-times.js';
+import { idFromEnd, rangesWithin } from './log-positions.js';
 import { PolledRecords } from './polled-records.js';
 import { haveSameNames, isListed, listQueueFiles } from './queue-files.js';
 import type { LostRange } from './raw-lost.js';
@@ -160,6 +162,33 @@ export class ReadOnlyQueue {
       const wait = (wake: () => void): (() => void) => this.#sleep(pollMs, wake);
       return { source: new PolledRecords({ read, wait, isOpen: () => !this.#closed }, from, to), signal };
     });
+  }
+
+  /**
+   * The ID of the live record that has `count` - 1 live ones behind it, so 1 for the last; where there are fewer, of the first; `undefined` where none is
+   * live. Reads no record.
+   * @throws as `stats`; RangeError unless `count` is a whole number above 0
+   */
+  async idFromEnd(count: number, options?: WaitOptions): Promise<number | undefined> {
+    const signal = waitOf(arguments.length, 2, options, 'idFromEnd');
+    requireCount(count, 'count', 1);
+    return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(idFromEnd(picture.log, count))));
+  }
+
+  /**
+   * Where to look for records of a stretch of time (ms since the epoch, both ends belong to it): ascending ranges of IDs outside of which none is of that
+   * time, whatever the clock did. Within them there may be others. Found by what the segments say of their times; reads no record.
+   * @throws as `stats`; TypeError unless both are numbers
+   */
+  async rangesWithin(range: TimeRange, options?: WaitOptions): Promise<IdRange[]> {
+    const signal = waitOf(arguments.length, 2, options, 'rangesWithin');
+    const { sinceMs, untilMs } = range;
+    for (const ms of [sinceMs, untilMs]) {
+      if (typeof ms !== 'number' || Number.isNaN(ms)) {
+        throw new TypeError(`rangesWithin: sinceMs and untilMs must be numbers, got ${describe(ms)}`);
+      }
+    }
+    return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(rangesWithin(picture.log, range))));
   }
 
   /** @throws EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION, EVAQ_CORRUPT where files contradict each other */
