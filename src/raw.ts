@@ -7,6 +7,7 @@ export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.j
 export type { FileHeader } from './frame/file-header.js';
 export type { IdRange } from './ids.js';
 export type { Damage } from './log/log-load.js';
+export type { EvaqReader, QueueFigures, QueueReader } from './log/queue-reader.js';
 export type { QueueRecord } from './log/queue-record.js';
 export type {
   ReadOptions as ReadOnlyReadOptions,

@@ -15,6 +15,7 @@ import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
 import { simCommand } from './sim.js';
+import { tailCommand } from './tail.js';
 import { verifyCommand } from './verify.js';
 
 function makeProgram(): Command {
@@ -30,6 +31,7 @@ function makeProgram(): Command {
   const commands = [
     pushCommand(),
     catCommand(),
+    tailCommand(),
     getCommand(),
     removeCommand(),
     forwardCommand(),

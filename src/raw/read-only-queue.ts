@@ -12,6 +12,7 @@ import { EvaqError, reported } from '../errors.js';
 import { describe, type IdRange, requireCount, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
+import type { QueueReader } from '../log/queue-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
@@ -70,7 +71,7 @@ const POLL_MS_DEFAULT = 100;
 const RETRIES_MAX = 100;
 
 /** Reading a queue changes nothing on disk (P11). After `close` of the store every call rejects with EVAQ_CLOSED. */
-export class ReadOnlyQueue {
+export class ReadOnlyQueue implements QueueReader {
   readonly name: string;
   readonly #place: QueuePlace;
   readonly #skipDamage: boolean;
@@ -189,6 +190,11 @@ export class ReadOnlyQueue {
       }
     }
     return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(rangesWithin(picture.log, range))));
+  }
+
+  /** The number of live records. @throws as `stats` */
+  get size(): Promise<number> {
+    return this.stats().then(({ live }) => live);
   }
 
   /** @throws EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION, EVAQ_CORRUPT where files contradict each other */
