@@ -23,8 +23,8 @@ interface TailFlags extends SelectionFlags, OutputFlags {
 }
 
 const COUNT_DEFAULT = 10;
-/** What is committed is seen within twice this. */
-const POLL_MS = 75;
+/** What is committed is seen within this, and the time of a look. */
+const POLL_MS = 100;
 const BATCH = { maxBytes: 1024 * 1024, maxRecords: 8192 };
 
 export function tailCommand(): Command {

@@ -10,7 +10,7 @@ import { parseSegmentFileName } from '../../segment/segment-name.js';
 /** A file's time moves in steps: what is written within one step of the last look does not show, so that a folder counts as stirring for a while longer. */
 const LINGER_MS = 1000;
 /** Some file systems tell times late, or never. */
-const LOOK_ANYWAY_MS = 2000;
+const LOOK_ANYWAY_MS = 5000;
 /** The segment that is written to, and one or two that were made ahead of time. */
 const NEWEST = 3;
 
