@@ -13,18 +13,28 @@ export type {
   ReadOptions as ReadOnlyReadOptions,
   RecordsOptions as ReadOnlyRecordsOptions,
 } from './log/read-options.js';
+export { type ListedSegment, type ListSegmentsOptions, listSegments } from './raw/list-segments.js';
+export type { RawBad } from './raw/raw-bad.js';
 export {
   type RawCommit,
   type RawEntry,
+  type RawIndexEntry,
   type RawRecord,
   RawSegment,
   type RawSegmentOptions,
 } from './raw/raw-segment.js';
+export {
+  type RawRound,
+  type RawTombstoneEntry,
+  RawTombstones,
+  type RawTombstonesOptions,
+} from './raw/raw-tombstones.js';
 export { ReadOnlyEvaq, type ReadOnlyOptions } from './raw/read-only-evaq.js';
 export type {
   ReadOnlyQueue,
   ReadOnlyQueueStats,
   ReadOnlyTailOptions,
+  RecordState,
 } from './raw/read-only-queue.js';
 export {
   type TornEnd,

@@ -10,6 +10,7 @@ import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
 import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
 import { infoCommand } from './info.js';
+import { inspectCommand } from './inspect.js';
 import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
@@ -33,6 +34,7 @@ function makeProgram(): Command {
     catCommand(),
     tailCommand(),
     getCommand(),
+    inspectCommand(),
     removeCommand(),
     forwardCommand(),
     infoCommand(),

@@ -40,12 +40,13 @@ function folderKind(path: string): PathKind {
   if (basename(above) === QUEUES_DIR && isThere(join(dirname(above), STORE_FILE))) {
     return { kind: 'queue', store: dirname(above), queue: name };
   }
-  const alone = filesIn(path, 'segments without their store');
+  // Not in what is below: it may be anything.
+  const alone = filesIn(path, 'segments without their store', false);
   return alone.files.length === 0 ? { kind: 'none' } : alone;
 }
 
-function filesIn(path: string, what: string): Extract<PathKind, { kind: 'files' }> {
-  const files = readdirSync(path, { recursive: true, withFileTypes: true })
+function filesIn(path: string, what: string, recursive = true): Extract<PathKind, { kind: 'files' }> {
+  const files = readdirSync(path, { recursive, withFileTypes: true })
     .filter((entry) => entry.isFile() && SEGMENT_LIKE.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();

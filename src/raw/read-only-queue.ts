@@ -53,6 +53,14 @@ export interface ReadOnlyQueueStats {
   readonly damage: readonly Damage[];
 }
 
+/**
+ * - 'live': it is there, and not removed;
+ * - 'removed': it was, or its push was never acknowledged; its bytes may still be on disk;
+ * - 'lost': damage has taken it, or may have;
+ * - 'future': not given to a record yet.
+ */
+export type RecordState = 'live' | 'removed' | 'lost' | 'future';
+
 /** Calls `action` once after `ms`; the result cancels. */
 export type Timer = (ms: number, action: () => void) => () => void;
 
@@ -190,6 +198,16 @@ export class ReadOnlyQueue implements QueueReader {
       }
     }
     return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(rangesWithin(picture.log, range))));
+  }
+
+  /**
+   * What became of an ID, as of the call; reads no record. Of a record that is live and cannot be read only reading it tells that.
+   * @throws as `stats`; RangeError unless `id` may be one
+   */
+  async stateOf(id: number, options?: WaitOptions): Promise<RecordState> {
+    const signal = waitOf(arguments.length, 2, options, 'stateOf');
+    requireRecordId(id, 'id');
+    return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(stateIn(picture, id))));
   }
 
   /** The number of live records. @throws as `stats` */
@@ -410,6 +428,12 @@ function lostIn(picture: RawPicture, from: number, to: number): LostRange | unde
 function vagueIn({ vague }: RawPicture, from: number, to: number): LostRange | undefined {
   if (vague === undefined || vague.last < from || vague.first > to) return undefined;
   return { ...vague, first: Math.max(vague.first, from), last: Math.min(vague.last, to) };
+}
+
+function stateIn(picture: RawPicture, id: number): RecordState {
+  if (picture.log.isLive(id)) return 'live';
+  if ((lostIn(picture, id, id) ?? vagueIn(picture, id, id)) !== undefined) return 'lost';
+  return id >= picture.nextId ? 'future' : 'removed';
 }
 
 function isCorrupt(error: unknown): error is EvaqError {
