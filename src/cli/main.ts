@@ -7,6 +7,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { catCommand } from './cat.js';
 import { demoCommand } from './demo.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
+import { exportCommand } from './export.js';
 import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
 import { infoCommand } from './info.js';
@@ -36,6 +37,7 @@ function makeProgram(): Command {
     getCommand(),
     inspectCommand(),
     removeCommand(),
+    exportCommand(),
     forwardCommand(),
     infoCommand(),
     verifyCommand(),

@@ -5,22 +5,21 @@ import { WAL_QUEUE } from '../../layout/store-file.js';
 
 const NAME = /^[A-Za-z0-9._*-]{1,72}$/;
 
-/** Its value is a list of names and patterns: the queue `wal` where none is given. */
-export function queuesOption(): Option {
+/** Its value is a list of names and patterns: `otherwise` where none is given. */
+export function queuesOption(otherwise: string = WAL_QUEUE): Option {
+  const byDefault: readonly string[] = [otherwise];
   return new Option('-q, --queue <name>', "which queue; several: a,b or -q again; '*': all")
     .argParser((text: string, before: readonly string[] | undefined) => {
       // What is there to begin with is the default, and goes when one is named.
-      const named = before === undefined || before === DEFAULT ? [] : before;
+      const named = before === undefined || before === byDefault ? [] : before;
       const names = text.split(',');
       if (!names.every((name) => NAME.test(name))) {
         throw new InvalidArgumentError('Names are letters, digits, dots, underscores and hyphens; * is any of them.');
       }
       return [...named, ...names];
     })
-    .default(DEFAULT, WAL_QUEUE);
+    .default(byDefault, otherwise);
 }
-
-const DEFAULT: readonly string[] = [WAL_QUEUE];
 
 /** Those of `there` that are meant, each once, in the order in which they are named. @throws EVAQ_QUEUE_NAME for a name or pattern that means none */
 export function queuesMeant(wanted: readonly string[], there: readonly string[]): string[] {
