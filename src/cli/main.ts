@@ -10,6 +10,7 @@ import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
 import { exportCommand } from './export.js';
 import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
+import { importCommand } from './import.js';
 import { infoCommand } from './info.js';
 import { inspectCommand } from './inspect.js';
 import { endQuietlyOnClosedPipe } from './output.js';
@@ -38,6 +39,7 @@ function makeProgram(): Command {
     inspectCommand(),
     removeCommand(),
     exportCommand(),
+    importCommand(),
     forwardCommand(),
     infoCommand(),
     verifyCommand(),
