@@ -7,14 +7,18 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { catCommand } from './cat.js';
 import { demoCommand } from './demo.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
+import { exportCommand } from './export.js';
 import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
+import { importCommand } from './import.js';
 import { infoCommand } from './info.js';
+import { inspectCommand } from './inspect.js';
 import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
 import { simCommand } from './sim.js';
+import { tailCommand } from './tail.js';
 import { verifyCommand } from './verify.js';
 
 function makeProgram(): Command {
@@ -30,8 +34,12 @@ function makeProgram(): Command {
   const commands = [
     pushCommand(),
     catCommand(),
+    tailCommand(),
     getCommand(),
+    inspectCommand(),
     removeCommand(),
+    exportCommand(),
+    importCommand(),
     forwardCommand(),
     infoCommand(),
     verifyCommand(),
