@@ -11,6 +11,8 @@ export type {
   ReadOptions as ReadOnlyReadOptions,
   RecordsOptions as ReadOnlyRecordsOptions,
 } from './log/read-options.js';
+export type { UsedSpace } from './raw/disk-usage.js';
+export type { QueueUsage, SegmentUsage } from './raw/queue-usage.js';
 export {
   type RawCommit,
   type RawEntry,
@@ -24,6 +26,8 @@ export type {
   ReadOnlyQueueStats,
   ReadOnlyTailOptions,
 } from './raw/read-only-queue.js';
+export type { KeepReason, SegmentFate } from './raw/segment-fate.js';
+export { type StoreUsage, type StoreUsageOptions, storeUsage } from './raw/store-usage.js';
 export {
   type TornEnd,
   type VerifiedQueue,

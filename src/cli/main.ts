@@ -16,6 +16,7 @@ import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
 import { simCommand } from './sim.js';
 import { verifyCommand } from './verify.js';
+import { whyCommand } from './why.js';
 
 function makeProgram(): Command {
   const program = new Command('evaq')
@@ -35,6 +36,7 @@ function makeProgram(): Command {
     forwardCommand(),
     infoCommand(),
     verifyCommand(),
+    whyCommand(),
     repairCommand(),
     simCommand(),
     demoCommand(),

@@ -20,6 +20,10 @@ export interface VfsStat {
   /** Of the entry itself: a symbolic link is 'other'. */
   readonly kind: 'file' | 'directory' | 'other';
   readonly size: number;
+  /** Bytes of the disk that it takes, as `du` counts them. Undefined where the system does not tell. */
+  readonly diskBytes?: number;
+  /** Names that it has. More than one: what is written to it is seen under the others, too. Undefined where the system does not tell. */
+  readonly links?: number;
 }
 
 export type VfsLockResult =
