@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { catCommand } from './cat.js';
 import { demoCommand } from './demo.js';
+import { doctorCommand } from './doctor.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
 import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
@@ -39,6 +40,7 @@ function makeProgram(): Command {
     whyCommand(),
     repairCommand(),
     simCommand(),
+    doctorCommand(),
     demoCommand(),
   ];
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));

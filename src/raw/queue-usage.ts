@@ -67,10 +67,14 @@ export interface QueueUsage {
   readonly total: UsedSpace;
 }
 
+export interface UsageSettings extends GcSettings {
+  readonly samples: boolean;
+}
+
 export async function queueUsage(
   place: QueuePlace,
   elsewhere: boolean,
-  settings: GcSettings,
+  settings: UsageSettings,
   seen: Set<string>,
 ): Promise<QueueUsage> {
   const { vfs, dir, queue } = place;
@@ -95,7 +99,7 @@ export async function queueUsage(
     if (inLog.has(path)) sizes.set(path, used);
     else sums[kindOf(entry, replaced.has(path))].add(used);
   }
-  const weighed = load === undefined ? [] : await weigh(place, load);
+  const weighed = load === undefined ? [] : await weigh(place, load, settings.samples);
   const fates = fatesOf(weighed, settings);
   const segments: SegmentUsage[] = [];
   for (const [at, one] of weighed.entries()) {
@@ -151,7 +155,7 @@ function kindOf({ name, kind }: VfsEntry, isReplaced: boolean): Kind {
   return parseDeliveryFileName(name) !== undefined || parseIntakeFileName(name) !== undefined ? 'logs' : 'others';
 }
 
-async function weigh({ vfs, pause }: QueuePlace, { loaded, damage }: StableLoad): Promise<Weighed[]> {
+async function weigh({ vfs, pause }: QueuePlace, { loaded, damage }: StableLoad, samples: boolean): Promise<Weighed[]> {
   const files = new FileCache(vfs);
   const host = { yield: pause ?? (() => Promise.resolve()) };
   const liveBytes = new LiveBytes({ log: loaded.log, files, host });
@@ -160,7 +164,7 @@ async function weigh({ vfs, pause }: QueuePlace, { loaded, damage }: StableLoad)
   try {
     for (const found of loaded.found) {
       const { segment } = found;
-      if (!segment.isEmpty) await liveBytes.measure(segment);
+      if (samples && !segment.isEmpty) await liveBytes.measure(segment);
       // The estimate is a share of the file, and a file that is appended to is more than what is written.
       const written = segment.fileBytes === 0 ? 1 : segment.end / segment.fileBytes;
       const share = found.footer === undefined ? written : 1;

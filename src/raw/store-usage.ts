@@ -14,7 +14,7 @@ import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { DiskUsage, type UsedSpace } from './disk-usage.js';
-import { type QueueUsage, queueUsage } from './queue-usage.js';
+import { type QueueUsage, queueUsage, type UsageSettings } from './queue-usage.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 import { identifyStore } from './verify.js';
 
@@ -22,6 +22,8 @@ export interface StoreUsageOptions {
   /** The settings of the store's writer, by which GC goes; a store does not hold them. Defaults: those of a queue. */
   readonly segmentBytes?: number;
   readonly liveShareMax?: number;
+  /** Where records differ in size, whether to look at some of each segment rather than go by the average. Default true. */
+  readonly sample?: boolean;
   /** Default the real file system. */
   readonly vfs?: Vfs;
   /** Aborted: it rejects with the signal's reason. */
@@ -41,7 +43,7 @@ export interface StoreUsage {
   readonly total: UsedSpace;
 }
 
-const NAMES = optionNames('segmentBytes', 'liveShareMax', 'vfs', 'signal');
+const NAMES = optionNames('segmentBytes', 'liveShareMax', 'sample', 'vfs', 'signal');
 const BACKUP = /^\.evaq-backup-/;
 const OWN: ReadonlySet<string> = new Set([STORE_FILE, STORE_FILE_UNFINISHED, LOCK_FILE]);
 
@@ -54,10 +56,11 @@ export async function storeUsage(path: string | URL, options: StoreUsageOptions 
   const { segmentBytes = DEFAULT_QUEUE_OPTIONS.segmentBytes, liveShareMax = DEFAULT_QUEUE_OPTIONS.gcLiveShareMax } =
     options;
   requireCount(segmentBytes, 'segmentBytes', 1);
+  const settings: UsageSettings = { segmentBytes, liveShareMax, samples: options.sample !== false };
   const signal = signalOf(options, 'storeUsage');
   throwIfAborted(signal);
   try {
-    return await usageOf(new IdentifyingVfs(options.vfs ?? nodeVfs), store, { segmentBytes, liveShareMax }, signal);
+    return await usageOf(new IdentifyingVfs(options.vfs ?? nodeVfs), store, settings, signal);
   } catch (error) {
     throwIfAborted(signal);
     throw reported(error, `looking at ${store}`, { path: store });
@@ -77,7 +80,7 @@ class IdentifyingVfs extends ReadOnlyVfs {
 async function usageOf(
   vfs: Vfs,
   store: string,
-  settings: { readonly segmentBytes: number; readonly liveShareMax: number },
+  settings: UsageSettings,
   signal: AbortSignal | undefined,
 ): Promise<StoreUsage> {
   const damage: Damage[] = [];
