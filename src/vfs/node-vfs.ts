@@ -271,6 +271,8 @@ export const nodeVfs: Vfs = {
   rename: (from, to, anchor) => anchored(from, anchor, (within) => fs.promises.rename(within(from), within(to))),
   remove: (path, anchor) => anchored(path, anchor, (within) => fs.promises.unlink(within(path))),
 
+  link: (from, to) => fs.promises.link(from, to),
+
   async syncDir(dir, anchor): Promise<void> {
     // Windows cannot open a folder for this, and NTFS journals names by itself.
     if (process.platform === 'win32') return;
