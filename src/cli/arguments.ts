@@ -19,7 +19,7 @@ export function parseIds(text: string, before: readonly number[] | undefined): n
   return [...(before ?? []), parseId(text)];
 }
 
-function parseQueue(text: string): string {
+export function parseQueue(text: string): string {
   try {
     requireQueueName(text);
     return text;

@@ -4,7 +4,9 @@
  */
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
+import { backupCommand, restoreCommand } from './backup.js';
 import { catCommand } from './cat.js';
+import { compactCommand } from './compact.js';
 import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
@@ -39,6 +41,9 @@ function makeProgram(): Command {
     verifyCommand(),
     whyCommand(),
     repairCommand(),
+    backupCommand(),
+    restoreCommand(),
+    compactCommand(),
     simCommand(),
     doctorCommand(),
     demoCommand(),

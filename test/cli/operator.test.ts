@@ -170,6 +170,50 @@ describe('doctor', () => {
   });
 });
 
+describe('backup, restore and compact', () => {
+  test('a backup beside a writer is a store; restoring says first what it comes to', async () => {
+    const store = temporary();
+    const [backup, restored] = [join(dirname(store), 'backup'), join(dirname(store), 'restored')];
+    await using library = await Evaq.open(store, { segmentBytes: 64 * 1024 });
+    for (let i = 0; i < 4; i++) await library.wal.pushMany(Array.from({ length: 50 }, () => 'x'.repeat(1000)));
+    await library.wal.remove(7);
+    const made = await evaq(['backup', store, backup]);
+    expect(made).toMatchObject({ code: 0, stderr: '' });
+    expect(made.stdout.toString()).toMatch(/^backup {5}.*: 199 live records in 2 queues, as of /);
+    expect(made.stdout.toString()).toMatch(/shared with the store/);
+    expect((await evaq(['backup', store, backup])).code).toBe(1);
+    await library.wal.removeThrough(200);
+
+    const told = await evaq(['restore', backup, restored]);
+    expect(told).toMatchObject({ code: 0, stderr: 'evaq: nothing was changed; --yes does it\n' });
+    expect(told.stdout.toString()).toContain('wal: 199 records');
+    expect(existsSync(restored)).toBe(false);
+    const done = await evaq(['restore', backup, restored, '--yes']);
+    expect(done).toMatchObject({ code: 0, stderr: '' });
+    expect((await evaq(['verify', restored, '--strict'])).stdout.toString()).toMatch(/^intact: /);
+    expect((await evaq(['get', restored, '7'])).code).toBe(6);
+    expect((await evaq(['get', restored, '8'])).code).toBe(0);
+    expect((await evaq(['restore', backup, store, '--yes'])).code).toBe(1);
+
+    const json = await evaq(['backup', restored, join(dirname(store), 'copy'), '--copy', '--json']);
+    expect(JSON.parse(json.stdout.toString())).toMatchObject({ v: 1, linkedFiles: 0 });
+  });
+
+  test('compact gives back what removed records took, and says how much that was', async () => {
+    const store = temporary();
+    await drained(store);
+    const du = (): number =>
+      Number.parseInt(execFileSync('du', ['-s', '--block-size=1', store], { encoding: 'utf8' }), 10);
+    const before = du();
+    const { code, stdout, stderr } = await evaq(['compact', store, '--json']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout.toString())).toMatchObject({ v: 1, diskBytesBefore: before, diskBytesAfter: du() });
+    expect(du()).toBeLessThan(before);
+    expect((await evaq(['compact', store, '-q', 'none'])).code).toBe(6);
+    expect((await evaq(['cat', store])).stdout.toString().split('\n').length).toBe(190);
+  });
+});
+
 test('stretches of time are said as people do', () => {
   const said = [0, 1500, 119_000, 121_000, 3 * 3_600_000, 50 * 3_600_000].map(formatDuration);
   expect(said).toEqual(['0 s', '1 s', '119 s', '2 min', '3 h', '2 d']);
