@@ -10,14 +10,17 @@ import { compactCommand } from './compact.js';
 import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
+import { exportCommand } from './export.js';
 import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
 import { infoCommand } from './info.js';
+import { inspectCommand } from './inspect.js';
 import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
 import { simCommand } from './sim.js';
+import { tailCommand } from './tail.js';
 import { verifyCommand } from './verify.js';
 import { whyCommand } from './why.js';
 
@@ -34,8 +37,11 @@ function makeProgram(): Command {
   const commands = [
     pushCommand(),
     catCommand(),
+    tailCommand(),
     getCommand(),
+    inspectCommand(),
     removeCommand(),
+    exportCommand(),
     forwardCommand(),
     infoCommand(),
     verifyCommand(),

@@ -864,7 +864,7 @@ class StoreRun {
       indexIntervalBytes,
     });
     try {
-      const extra = evaq.queueNames.includes('extra') ? await evaq.queue('extra') : undefined;
+      const extra = evaq.queueNames().includes('extra') ? await evaq.queue('extra') : undefined;
       return { evaq, extra };
     } catch (error) {
       await evaq.close().catch(() => undefined);
