@@ -4,8 +4,11 @@
  */
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
+import { backupCommand, restoreCommand } from './backup.js';
 import { catCommand } from './cat.js';
+import { compactCommand } from './compact.js';
 import { demoCommand } from './demo.js';
+import { doctorCommand } from './doctor.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
 import { exportCommand } from './export.js';
 import { forwardCommand } from './forward.js';
@@ -20,6 +23,7 @@ import { repairCommand } from './repair.js';
 import { simCommand } from './sim.js';
 import { tailCommand } from './tail.js';
 import { verifyCommand } from './verify.js';
+import { whyCommand } from './why.js';
 
 function makeProgram(): Command {
   const program = new Command('evaq')
@@ -43,8 +47,13 @@ function makeProgram(): Command {
     forwardCommand(),
     infoCommand(),
     verifyCommand(),
+    whyCommand(),
     repairCommand(),
+    backupCommand(),
+    restoreCommand(),
+    compactCommand(),
     simCommand(),
+    doctorCommand(),
     demoCommand(),
   ];
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
