@@ -12,7 +12,7 @@ import type { OpenDestination } from './destinations/destination.js';
 import { openDestination, withoutSecrets } from './destinations.js';
 import { EXIT_SOME_FAILED, Refused, say, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
-import { serveMetrics } from './metrics-server.js';
+import { parsePort, serveMetrics } from './metrics-server.js';
 import { formatCount } from './record-format.js';
 import { watchBreaker } from './watch-breaker.js';
 
@@ -211,10 +211,4 @@ function parseHeader(text: string, before: readonly (readonly [string, string])[
   const [, name, value] = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([\t\x20-\x7e]*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new InvalidArgumentError('A header is "name: value".');
   return [...before, [name.toLowerCase(), value]];
-}
-
-function parsePort(text: string): number {
-  const port = Number(/^(?:localhost|127\.0\.0\.1)?:(\d{1,5})$/.exec(text)?.[1]);
-  if (!(port <= 65_535)) throw new InvalidArgumentError('It is :PORT; the metrics are served on 127.0.0.1.');
-  return port;
 }

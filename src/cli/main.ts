@@ -10,6 +10,7 @@ import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
 import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
 import { infoCommand } from './info.js';
+import { ingestCommand } from './ingest.js';
 import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
@@ -33,6 +34,7 @@ function makeProgram(): Command {
     getCommand(),
     removeCommand(),
     forwardCommand(),
+    ingestCommand(),
     infoCommand(),
     verifyCommand(),
     repairCommand(),

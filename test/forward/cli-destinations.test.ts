@@ -181,7 +181,9 @@ describe('evaq forward --to', () => {
       };
       consumer.run({ eachMessage }).catch(reject);
     });
-    expect(consumed.sort()).toEqual(PAYLOADS.map((one, i) => [one, `of-${one}`, `${storeId}:wal:${i + 1}`]));
+    expect(new Set(consumed.map(String))).toEqual(
+      new Set(PAYLOADS.map((one, i) => `${one},of-${one},${storeId}:wal:${i + 1}`)),
+    );
   });
 
   test.skipIf(WHY_NOT.postgres !== undefined)(`postgres://${because(WHY_NOT.postgres)}`, async () => {
