@@ -15,6 +15,7 @@ import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
 import { importCommand } from './import.js';
 import { infoCommand } from './info.js';
+import { ingestCommand } from './ingest.js';
 import { inspectCommand } from './inspect.js';
 import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
@@ -45,6 +46,7 @@ function makeProgram(): Command {
     exportCommand(),
     importCommand(),
     forwardCommand(),
+    ingestCommand(),
     infoCommand(),
     verifyCommand(),
     whyCommand(),
