@@ -6,6 +6,7 @@ import { bundleTests } from './bundle.js';
 import { huntAll, type Outcome, type Reached, reachedBy } from './hunt.js';
 import { type Mutant, type MutatedFile, mutantsOf } from './mutants.js';
 import { excusedBy } from './survivors.js';
+import { waitsAll } from './waits.js';
 
 export interface MutationOptions {
   readonly root: string;
@@ -19,6 +20,8 @@ export interface MutationOptions {
   readonly mutantMs: number;
   /** Text in names of tests' files: fewer of them. */
   readonly tests: readonly string[];
+  /** Leaves waits for the disk out, instead. */
+  readonly waits: boolean;
   /** Also what was found before. */
   readonly again: boolean;
 }
@@ -45,7 +48,7 @@ export async function mutation(options: MutationOptions): Promise<boolean> {
   const folder = mkdtempSync(join(kept, 'run-'));
   try {
     const known = readKnown(join(kept, 'known.json'));
-    const all = await mutateAll(root);
+    const all = options.waits ? waitsAll(join(root, 'src')) : await mutateAll(root);
     const reach = await reachOf(options, folder, all, known);
     const chosen = all.filter(({ file }) => options.where.some((one) => file === one || file.startsWith(`${one}/`)));
     let unknown = 0;

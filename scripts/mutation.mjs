@@ -15,13 +15,14 @@ const { values, positionals } = parseArgs({
     'mutant-ms': { type: 'string', default: '8000' },
     tests: { type: 'string', default: '' },
     again: { type: 'boolean', default: false },
+    waits: { type: 'boolean', default: false },
   },
 });
 const numbers = [values.sample, values['test-ms'], values['mutant-ms']].map(Number);
 const [sample = 0, testMs = 0, mutantMs = 0] = numbers;
 if (numbers.some((one) => !(one >= 0))) {
   console.error(
-    'usage: npm run mutation -- [room or file ...] [--sample N] [--test-ms N] [--mutant-ms N] [--tests TEXT,...] [--again]',
+    'usage: npm run mutation -- [room or file ...] [--sample N] [--test-ms N] [--mutant-ms N] [--tests TEXT,...] [--again] [--waits]',
   );
   process.exit(2);
 }
@@ -43,9 +44,12 @@ try {
     logLevel: 'warning',
   });
   const { mutation, ROOMS } = await import(pathToFileURL(outfile).href);
-  const where = positionals.length === 0 ? ROOMS : positionals.map((one) => one.replace(/^src\//, ''));
+  const where =
+    positionals.length === 0
+      ? [...ROOMS, ...(values.waits ? ['layout', 'intake'] : [])]
+      : positionals.map((one) => one.replace(/^src\//, ''));
   const tests = values.tests.split(',').filter((text) => text !== '');
-  const ok = await mutation({ root, where, sample, testMs, mutantMs, tests, again: values.again });
+  const ok = await mutation({ root, where, sample, testMs, mutantMs, tests, again: values.again, waits: values.waits });
   process.exitCode = ok ? 0 : 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -44,7 +44,18 @@ interface Switches {
   mutantCoverage?: { static: Hits; perTest: Record<string, Hits> };
 }
 const switches: Switches = {};
-Object.assign(globalThis, { __stryker__: switches });
+Object.assign(globalThis, { __stryker__: switches, __evaqLeftOut: isLeftOut });
+
+/** Of waits for the disk (`waits.ts`), which are counted and switched as Stryker's changes are. */
+function isLeftOut(number: number): boolean {
+  const id = `wait#${number}`;
+  if (switches.currentTestId !== undefined) {
+    switches.mutantCoverage ??= { static: {}, perTest: {} };
+    const hits = switches.mutantCoverage.perTest[switches.currentTestId] ?? {};
+    switches.mutantCoverage.perTest[switches.currentTestId] = { ...hits, [id]: (hits[id] ?? 0) + 1 };
+  }
+  return switches.activeMutant === id;
+}
 
 const HITS_MAX = 2_000_000;
 /** A test takes this many times what it usually does, and this much more, before it is given up. */
