@@ -5,7 +5,7 @@
 import { describe, expect, it, test } from 'vitest';
 import type { Evaq, EvaqOptions } from '../../../src/evaq.js';
 import type { SimDisk } from '../../../src/sim/sim-disk.js';
-import { contentOf, idsOf, newDisk, openSim, passTime } from './store-fixture.js';
+import { contentOf, idsOf, newDisk, openSim, passTime, rejection } from './store-fixture.js';
 
 const KIB = 1024;
 const SMALL: EvaqOptions = { segmentBytes: 64 * KIB, durability: 'os', recycleSegments: 0 };
@@ -106,5 +106,23 @@ describe('P10: what was moved is in one place', () => {
     const again = await afterCut(disk);
     expect(await contentOf(again.wal)).toEqual({ 2: 'b' });
     expect(await contentOf(again.deadLetters)).toEqual({ 1: 'a' });
+  });
+});
+
+describe('P4: what was rejected since it could not be written does not come back', () => {
+  it.each(['push', 'pushSync'] as const)('%s', async (how) => {
+    const disk = newDisk();
+    const evaq = await openSim(disk);
+    await evaq.wal.push('a');
+    // All of it is written, and an error told.
+    disk.fault({ on: 'write', path: /wal\/.*\.seg$/, error: 'EIO', alsoDone: true, times: 1 });
+    const failed = async (): Promise<unknown> => (how === 'push' ? evaq.wal.push('b') : evaq.wal.pushSync('b'));
+    await rejection(failed(), 'EVAQ_IO');
+    let states = 0;
+    for (const { disk: after } of disk.crashStates({ exhaustiveMax: 64, draws: 32 })) {
+      states++;
+      expect(await contentOf((await openSim(after)).wal)).toEqual({ 1: 'a' });
+    }
+    expect(states).toBeGreaterThan(0);
   });
 });
