@@ -7,7 +7,7 @@ import { optionNames, requireNoMore, requireOptions } from '../arguments.js';
 import type { DeliveryOptions } from '../delivery/delivery-options.js';
 import type { Handler } from '../delivery/invocation.js';
 import { codeOf, EvaqError, messageOf } from '../errors.js';
-import { requireCount } from '../ids.js';
+import { describe, requireCount } from '../ids.js';
 import { DEAD_LETTERS_QUEUE, WAL_QUEUE } from '../layout/store-file.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { DeadLetterSelection } from '../queue/queue.js';
@@ -38,6 +38,8 @@ export interface JetStreamOptions {
   readonly name: string;
   /** Copies of each queue that is made, 1, 3 or 5. Default 1. */
   readonly replicas?: number;
+  /** Default true. False: a store or a queue that is not there is EVAQ_NOT_A_STORE or EVAQ_QUEUE_NAME, and is not made. */
+  readonly create?: boolean;
   /** For how long the server knows a message by its ID, in ms: a repeat within it is none. It takes memory for each message. Default 120 000. */
   readonly duplicateWindowMs?: number;
   /** After so many ms without a word of it a process that had a record counts as dead. From 1000 on; default 30 000. */
@@ -54,6 +56,7 @@ const NAMES = optionNames(
   'headers',
   'name',
   'replicas',
+  'create',
   'duplicateWindowMs',
   'leaseMs',
   'timeoutMs',
@@ -132,14 +135,22 @@ export class JetStreamEvaq implements EvaqLike {
   static async connect(options: JetStreamOptions): Promise<JetStreamEvaq> {
     requireNoMore(arguments.length, 1, 'connect');
     requireOptions(options, 'connect', NAMES);
-    const { name, replicas = 1, duplicateWindowMs = 120_000, leaseMs = 30_000, timeoutMs = 30_000 } = options;
+    const {
+      name,
+      replicas = 1,
+      create = true,
+      duplicateWindowMs = 120_000,
+      leaseMs = 30_000,
+      timeoutMs = 30_000,
+    } = options;
     requireStoreName(name);
     requireCount(replicas, 'replicas', 1);
     requireCount(duplicateWindowMs, 'duplicateWindowMs', 100);
     requireCount(leaseMs, 'leaseMs', 1000);
     requireCount(timeoutMs, 'timeoutMs', 1);
+    if (typeof create !== 'boolean') throw new TypeError(`create must be true or false, got ${describe(create)}`);
     const signal = signalOf(options, 'connect');
-    const resolved = { name, replicas, duplicateWindowMs, leaseMs };
+    const resolved = { name, replicas, creates: create, duplicateWindowMs, leaseMs };
     return untilAborted(signal, async () => {
       const { client, ownsConnection } = await clientOf(options);
       try {
@@ -298,7 +309,8 @@ async function openStream(
   const place = { stream: streamOf(name, queue), subject: subjectOf(name, queue) };
   const resolved = streamOptionsOf(given, options);
   const stream = new QueueStream(queue, place, api);
-  await stream.ensure(options, resolved, { [STORE_ID]: randomUUID() });
+  const isThere = await stream.ensure(options, resolved, { [STORE_ID]: randomUUID() });
+  if (!isThere) throw missingError(name, queue);
   const { whenFull } = resolved.limits ?? {};
   const bytesMax = (api.connection.info?.max_payload ?? MAX_PAYLOAD) - HEADROOM_BYTES;
   return {
@@ -306,6 +318,11 @@ async function openStream(
     publisher: new Publisher(queue, place, api, () => whenFull === 'wait'),
     recordBytesMax: Math.min(bytesMax, resolved.recordBytesMax ?? bytesMax),
   };
+}
+
+function missingError(store: string, queue: string): EvaqError {
+  if (queue === WAL_QUEUE) return new EvaqError('EVAQ_NOT_A_STORE', `there is no store '${store}' on that server`);
+  return new EvaqError('EVAQ_QUEUE_NAME', `the store '${store}' has no queue '${queue}'`, { details: { queue } });
 }
 
 /** By what it can: its API says so, whatever its version. */

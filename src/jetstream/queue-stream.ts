@@ -53,20 +53,25 @@ export class QueueStream {
     this.api = api;
   }
 
-  /** Makes it if there is none; one that is there is changed where options are given. @throws EVAQ_UNSUPPORTED for a server that is too old */
-  async ensure(defaults: StreamDefaults, options: StreamOptions, metadata: Record<string, string>): Promise<void> {
+  /**
+   * Makes it if there is none; one that is there is changed where options are given. Resolves with false where there is none, and none is to be made.
+   * @throws EVAQ_UNSUPPORTED for a server that is too old
+   */
+  async ensure(defaults: StreamDefaults, options: StreamOptions, metadata: Record<string, string>): Promise<boolean> {
     const { stream } = this.place;
     const config = streamConfig(this.place, defaults, options);
     const found = await this.api.ask(`STREAM.INFO.${stream}`);
     let has = objectIn(found.body, 'config');
     if (found.refusal !== undefined) {
       if (found.refusal.errCode !== NOT_FOUND) throw refusedError(`the stream ${stream}`, found.refusal);
+      if (!defaults.creates) return false;
       const made = await this.api.demand(`STREAM.CREATE.${stream}`, { ...config, metadata });
       has = objectIn(made, 'config');
     } else if (options.isGiven) {
       has = objectIn(await this.api.demand(`STREAM.UPDATE.${stream}`, { ...has, ...config }), 'config');
     }
     if (has === undefined || Reflect.get(has, 'allow_atomic') !== true) throw tooOldError(stream);
+    return true;
   }
 
   async figures(): Promise<StreamFigures> {

@@ -10,6 +10,8 @@ import { QUEUE_OPTION_NAMES, type QueueOptions } from '../queue/queue-options.js
 export interface StreamDefaults {
   readonly replicas: number;
   readonly duplicateWindowMs: number;
+  /** What is not there is made. */
+  readonly creates: boolean;
 }
 
 /** What is said of one. */
