@@ -17,6 +17,7 @@ import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
+import { replayCommand } from './replay.js';
 import { simCommand } from './sim.js';
 import { tailCommand } from './tail.js';
 import { verifyCommand } from './verify.js';
@@ -41,6 +42,7 @@ function makeProgram(): Command {
     exportCommand(),
     importCommand(),
     forwardCommand(),
+    replayCommand(),
     infoCommand(),
     verifyCommand(),
     repairCommand(),
