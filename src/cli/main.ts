@@ -21,6 +21,7 @@ import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
+import { replayCommand } from './replay.js';
 import { simCommand } from './sim.js';
 import { tailCommand } from './tail.js';
 import { verifyCommand } from './verify.js';
@@ -47,6 +48,7 @@ function makeProgram(): Command {
     importCommand(),
     forwardCommand(),
     ingestCommand(),
+    replayCommand(),
     infoCommand(),
     verifyCommand(),
     whyCommand(),
