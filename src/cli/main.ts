@@ -7,6 +7,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { backupCommand, restoreCommand } from './backup.js';
 import { catCommand } from './cat.js';
 import { compactCommand } from './compact.js';
+import { deadLettersCommand } from './dead-letters.js';
 import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
@@ -15,6 +16,7 @@ import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
 import { infoCommand } from './info.js';
 import { inspectCommand } from './inspect.js';
+import { moveCommand } from './move.js';
 import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
@@ -41,6 +43,8 @@ function makeProgram(): Command {
     getCommand(),
     inspectCommand(),
     removeCommand(),
+    moveCommand(),
+    deadLettersCommand(),
     exportCommand(),
     forwardCommand(),
     infoCommand(),
