@@ -93,11 +93,21 @@ describe('P2: whoever removes a range', () => {
   it('waits for the claims in it that concern it, and for no other', async () => {
     const { claims } = await newClaims();
     const [one, three, five] = [1, 3, 5].map((id) => requireClaim(claims.takeIfFree(id)));
-    const done = claims.whenFree(2, 4, () => true, () => 'removed');
+    const done = claims.whenFree(
+      2,
+      4,
+      () => true,
+      () => 'removed',
+    );
     expect(await stateOf(done)).toBe('pending');
     three?.end('given back');
     expect(await stateOf(done)).toBe('removed');
-    const unconcerned = claims.whenFree(1, 5, (id) => id === 2, () => 'removed');
+    const unconcerned = claims.whenFree(
+      1,
+      5,
+      (id) => id === 2,
+      () => 'removed',
+    );
     expect(await stateOf(unconcerned)).toBe('removed');
     one?.end('given back');
     five?.end('given back');
@@ -107,7 +117,12 @@ describe('P2: whoever removes a range', () => {
     const { claims } = await newClaims();
     const held = requireClaim(claims.takeIfFree(3));
     const step: string[] = [];
-    const done = claims.whenFree(2, 4, (id) => id !== 4, () => step.push('removed'));
+    const done = claims.whenFree(
+      2,
+      4,
+      (id) => id !== 4,
+      () => step.push('removed'),
+    );
     expect(claims.takeIfFree(2)).toBe('busy');
     for (const free of [1, 4, 5]) requireClaim(claims.takeIfFree(free)).end('given back');
     claims.lease(2);
@@ -123,9 +138,14 @@ describe('P2: whoever removes a range', () => {
 
   it('lets claims in again where its step throws', async () => {
     const { claims } = await newClaims();
-    const failing = claims.whenFree(1, 9, () => true, () => {
-      throw new Error('no');
-    });
+    const failing = claims.whenFree(
+      1,
+      9,
+      () => true,
+      () => {
+        throw new Error('no');
+      },
+    );
     expect(await stateOf(failing)).toMatchObject({ message: 'no' });
     requireClaim(claims.takeIfFree(1));
   });
