@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { bundleTests } from './bundle.js';
 import { huntAll, type Outcome, type Reached, reachedBy } from './hunt.js';
-import { type Mutant, type MutableFile, type MutatedFile, mutantsOf } from './mutants.js';
+import { type MutableFile, type Mutant, type MutatedFile, mutantsOf } from './mutants.js';
 import { excusedBy } from './survivors.js';
 import { waitsAll } from './waits.js';
 

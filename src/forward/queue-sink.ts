@@ -3,6 +3,7 @@
  * and the `deliveryId` as its `messageId`. A batch comes in as a whole; one of which the queue knows a record already is pushed singly, where each is taken or
  * known.
  */
+import { types } from 'node:util';
 import { optionNames, requireOptions } from '../arguments.js';
 import { codeOf } from '../errors.js';
 import { requireCount } from '../ids.js';
@@ -120,7 +121,7 @@ function sinkErrorOf(error: unknown): unknown {
       return new SinkError('unauthorized', text, options);
     default:
       // Wrong options, a queue that knows no messages: no wait helps.
-      return error instanceof TypeError
+      return types.isNativeError(error) && error.name === 'TypeError'
         ? new SinkError('unauthorized', text, options)
         : new SinkError('unavailable', text, options);
   }
