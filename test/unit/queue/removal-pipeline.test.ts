@@ -19,6 +19,7 @@ const CONTEXT = {
   sealedBelow: 0,
   segmentIdMax: 1,
   liveRecords: 0,
+  hasIntake: false,
 };
 
 interface Setting {
