@@ -152,7 +152,7 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
     losing.loseNext();
     const others = await Promise.all([evaq.wal.push('d'), evaq.wal.push('e')]);
     expect([id, span, others]).toEqual([1, { firstId: 2, lastId: 4 }, [5, 6]]);
-    expect((await evaq.wal.read()).map(({ payload }) => payload.toString())).toEqual(['single', ...'abcde']);
+    expect((await evaq.wal.read()).map(({ payload }) => payload.toString())).toEqual(['single', 'a', 'b', 'c', 'd', 'e']);
     expect(losing.lost).toBe(3);
   });
 
