@@ -252,7 +252,7 @@ export class JetStreamEvaq implements EvaqLike {
   async #close(): Promise<void> {
     for (const wake of this.#sleepers) wake();
     await this.#deliveries.stop();
-    for (const opening of this.#queues.values()) await (await opening.catch(() => undefined))?.end.publisher.settled();
+    for (const opening of this.#queues.values()) await (await opening.catch(() => undefined))?.end.publisher.close();
     if (this.#ownsConnection) await this.#api.connection.close();
   }
 

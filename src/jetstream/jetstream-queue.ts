@@ -110,7 +110,7 @@ export class JetStreamQueue implements QueueLike {
     const signal = signalOf(options, 'push');
     const outgoing = this.#outgoing(payload, 'payload', options, '');
     this.#requireOpen();
-    return untilAborted(signal, async () => (await this.#publisher.push([outgoing])).firstId);
+    return untilAborted(signal, async () => (await this.#push([outgoing])).firstId);
   }
 
   /**
@@ -133,9 +133,15 @@ export class JetStreamQueue implements QueueLike {
       if (all.length > BATCH_RECORDS_MAX) throw this.#tooMany();
     }
     this.#requireOpen();
-    if (all.length > 0) return untilAborted(signal, () => this.#publisher.push(all));
+    if (all.length > 0) return untilAborted(signal, () => this.#push(all));
     const { lastId } = await this.#stream.figures();
     return { firstId: lastId + 1, lastId };
+  }
+
+  async #push(records: readonly Outgoing[]): Promise<IdSpan> {
+    const span = await this.#publisher.push(records);
+    this.#stream.noteAcknowledged(span.lastId);
+    return span;
   }
 
   /** Not there: nobody can wait for a server and block. @throws EVAQ_UNSUPPORTED */

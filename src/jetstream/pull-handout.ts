@@ -14,6 +14,7 @@ import type { Handout, OutcomeLog } from '../delivery/delivery-parts.js';
 import type { HeldLease, Lease } from '../delivery/lease.js';
 import type { RetryEntry } from '../delivery/retry-table.js';
 import { after, elapsedMs } from '../vfs/own-timers.js';
+import { pause } from './pause.js';
 import { type Pulled, QueueConsumer } from './queue-consumer.js';
 import type { QueueStream } from './queue-stream.js';
 import { recordOf } from './record-message.js';
@@ -56,6 +57,7 @@ export class PullHandout implements Handout, OutcomeLog {
   readonly #held = new Map<number, Held>();
   /** What was put back here, as it is noted. */
   readonly #notes = new Map<number, TriesNote>();
+  readonly #releasing = new Set<Promise<void>>();
   readonly #listeners = new Set<() => void>();
   #cancelHolding: () => void = () => undefined;
   #asked = 0;
@@ -194,8 +196,14 @@ export class PullHandout implements Handout, OutcomeLog {
 
   giveBack(lease: Lease): void {
     const held = this.#end(lease.id);
-    if (held !== undefined) void this.#release(held);
+    if (held !== undefined) this.#letGo(held);
     this.#wake();
+  }
+
+  /** To be waited for by a stop. */
+  #letGo(held: Held): void {
+    const released = this.#release(held).finally(() => this.#releasing.delete(released));
+    this.#releasing.add(released);
   }
 
   /** As if it had never been handed out. */
@@ -246,8 +254,13 @@ export class PullHandout implements Handout, OutcomeLog {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelHolding();
-    await Promise.all(this.#ready.splice(0).map((held) => this.#release(held)));
-    this.#consumer.stop();
+    // First: what goes back would be sent to a question that still stands.
+    await this.#consumer.stop();
+    for (const held of this.#ready.splice(0)) this.#letGo(held);
+    while (this.#arriving > 0 || this.#releasing.size > 0) {
+      await Promise.all(this.#releasing);
+      if (this.#arriving > 0) await pause(PATIENCE_MS);
+    }
     await this.#options.stream.api.connection.flush().catch(() => undefined);
   }
 
@@ -284,7 +297,7 @@ export class PullHandout implements Handout, OutcomeLog {
         entry: undefined,
       };
       const held: Held = { lease, pulled, isNoted: known.isNoted };
-      if (this.#stopped) void this.#release(held);
+      if (this.#stopped) this.#letGo(held);
       else this.#ready.push(held);
     } catch {
       // Not told how often: it comes again when its lease is over.
