@@ -35,6 +35,7 @@ export interface ReadBatch {
 }
 
 const NOT_FOUND = 10_059;
+const IN_USE = 10_058;
 const NO_MESSAGE = 10_037;
 const GONE: ReadonlySet<number> = new Set([10_043, 10_057]);
 const BATCH_RECORDS = 500;
@@ -72,8 +73,11 @@ export class QueueStream {
     if (found.refusal !== undefined) {
       if (found.refusal.errCode !== NOT_FOUND) throw refusedError(`the stream ${stream}`, found.refusal);
       if (!defaults.creates) return false;
-      const made = await this.api.demand(`STREAM.CREATE.${stream}`, { ...config, metadata });
-      has = objectIn(made, 'config');
+      const made = await this.api.ask(`STREAM.CREATE.${stream}`, { ...config, metadata });
+      // Somebody else has made it meanwhile.
+      if (made.refusal?.errCode === IN_USE) return this.ensure(defaults, options, metadata);
+      if (made.refusal !== undefined) throw refusedError(`the stream ${stream}`, made.refusal);
+      has = objectIn(made.body, 'config');
     } else if (options.isGiven) {
       has = objectIn(await this.api.demand(`STREAM.UPDATE.${stream}`, { ...has, ...config }), 'config');
     }

@@ -84,6 +84,13 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
     ).rejects.toMatchObject({ code: 'EVAQ_IO' });
   });
 
+  test('many who make a store at the same time make one', async () => {
+    const name = newName();
+    const all = await Promise.all(Array.from({ length: 6 }, () => open(name)));
+    expect(new Set(all.map(({ storeId }) => storeId)).size).toBe(1);
+    await Promise.all(all.map((one) => one.close()));
+  });
+
   test('two handles share a store: a record is in one handler, wherever that runs', async () => {
     const name = newName();
     await using one = await open(name);
