@@ -101,7 +101,8 @@ async function redis(): Promise<Ground> {
 }
 
 async function rabbitmq({ isEmpty = false }: GroundOptions = {}): Promise<Ground> {
-  const { server, url, end } = await startRabbitmq();
+  const started = await startRabbitmq();
+  const { server, url } = started;
   const { connect } = await import('amqplib');
   const connection = await connect(url);
   if (!isEmpty) await (await connection.createChannel()).assertQueue('orders', { durable: true });
@@ -132,7 +133,7 @@ async function rabbitmq({ isEmpty = false }: GroundOptions = {}): Promise<Ground
       await reading.close();
       return taken;
     },
-    end,
+    end: () => started.end(),
   };
 }
 

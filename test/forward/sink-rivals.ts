@@ -29,7 +29,8 @@ export const RIVALS: Readonly<Record<GroundName, () => Promise<Rival>>> = {
 const HTTP_CONNECTIONS = 16;
 
 async function http(): Promise<Rival> {
-  const { url, end } = await GROUNDS.http();
+  const ground = await GROUNDS.http();
+  const { url } = ground;
   const post = async ({ payload, headers, deliveryId }: SinkRecord): Promise<void> => {
     const response = await fetch(url, {
       method: 'POST',
@@ -48,12 +49,13 @@ async function http(): Promise<Rival> {
       };
       await Promise.all(Array.from({ length: HTTP_CONNECTIONS }, worker));
     },
-    end,
+    end: () => ground.end(),
   };
 }
 
 async function redis(): Promise<Rival> {
-  const { url, end } = await GROUNDS.redis();
+  const ground = await GROUNDS.redis();
+  const { url } = ground;
   const { Redis } = await import('ioredis');
   const client = new Redis({ port: Number(new URL(url).port) });
   return {
@@ -64,20 +66,28 @@ async function redis(): Promise<Rival> {
           client.xadd(
             'client',
             '*',
-            ...['evaq-id', deliveryId, 'payload', payload, 'timestamp', timestamp, 'key', key],
+            'evaq-id',
+            deliveryId,
+            'payload',
+            payload,
+            'timestamp',
+            timestamp,
+            'key',
+            key,
             ...Object.entries(headers).flatMap(([name, value]) => [`header:${name}`, value]),
           ),
         ),
       ),
     async end() {
       client.disconnect();
-      await end();
+      await ground.end();
     },
   };
 }
 
 async function rabbitmq(): Promise<Rival> {
-  const { url, end } = await GROUNDS.rabbitmq();
+  const ground = await GROUNDS.rabbitmq();
+  const { url } = ground;
   const { connect } = await import('amqplib');
   const connection = await connect(url);
   const channel = await connection.createConfirmChannel();
@@ -99,13 +109,14 @@ async function rabbitmq(): Promise<Rival> {
     async end() {
       await sink.close?.();
       await connection.close();
-      await end();
+      await ground.end();
     },
   };
 }
 
 async function nats(): Promise<Rival> {
-  const { url, end } = await GROUNDS.nats();
+  const ground = await GROUNDS.nats();
+  const { url } = ground;
   const { connect } = await import('@nats-io/transport-node');
   const { jetstream } = await import('@nats-io/jetstream');
   const connection = await connect({ port: Number(new URL(url).port) });
@@ -128,13 +139,14 @@ async function nats(): Promise<Rival> {
     },
     async end() {
       await connection.close();
-      await end();
+      await ground.end();
     },
   };
 }
 
 async function postgres(): Promise<Rival> {
-  const { url, end } = await GROUNDS.postgres();
+  const ground = await GROUNDS.postgres();
+  const { url } = ground;
   const pool = await newPool(Number(new URL(url).port));
   return {
     sink: postgresSink({ client: pool, table: 'orders' }),
@@ -145,13 +157,14 @@ async function postgres(): Promise<Rival> {
       ),
     async end() {
       await pool.end();
-      await end();
+      await ground.end();
     },
   };
 }
 
 async function mqtt(): Promise<Rival> {
-  const { url, end } = await GROUNDS.mqtt();
+  const ground = await GROUNDS.mqtt();
+  const { url } = ground;
   const { connectAsync } = await import('mqtt');
   const client = await connectAsync({ port: Number(new URL(url).port), protocolVersion: 5 });
   return {
@@ -165,13 +178,14 @@ async function mqtt(): Promise<Rival> {
       ),
     async end() {
       await client.endAsync(true);
-      await end();
+      await ground.end();
     },
   };
 }
 
 async function kafka(): Promise<Rival> {
-  const { url, end } = await GROUNDS.kafka();
+  const ground = await GROUNDS.kafka();
+  const { url } = ground;
   const { default: kafkajs } = await import('kafkajs');
   const client = new kafkajs.Kafka({ brokers: [new URL(url).host], logLevel: kafkajs.logLevel.NOTHING });
   const producer = client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
@@ -191,13 +205,14 @@ async function kafka(): Promise<Rival> {
       }),
     async end() {
       await producer.disconnect();
-      await end();
+      await ground.end();
     },
   };
 }
 
 async function s3(): Promise<Rival> {
-  const { env, end } = await GROUNDS.s3();
+  const ground = await GROUNDS.s3();
+  const { env } = ground;
   const url = `${env?.['AWS_ENDPOINT_URL']}/bucket`;
   const client = new AwsClient({ ...BUCKET_KEYS, retries: 0 });
   let objects = 0;
@@ -216,6 +231,6 @@ async function s3(): Promise<Rival> {
       await response.text();
       if (!response.ok) throw new Error(response.statusText);
     },
-    end,
+    end: () => ground.end(),
   };
 }
