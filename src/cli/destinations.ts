@@ -3,6 +3,7 @@
  */
 import { AMQP } from './destinations/amqp.js';
 import type { Destination, DestinationFlags, OpenDestination } from './destinations/destination.js';
+import { EVAQ_NATS } from './destinations/evaq-nats.js';
 import { HTTP } from './destinations/http.js';
 import { KAFKA } from './destinations/kafka.js';
 import { MQTT } from './destinations/mqtt.js';
@@ -13,7 +14,7 @@ import { S3 } from './destinations/s3.js';
 import { UrlOptions } from './destinations/url-options.js';
 import { UsageError } from './exit-code.js';
 
-const ALL: readonly Destination[] = [HTTP, KAFKA, AMQP, NATS, REDIS, MQTT, S3, POSTGRES];
+const ALL: readonly Destination[] = [HTTP, KAFKA, AMQP, NATS, EVAQ_NATS, REDIS, MQTT, S3, POSTGRES];
 const BY_SCHEME: ReadonlyMap<string, Destination> = new Map(
   ALL.flatMap((destination) => destination.schemes.map((scheme) => [scheme, destination] as const)),
 );
