@@ -13,7 +13,9 @@ export type {
   ReadOptions as ReadOnlyReadOptions,
   RecordsOptions as ReadOnlyRecordsOptions,
 } from './log/read-options.js';
+export type { UsedSpace } from './raw/disk-usage.js';
 export { type ListedSegment, type ListSegmentsOptions, listSegments } from './raw/list-segments.js';
+export type { QueueUsage, SegmentUsage } from './raw/queue-usage.js';
 export type { RawBad } from './raw/raw-bad.js';
 export {
   type RawCommit,
@@ -36,6 +38,8 @@ export type {
   ReadOnlyTailOptions,
   RecordState,
 } from './raw/read-only-queue.js';
+export type { KeepReason, SegmentFate } from './raw/segment-fate.js';
+export { type StoreUsage, type StoreUsageOptions, storeUsage } from './raw/store-usage.js';
 export {
   type TornEnd,
   type VerifiedQueue,
