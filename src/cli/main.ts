@@ -22,6 +22,7 @@ import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
 import { simCommand } from './sim.js';
+import { statsCommand } from './stats.js';
 import { tailCommand } from './tail.js';
 import { verifyCommand } from './verify.js';
 import { whyCommand } from './why.js';
@@ -48,6 +49,7 @@ function makeProgram(): Command {
     exportCommand(),
     forwardCommand(),
     infoCommand(),
+    statsCommand(),
     verifyCommand(),
     whyCommand(),
     repairCommand(),
