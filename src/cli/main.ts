@@ -21,6 +21,7 @@ import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
+import { reportCommand } from './report.js';
 import { simCommand } from './sim.js';
 import { statsCommand } from './stats.js';
 import { tailCommand } from './tail.js';
@@ -50,6 +51,7 @@ function makeProgram(): Command {
     forwardCommand(),
     infoCommand(),
     statsCommand(),
+    reportCommand(),
     verifyCommand(),
     whyCommand(),
     repairCommand(),
