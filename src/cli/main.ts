@@ -7,6 +7,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { backupCommand, restoreCommand } from './backup.js';
 import { catCommand } from './cat.js';
 import { compactCommand } from './compact.js';
+import { completionCommand } from './completion.js';
 import { deadLettersCommand } from './dead-letters.js';
 import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
@@ -61,6 +62,7 @@ function makeProgram(): Command {
     simCommand(),
     doctorCommand(),
     demoCommand(),
+    completionCommand(),
   ];
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
   return program;

@@ -14,20 +14,23 @@ export function text(value: string | number): string {
   return harmless(`${value}`).replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
 }
 
-/** A table with a caption; the first column names the row. Cells are text; numbers stand right. */
+const NUMBER = /^-?[\d.,]+(?: [KMGT]?i?B)?$/;
+
+/** A table with a caption; the first column names the row. Cells are text; columns of numbers and sizes stand right. */
 export function table(
   caption: string,
   head: readonly string[],
   rows: readonly (readonly (string | number)[])[],
 ): string {
-  const heads = head.map((name) => `<th scope="col">${text(name)}</th>`).join('');
+  const isNumeric = head.map((_, i) => i > 0 && rows.every((row) => NUMBER.test(`${row[i] ?? ''}`)));
+  const align = (i: number): string => (isNumeric[i] === true ? ' class="n"' : '');
+  const heads = head.map((name, i) => `<th scope="col"${align(i)}>${text(name)}</th>`).join('');
   const body = rows.map(([first = '', ...rest]) => {
-    const cells = rest.map(
-      (cell) => `<td${typeof cell === 'number' || /^[\d.,]/.test(cell) ? ' class="n"' : ''}>${text(cell)}</td>`,
-    );
+    const cells = rest.map((cell, i) => `<td${align(i + 1)}>${text(cell)}</td>`);
     return `<tr><th scope="row">${text(first)}</th>${cells.join('')}</tr>`;
   });
-  return `<div class="scroll" role="region" aria-label="${text(caption)}" tabindex="0"><table><caption>${text(caption)}</caption><thead><tr>${heads}</tr></thead><tbody>${body.join('\n')}</tbody></table></div>`;
+  const content = `<table><caption>${text(caption)}</caption><thead><tr>${heads}</tr></thead><tbody>${body.join('\n')}</tbody></table>`;
+  return `<div class="scroll" role="region" aria-label="${text(caption)}" tabindex="0">${content}</div>`;
 }
 
 /** The table behind a chart. */

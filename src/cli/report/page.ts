@@ -99,7 +99,7 @@ function lettersSection({ letters, atMs }: Gathered): string {
       count,
       formatAge(firstMs, atMs),
       formatAge(lastMs, atMs),
-      `${sample.id}: ${sample.message ?? '-'}`,
+      sample.message === undefined ? `${sample.id}` : `${sample.id}: ${sample.message}`,
     ];
   });
   const head = ['reason', 'code', 'of queue', 'count', 'first', 'last', 'a sample'];
@@ -119,7 +119,7 @@ function syncSection({ syncs }: Gathered): string {
   return section(
     'syncs',
     'Sync latency',
-    `${verdictText}${histogram('Of a write of 4 KiB, beside the store', counted.figures(), formatMicroseconds)}`,
+    `${verdictText}<div class="spreads">${histogram('Of a write of 4 KiB, beside the store', counted.figures(), formatMicroseconds)}</div>`,
   );
 }
 

@@ -25,10 +25,10 @@ svg { display: block; width: 100%; height: auto; } svg text { fill: var(--soft);
 .bad { fill: var(--bad); background: var(--bad); }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }
 .warn { color: var(--bad); font-weight: 600; }
-figure { margin: 0; } .spreads { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 0 1.5rem; }
+figure { margin: 0; } .spreads { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 26rem)); gap: 0 1.5rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .875rem; min-width: 50%; }
 caption { text-align: left; padding: .25rem 0; } th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); }
-th[scope=row] { font-weight: 400; } .n { text-align: right; font-variant-numeric: tabular-nums; }
+th[scope=row] { font-weight: 400; } th.n, .n { text-align: right; font-variant-numeric: tabular-nums; }
 details { margin: .25rem 0 .5rem; } summary { cursor: pointer; color: var(--soft); }
 :focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; }
 .skip { position: absolute; left: -999rem; } .skip:focus { left: 1rem; top: 1rem; background: var(--card); padding: .5rem; }
