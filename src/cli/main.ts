@@ -15,6 +15,7 @@ import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
 import { exportCommand } from './export.js';
 import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
+import { importCommand } from './import.js';
 import { infoCommand } from './info.js';
 import { inspectCommand } from './inspect.js';
 import { moveCommand } from './move.js';
@@ -22,6 +23,7 @@ import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
+import { replayCommand } from './replay.js';
 import { reportCommand } from './report.js';
 import { simCommand } from './sim.js';
 import { statsCommand } from './stats.js';
@@ -49,7 +51,9 @@ function makeProgram(): Command {
     moveCommand(),
     deadLettersCommand(),
     exportCommand(),
+    importCommand(),
     forwardCommand(),
+    replayCommand(),
     infoCommand(),
     statsCommand(),
     reportCommand(),

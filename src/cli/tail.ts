@@ -33,7 +33,9 @@ export function tailCommand(): Command {
     .argument('<dir>', 'the store')
     .addOption(queuesOption())
     .option('-f, --follow', 'go on with what comes, until Ctrl-C', false);
-  return addOutput(addSelection(command, `the last so many records that are selected (default: ${COUNT_DEFAULT})`))
+  return addOutput(
+    addSelection(command, { count: `the last so many records that are selected (default: ${COUNT_DEFAULT})` }),
+  )
     .option('--skip-damaged', 'go on behind records that are damaged', false)
     .addHelpText(
       'after',
@@ -66,6 +68,7 @@ async function tail(dir: string, flags: TailFlags, signal: AbortSignal): Promise
     if (signal.aborted || [...followed.values()].every(({ isDone }) => isDone)) break;
     await pause(POLL_MS, signal);
   }
+  if (!signal.aborted) return;
   for (const { queue, seenId } of followed.values()) say(`stopped behind ID ${seenId} of queue '${queue}'`);
   signal.throwIfAborted();
 }

@@ -57,6 +57,16 @@ export function lengthWordOf(bodyBytes: number, hasMeta: boolean): number {
   return hasMeta ? (bodyBytes | HAS_META) >>> 0 : bodyBytes;
 }
 
+/** What stands behind the head of a frame: the metadata block, if there is one, and the payload. */
+export function frameBodyOf(payload: Uint8Array, meta: Uint8Array | undefined): Buffer {
+  if (meta === undefined) return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+  const body = Buffer.allocUnsafe(4 + meta.length + payload.length);
+  body.writeUInt32LE(meta.length, 0);
+  body.set(meta, 4);
+  body.set(payload, 4 + meta.length);
+  return body;
+}
+
 /** Bytes of the whole frame whose length word stands at `at`. Not to be trusted before the checksum. */
 export function frameBytesAt(buffer: Buffer, at: number, sparse: boolean): number {
   return (buffer.readUInt32LE(at) & LENGTH_MASK) + (sparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES);
