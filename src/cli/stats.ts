@@ -25,7 +25,7 @@ export function statsCommand(): Command {
     .description('what is on disk in numbers, removed records included: rates, sizes, batches, ages')
     .argument('<dir>', 'the store')
     .addOption(queuesOption('*'));
-  return addSelection(command, 'at most so many records of each queue')
+  return addSelection(command, { count: 'at most so many records of each queue' })
     .addOption(
       new Option('--by <what>', 'a line for each, instead of histograms').choices(['minute', 'segment', 'queue']),
     )
