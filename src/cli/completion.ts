@@ -5,7 +5,8 @@ import { Output } from './output.js';
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 type Shell = (typeof SHELLS)[number];
 
-export function completionCommand(): Command {
+/** `load`: all commands that there are. */
+export function completionCommand(load: () => Promise<readonly Command[]>): Command {
   const command = new Command('completion').description(
     'a script that completes commands, options and their values in a shell',
   );
@@ -16,8 +17,9 @@ export function completionCommand(): Command {
       'after',
       '\nExamples:\n  eval "$(evaq completion bash)"\n  evaq completion fish > ~/.config/fish/completions/evaq.fish',
     )
-    .action(async (wanted: Shell, _flags: unknown, self: Command) => {
-      const root = self.parent ?? self;
+    .action(async (wanted: Shell) => {
+      const root = new Command('evaq').version('');
+      for (const command of await load()) root.addCommand(command);
       const out = new Output();
       await out.line(SCRIPTS[wanted](statesOf(root)));
       await out.flush();

@@ -132,7 +132,7 @@ export interface VerifiedStore {
 export async function identifyStore(vfs: Vfs, store: string, damage: Damage[]): Promise<VerifiedStore> {
   const file = `${store}/${STORE_FILE}`;
   try {
-    const identity = await readStore(vfs, store);
+    const identity = await readStore(vfs, store, 'read');
     if (identity === undefined) {
       throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${store}`, { details: { path: store } });
     }
