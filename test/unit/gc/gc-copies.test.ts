@@ -2,7 +2,7 @@
 import { describe, expect, it, test } from 'vitest';
 import type { Evaq, EvaqOptions } from '../../../src/evaq.js';
 import type { SimDisk } from '../../../src/sim/sim-disk.js';
-import { idsOf, newDisk, openSim, passTime, SIM_PATH } from '../store/store-fixture.js';
+import { countOf, idsOf, newDisk, openSim, passTime, SIM_PATH } from '../store/store-fixture.js';
 
 const KIB = 1024;
 const OPTIONS: EvaqOptions = { segmentBytes: 64 * KIB, gc: false, recycleSegments: 0 };
@@ -120,5 +120,15 @@ test('P2: a segment beside one of which a removal is on its way is rewritten wit
   expect(await removing).toBe(true);
   expect(report.rewrittenSegments).toBeGreaterThan(1);
   expect((await idsOf(evaq.wal)).slice(0, 2)).toEqual([10, 70]);
+  await evaq.close();
+});
+
+test('P6: collecting a queue that is empty leaves its segment as it is', async () => {
+  const disk = newDisk();
+  const evaq = await openSim(disk);
+  const before = countOf(disk, 'create', /wal/) + countOf(disk, 'rename', /wal/);
+  await evaq.wal.compact();
+  await evaq.wal.compact();
+  expect(countOf(disk, 'create', /wal/) + countOf(disk, 'rename', /wal/)).toBe(before);
   await evaq.close();
 });
