@@ -34,7 +34,7 @@ const REWRITING: SyncVerdict = {
   equivalent:
     'what is kept for rewrites on a full disk is not promised behind a crash: an open may spend it on footers',
 };
-const REPAIR: SyncVerdict = { open: 'a repair is not cut by any hunt; repair-crash.test.ts was not run on it' };
+const REPAIR: SyncVerdict = { test: 'test/unit/raw/repair-crash.test.ts' };
 
 export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'segment/opening-file.ts #make: syncFile(file)': reserve,
@@ -192,7 +192,9 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'store/store-repair.ts makeBackupDir: vfs.syncDir(path)': REPAIR,
   'store/store-repair.ts copyFile: target.sync()': REPAIR,
   'store/store-repair.ts writePatches: file.sync()': REPAIR,
-  'store/store-repair.ts writePatches: vfs.syncDir(parentOf(path))': REPAIR,
+  'store/store-repair.ts writePatches: vfs.syncDir(parentOf(path))': {
+    open: 'repair-crash.test.ts, in which no patch makes a file',
+  },
   'store/store-repair.ts syncDir: this.#vfs.syncDir(dir)': REPAIR,
   'layout/store-file.ts createStore: vfs.syncDir(path)': {
     equivalent: 'an open syncs the same folder before it resolves, and nothing is acknowledged before',
