@@ -20,6 +20,13 @@ export const SURVIVORS: readonly Survivor[] = [
     equivalent: 'it saves the look-up where there is none',
   },
   {
+    file: 'queue/claims.ts',
+    text: 'return next !== undefined && next <= last;',
+    from: 'next !== undefined',
+    to: 'true',
+    equivalent: 'nothing is not up to the last, either',
+  },
+  {
     file: 'queue/removal-pipeline.ts',
     text: "if (bytes < SHRINK_BYTES_MIN || bytes > SHRINK_BYTES_MAX || this.#state.kind !== 'resting') return;",
     from: 'bytes < SHRINK_BYTES_MIN',
@@ -68,6 +75,20 @@ export const SURVIVORS: readonly Survivor[] = [
     from: 'this.#full.length > 0',
     to: 'this.#full.length >= 0',
     equivalent: 'copies are written in smaller commits',
+  },
+  {
+    file: 'gc/copier.ts',
+    text: 'return this.#builder.length >= COPY_BYTES || this.#full.length > 0;',
+    from: 'this.#builder.length >= COPY_BYTES',
+    to: 'this.#builder.length < COPY_BYTES',
+    equivalent: 'the same records are written, in smaller commits',
+  },
+  {
+    file: 'gc/copier.ts',
+    text: 'return this.#builder.length >= COPY_BYTES || this.#full.length > 0;',
+    from: 'this.#full.length > 0',
+    to: 'this.#full.length <= 0',
+    equivalent: 'the same records are written, in smaller commits',
   },
   {
     file: 'gc/copier.ts',
