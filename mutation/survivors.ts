@@ -49,6 +49,13 @@ export const SURVIVORS: readonly Survivor[] = [
     equivalent: 'others have their turn more often',
   },
   {
+    file: 'queue/commit-pipeline.ts',
+    text: '} catch {',
+    from: '{ return false; }',
+    to: '{}',
+    equivalent: 'nothing is as false as false',
+  },
+  {
     file: 'gc/gc-runner.ts',
     text: 'if (copier.wantsFlush || (taken & 1023) === 1023) {',
     from: 'copier.wantsFlush || (taken & 1023) === 1023',
