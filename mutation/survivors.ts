@@ -43,6 +43,21 @@ export const SURVIVORS: readonly Survivor[] = [
   },
   {
     file: 'queue/removal-pipeline.ts',
+    text: 'if (round.claims.length > 0 && failStop.error === undefined) await this.#syncWiped();',
+    from: 'round.claims.length > 0',
+    to: 'true',
+    equivalent: 'where nothing is given back a wiped round is synced, which nobody needs',
+  },
+  {
+    file: 'queue/removal-pipeline.ts',
+    text: "if (bytes < SHRINK_BYTES_MIN || bytes > SHRINK_BYTES_MAX || this.#state.kind !== 'resting') return;",
+    from: 'bytes > SHRINK_BYTES_MAX',
+    to: 'false',
+    equivalent:
+      'it saves a long search for what a snapshot would come to; the log is written anew by itself when it has grown',
+  },
+  {
+    file: 'queue/removal-pipeline.ts',
     text: 'if (++made % MANY_RANGES === 0) await this.#options.host.yield();',
     from: '++made % MANY_RANGES === 0',
     to: '++made % MANY_RANGES !== 0',
@@ -61,6 +76,27 @@ export const SURVIVORS: readonly Survivor[] = [
     from: 'copier.wantsFlush || (taken & 1023) === 1023',
     to: 'false',
     equivalent: 'the same bytes are written, later: it bounds memory within a commit, behind which the rest is flushed',
+  },
+  {
+    file: 'gc/gc-runner.ts',
+    text: 'if (lost.length > 0) await this.#options.account(lost);',
+    from: 'lost.length > 0',
+    to: 'true',
+    equivalent: 'a round of nothing is not written',
+  },
+  {
+    file: 'gc/gc-runner.ts',
+    text: 'if (intact.length > 0) {',
+    from: 'intact.length > 0',
+    to: 'true',
+    equivalent: 'of no segments none is retired; the folder is synced once more',
+  },
+  {
+    file: 'store/move.ts',
+    text: 'for (; next < ids.length && claims.length < MOVE_BATCH_RECORDS; next++) {',
+    from: 'claims.length < MOVE_BATCH_RECORDS',
+    to: 'claims.length <= MOVE_BATCH_RECORDS',
+    equivalent: 'the size of a batch, by a record',
   },
   {
     file: 'gc/copier.ts',
