@@ -93,6 +93,20 @@ export const SURVIVORS: readonly Survivor[] = [
   },
   {
     file: 'store/move.ts',
+    text: "if (from.options.durability === 'sync') return;",
+    from: "from.options.durability === 'sync'",
+    to: 'false',
+    equivalent: 'in mode sync there is nothing to be synced, and nothing is',
+  },
+  {
+    file: 'store/move.ts',
+    text: "if (to.options.durability !== 'sync') await durably.appended(to);",
+    from: "to.options.durability !== 'sync'",
+    to: 'true',
+    equivalent: 'in mode sync there is nothing to be synced, and nothing is',
+  },
+  {
+    file: 'store/move.ts',
     text: 'for (; next < ids.length && claims.length < MOVE_BATCH_RECORDS; next++) {',
     from: 'claims.length < MOVE_BATCH_RECORDS',
     to: 'claims.length <= MOVE_BATCH_RECORDS',

@@ -32,3 +32,43 @@ it('P7, P10: a move whose removal could not be synced is not told as done', asyn
   expect(await contentOf(again.wal)).toEqual({});
   expect(await contentOf(await again.queue('to'))).toEqual({ 1: 'a' });
 });
+
+it('P10: more than one batch moves, in order; once the signal is aborted no further one is begun', async () => {
+  const disk = newDisk();
+  const evaq = await openSim(disk);
+  const to = await evaq.queue('to');
+  const count = 700;
+  await evaq.wal.pushMany(Array.from({ length: count }, (_, i) => `${i + 1}`));
+  const controller = new AbortController();
+  let appended = 0;
+  const stop = disk.observe(({ phase, call }) => {
+    if (phase === 'ack' && call.name === 'sync' && call.path.includes('/to/') && ++appended === 1) controller.abort();
+  });
+  const all = Array.from({ length: count }, (_, i) => i + 1);
+  await expect(evaq.move('wal', all, 'to', { signal: controller.signal })).rejects.toMatchObject({
+    name: 'AbortError',
+  });
+  stop();
+  const moved = to.size;
+  expect(moved).toBeLessThan(count);
+  expect(evaq.wal.size + moved).toBe(count);
+  const { moved: rest } = await evaq.move('wal', all, 'to');
+  expect(to.size).toBe(count);
+  expect(rest).toBeGreaterThan(0);
+  const payloads: string[] = [];
+  for await (const { payload } of to.records()) payloads.push(payload.toString());
+  expect(payloads).toEqual(all.map(String));
+  await evaq.close();
+});
+
+it('P10: a redrive of more than one batch brings all of them back, in order', async () => {
+  const disk = newDisk();
+  const evaq = await openSim(disk, { durability: 'os' });
+  const count = 600;
+  await evaq.deadLetters.pushMany(Array.from({ length: count }, (_, i) => `${i + 1}`));
+  const ids = Array.from({ length: count }, (_, i) => i + 1);
+  expect(await evaq.redrive(ids)).toEqual(ids);
+  expect([evaq.deadLetters.size, evaq.wal.size]).toEqual([0, count]);
+  expect((await evaq.wal.get(count))?.payload.toString()).toBe(`${count}`);
+  await evaq.close();
+});
