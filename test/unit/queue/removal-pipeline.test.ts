@@ -156,6 +156,21 @@ describe('who waits', () => {
     expect(order.at(-1)).toBe('written, too');
   });
 
+  it('P2: for all of it waits for what was only asked for, and for what is owed, which is tried once more', async () => {
+    const { disk, pipeline, rounds } = await newPipeline();
+    let isDone = false;
+    void pipeline.submit([range(1)], NONE).then(() => {
+      isDone = true;
+    });
+    await pipeline.join();
+    expect(isDone).toBe(true);
+    failWrites(disk, 1);
+    await outcomesOf([pipeline.submit([range(2)], NONE)]);
+    const before = rounds();
+    await pipeline.join();
+    expect([pipeline.owedRanges, rounds()]).toEqual([0, before + 1]);
+  });
+
   it('P2: for a blocking sync waits for none where all is durable', async () => {
     const { disk, pipeline } = await newPipeline({ synced: false });
     await pipeline.submit([range(1)], NONE);
