@@ -19,6 +19,8 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['ingest', async () => (await import('./ingest.js')).ingestCommand()],
   ['replay', async () => (await import('./replay.js')).replayCommand()],
   ['info', async () => (await import('./info.js')).infoCommand()],
+  ['stats', async () => (await import('./stats.js')).statsCommand()],
+  ['report', async () => (await import('./report.js')).reportCommand()],
   ['verify', async () => (await import('./verify.js')).verifyCommand()],
   ['why', async () => (await import('./why.js')).whyCommand()],
   ['repair', async () => (await import('./repair.js')).repairCommand()],
@@ -28,6 +30,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['sim', async () => (await import('./sim.js')).simCommand()],
   ['doctor', async () => (await import('./doctor.js')).doctorCommand()],
   ['demo', async () => (await import('./demo.js')).demoCommand()],
+  ['completion', async () => (await import('./completion.js')).completionCommand(() => loadCommands(undefined))],
 ]);
 
 /** That of the name, or, where there is none of it (help, say), all of them. */

@@ -34,6 +34,10 @@ function steady(text: string): string {
   return text
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, '<time>')
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
+    .replaceAll(/just now|\b\d+ (?:s|min|h|d)\b(?: ago)?/g, '<age>')
+    .replaceAll(/\b\d+(?:\.\d)? [KMGT]iB/g, '<size>')
+    .replaceAll(/^(?:[^█▏▎▍▌▋▊▉\n]*) {2}[█▏▎▍▌▋▊▉]+$/gm, '<bar>')
+    .replaceAll(/ {2,}/g, '  ')
     .replaceAll(/((?:checksum|time ms) +)[0-9a-f]+( +)= \d+/g, '$1<changes>$2');
 }
 
