@@ -6,27 +6,7 @@ import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { loadCommands } from './commands.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
-<<<<<<< HEAD
 import { guardStandardStreams } from './output.js';
-=======
-import { exportCommand } from './export.js';
-import { forwardCommand } from './forward.js';
-import { getCommand } from './get.js';
-import { importCommand } from './import.js';
-import { infoCommand } from './info.js';
-import { ingestCommand } from './ingest.js';
-import { inspectCommand } from './inspect.js';
-import { moveCommand } from './move.js';
-import { endQuietlyOnClosedPipe } from './output.js';
-import { pushCommand } from './push.js';
-import { removeCommand } from './remove.js';
-import { repairCommand } from './repair.js';
-import { replayCommand } from './replay.js';
-import { simCommand } from './sim.js';
-import { tailCommand } from './tail.js';
-import { verifyCommand } from './verify.js';
-import { whyCommand } from './why.js';
->>>>>>> main
 
 async function makeProgram(): Promise<Command> {
   const program = new Command('evaq')
@@ -38,36 +18,7 @@ async function makeProgram(): Promise<Command> {
       'after',
       '\nExit codes: 0 done, 1 failed, 2 called wrongly, 3 damage found, 4 torn end (verify --strict), 5 locked,\n6 no such record or queue, 7 some became dead letters, 128 + n ended by signal n.',
     );
-<<<<<<< HEAD
   for (const command of await loadCommands(process.argv[2])) program.addCommand(command.copyInheritedSettings(program));
-=======
-  const commands = [
-    pushCommand(),
-    catCommand(),
-    tailCommand(),
-    getCommand(),
-    inspectCommand(),
-    removeCommand(),
-    moveCommand(),
-    deadLettersCommand(),
-    exportCommand(),
-    importCommand(),
-    forwardCommand(),
-    ingestCommand(),
-    replayCommand(),
-    infoCommand(),
-    verifyCommand(),
-    whyCommand(),
-    repairCommand(),
-    backupCommand(),
-    restoreCommand(),
-    compactCommand(),
-    simCommand(),
-    doctorCommand(),
-    demoCommand(),
-  ];
-  for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
->>>>>>> main
   return program;
 }
 
