@@ -139,6 +139,22 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
     expect(await (await other.queue('full')).size).toBe(1);
   });
 
+  test('one order at a time: another is refused while somebody delivers, and is fine when he has stopped', async () => {
+    const name = newName();
+    await using one = await open(name);
+    await using other = await open(name);
+    const first = one.wal.process(() => undefined);
+    await one.wal.push('x');
+    await first.drained();
+    await expect(other.wal.process(() => undefined, { order: 'fifo' }).done).rejects.toBeInstanceOf(TypeError);
+    await first.stop();
+    const second = one.wal.process(() => undefined, { order: 'fifo' });
+    await one.wal.push('y');
+    await second.drained();
+    await second.stop();
+    expect(await second.done).toMatchObject({ delivered: 1 });
+  }, 20_000);
+
   test('a move that broke off between its two steps leaves the record in both queues; made again, there is one copy', async () => {
     const breaking = new BreakingConnection(connection);
     const name = newName();
