@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { bundleTests } from './bundle.js';
 import { huntAll, type Outcome, type Reached, reachedBy } from './hunt.js';
-import { type Mutant, type MutatedFile, mutantsOf } from './mutants.js';
+import { type MutableFile, type Mutant, type MutatedFile, mutantsOf } from './mutants.js';
 import { excusedBy } from './survivors.js';
 import { waitsAll } from './waits.js';
 
@@ -33,11 +33,18 @@ const LEFT_OUT =
   /(?:worker-threads|native-unavailable|store-locked|store-lock|one-writer|holds|gc-load|store-copied|batch-stream|recovered-tail|follow|payload-views|live-set)\.test\.ts$/;
 
 /** Properties of pure parts, as quick as tests. */
-const PROPERTIES = ['tombstone-ranges', 'gc-plan', 'gc-merge', 'queue-register', 'reading-on'];
+const PROPERTIES = ['tombstone-ranges', 'gc-plan'];
+
+/** Of a test: what it takes of the processor, and which changes it reaches, as their numbers by file. */
+interface Reach {
+  readonly ms: number;
+  readonly error?: string;
+  readonly hits: Readonly<Record<string, readonly number[]>>;
+}
 
 interface Known {
   /** By test file and its text's hash, of the sources with this hash. */
-  readonly reach: Record<string, Record<string, Reached>>;
+  readonly reach: Record<string, Record<string, Reach>>;
   readonly results: Record<string, Outcome>;
 }
 
@@ -48,11 +55,13 @@ export async function mutation(options: MutationOptions): Promise<boolean> {
   const folder = mkdtempSync(join(kept, 'run-'));
   try {
     const known = readKnown(join(kept, 'known.json'));
-    const all = options.waits ? waitsAll(join(root, 'src')) : await mutateAll(root);
+    const all = options.waits ? waitsAll(join(root, 'src')) : mutableFiles(root);
     const reach = await reachOf(options, folder, all, known);
-    const chosen = all.filter(({ file }) => options.where.some((one) => file === one || file.startsWith(`${one}/`)));
+    const chosen = new Set(
+      options.where.flatMap((one) => all.filter(({ file }) => file === one || file.startsWith(`${one}/`))),
+    );
     let unknown = 0;
-    for (const mutated of chosen) unknown += await huntFile(options, folder, mutated, reach, known);
+    for (const { make } of chosen) unknown += await huntFile(options, folder, await make(), reach, known);
     return unknown === 0;
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -69,14 +78,19 @@ function readKnown(path: string): Known & { save(): void } {
   return { ...known, save: () => writeFileSync(path, JSON.stringify(known)) };
 }
 
-async function mutateAll(root: string): Promise<MutatedFile[]> {
+function mutableFiles(root: string): MutableFile[] {
   const files = ROOMS.flatMap((room) =>
     readdirSync(join(root, 'src', room))
       .filter((name) => name.endsWith('.ts'))
       .sort()
       .map((name) => `${room}/${name}`),
   );
-  return Promise.all(files.map((file) => mutantsOf(join(root, 'src'), file)));
+  const src = join(root, 'src');
+  return files.map((file) => ({
+    file,
+    source: readFileSync(join(src, file), 'utf8'),
+    make: () => mutantsOf(src, file),
+  }));
 }
 
 function testFiles({ root, tests }: MutationOptions): string[] {
@@ -89,6 +103,21 @@ function testFiles({ root, tests }: MutationOptions): string[] {
   return tests.length === 0 ? files : files.filter((file) => tests.some((text) => file.includes(text)));
 }
 
+function packed({ ms, error, hits }: Reached): Reach {
+  const numbers: Record<string, number[]> = {};
+  for (const id of Object.keys(hits)) {
+    const [file = '', number] = id.split('#');
+    numbers[file] ??= [];
+    numbers[file].push(Number(number));
+  }
+  return error === undefined ? { ms, hits: numbers } : { ms, error, hits: numbers };
+}
+
+function isIn(hits: Reach['hits'], id: string): boolean {
+  const [file = '', number] = id.split('#');
+  return hits[file]?.includes(Number(number)) === true;
+}
+
 function hashOf(...texts: readonly string[]): string {
   return createHash('sha256').update(texts.join('\0')).digest('hex').slice(0, 16);
 }
@@ -97,11 +126,11 @@ function hashOf(...texts: readonly string[]): string {
 async function reachOf(
   options: MutationOptions,
   folder: string,
-  all: readonly MutatedFile[],
+  all: readonly MutableFile[],
   known: Known & { save(): void },
-): Promise<Map<string, Reached>> {
+): Promise<Map<string, Reach>> {
   const { root } = options;
-  const sources = hashOf(...all.map(({ text }) => text));
+  const sources = hashOf(...all.map(({ source }) => source));
   const files = testFiles(options);
   const keys = new Map(
     files.map((file) => [file, `${sources} ${hashOf(file, readFileSync(join(root, file), 'utf8'))}`]),
@@ -110,11 +139,11 @@ async function reachOf(
   if (missing.length > 0) {
     console.error(`${missing.length} test files: what they reach`);
     const bundle = join(folder, 'reach.mjs');
-    await bundleTests(root, bundle, missing, all);
+    await bundleTests(root, bundle, missing, await Promise.all(all.map(({ make }) => make())));
     for (const file of missing) known.reach[keys.get(file) ?? ''] = {};
     await reachedBy(bundle, missing, (test, reached) => {
       const own = known.reach[keys.get(test.split(' > ')[0] ?? '') ?? ''];
-      if (own !== undefined) own[test] = reached;
+      if (own !== undefined) own[test] = packed(reached);
       if (reached.error !== undefined) console.error(`left out: ${test}: ${reached.error.split('\n')[0]}`);
     });
     known.save();
@@ -127,7 +156,7 @@ async function huntFile(
   { root, sample, testMs, mutantMs, again }: MutationOptions,
   folder: string,
   mutated: MutatedFile,
-  reach: ReadonlyMap<string, Reached>,
+  reach: ReadonlyMap<string, Reach>,
   known: Known & { save(): void },
 ): Promise<number> {
   const usable = [...reach].filter(([, { ms, error }]) => error === undefined && ms <= testMs);
@@ -144,7 +173,7 @@ async function huntFile(
     }
     const tests = withinBudget(
       file,
-      usable.filter(([, { hits }]) => hits[id] !== undefined),
+      usable.filter(([, { hits }]) => isIn(hits, id)),
       mutantMs,
     );
     if (tests.length === 0) outcomes.set(id, 'unreached');
@@ -171,10 +200,12 @@ function sampleOf(mutants: readonly Mutant[], sample: number): readonly Mutant[]
   );
 }
 
-/** The cheapest first, those of the file's own name in front of all. */
-function withinBudget(file: string, tests: readonly (readonly [string, Reached])[], budgetMs: number): string[] {
+/** The cheapest first; those of the file's room, and more so of its name, as if they cost less. */
+function withinBudget(file: string, tests: readonly (readonly [string, Reach])[], budgetMs: number): string[] {
   const own = file.replace(/\.ts$/, '.test.ts');
-  const rank = ([name, { ms }]: readonly [string, Reached]): number => (name.includes(own) ? ms / 100 : ms);
+  const room = `/${file.slice(0, file.indexOf('/') + 1)}`;
+  const rank = ([name, { ms }]: readonly [string, Reach]): number =>
+    ms / (name.includes(own) ? 100 : name.includes(room) ? 4 : 1);
   let spentMs = 0;
   const chosen: string[] = [];
   for (const [name, { ms }] of tests.toSorted((a, b) => rank(a) - rank(b))) {

@@ -24,6 +24,12 @@ export interface MutatedFile {
   readonly mutants: readonly Mutant[];
 }
 
+export interface MutableFile {
+  readonly file: string;
+  readonly source: string;
+  readonly make: () => Promise<MutatedFile>;
+}
+
 /** What is used of the package, which is installed only where mutation testing is wanted. */
 interface Position {
   readonly line: number;

@@ -60,7 +60,7 @@ function isLeftOut(number: number): boolean {
 const HITS_MAX = 2_000_000;
 /** A test takes this many times what it usually does, and this much more, before it is given up. */
 const TIMES = 8;
-const MORE_MS = 1500;
+const MORE_MS = 4000;
 
 let running:
   | { readonly test: string; readonly mutant: string | undefined; readonly limitMs: number; fromMs: number }
@@ -100,6 +100,10 @@ export async function work(files: Readonly<Record<string, () => Promise<unknown>
     }
   }
   const byName = new Map(tests.map((test) => [test.name, test]));
+  // What is only slow since it is the first is not to be taken for one that does not end.
+  const [warming] = plan.work.flatMap((one) => (one.mutant === undefined ? [] : one.tests.slice(0, 1)));
+  const first = warming === undefined ? undefined : byName.get(warming);
+  if (first !== undefined) await outcomeOf(first, undefined, 60_000);
   for (const { mutant, tests: names } of plan.work) {
     const chosen = names.length === 0 && mutant === undefined ? [...byName.keys()] : names;
     const run = chosen.flatMap((name) => byName.get(name) ?? []);
@@ -140,10 +144,14 @@ async function outcomeOf(test: Test, mutant: string | undefined, limitMs: number
   }
 }
 
+/** How many changes each test has found. */
+const finds = new Map<Test, number>();
+
 /** False: this process is not to be used any more. */
 async function hunt(mutant: string, run: readonly Test[], usual: Plan['usual']): Promise<boolean> {
   tell({ kind: 'begun', mutant });
-  for (const test of run) {
+  // What has found others is the likeliest to find this one.
+  for (const test of run.toSorted((a, b) => (finds.get(b) ?? 0) - (finds.get(a) ?? 0))) {
     switches.activeMutant = mutant;
     switches.hitCount = 0;
     switches.hitLimit = HITS_MAX;
@@ -156,6 +164,7 @@ async function hunt(mutant: string, run: readonly Test[], usual: Plan['usual']):
       tell({ kind: 'spoilt', test: test.name });
       return false;
     }
+    finds.set(test, (finds.get(test) ?? 0) + 1);
     tell({ kind: 'found', mutant, by: test.name, how: 'failed', error });
     return true;
   }

@@ -4,7 +4,7 @@ import { EvaqError } from '../errors.js';
 import { Evaq, type PushEntry } from '../evaq.js';
 import type { RecordMeta } from '../frame/metadata.js';
 import { storePathOf } from '../layout/store-path.js';
-import { StoreImport } from '../store/store-import.js';
+import { ForeignRecordError, StoreImport } from '../store/store-import.js';
 import { RecordSplitter } from '../streams/record-splitter.js';
 import { Refused, say, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
@@ -90,7 +90,7 @@ async function readInto(target: Target, meter: Meter, signal: AbortSignal): Prom
     try {
       return target.add(parsed.record);
     } catch (error) {
-      if (error instanceof RangeError) throw new UsageError(`line ${line} of the input: ${error.message}`);
+      if (error instanceof ForeignRecordError) throw new UsageError(`line ${line} of the input: ${error.message}`);
       throw error;
     }
   };
@@ -145,7 +145,7 @@ class NewStoreTarget implements Target {
   add(record: ParsedRecord): Promise<void> | undefined {
     const { id, queue, timestamp, payload } = record;
     if (id === undefined || queue === undefined || timestamp === undefined) {
-      throw new RangeError('a record of an export has an ID, a queue and a time');
+      throw new ForeignRecordError('a record of an export has an ID, a queue and a time');
     }
     return this.#import?.add({ queue, id, timestamp, payload, meta: metaOf(record) });
   }

@@ -7,6 +7,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { backupCommand, restoreCommand } from './backup.js';
 import { catCommand } from './cat.js';
 import { compactCommand } from './compact.js';
+import { deadLettersCommand } from './dead-letters.js';
 import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
@@ -17,10 +18,12 @@ import { importCommand } from './import.js';
 import { infoCommand } from './info.js';
 import { ingestCommand } from './ingest.js';
 import { inspectCommand } from './inspect.js';
+import { moveCommand } from './move.js';
 import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
+import { replayCommand } from './replay.js';
 import { simCommand } from './sim.js';
 import { tailCommand } from './tail.js';
 import { verifyCommand } from './verify.js';
@@ -43,10 +46,13 @@ function makeProgram(): Command {
     getCommand(),
     inspectCommand(),
     removeCommand(),
+    moveCommand(),
+    deadLettersCommand(),
     exportCommand(),
     importCommand(),
     forwardCommand(),
     ingestCommand(),
+    replayCommand(),
     infoCommand(),
     verifyCommand(),
     whyCommand(),

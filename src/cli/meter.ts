@@ -1,30 +1,32 @@
-/** Progress of what has no known end, on a terminal: how many so far, and how many a second; from the first second on. */
+/** Progress on a terminal: how many so far, how many a second, and how long it will take where that is known; from the first second on. */
 const EVERY_MS = 500;
-/** The time is not asked at each one. */
-const LOOK_EVERY = 256;
 
 export class Meter {
   readonly #what: string;
+  readonly #total: number | undefined;
   readonly #isShown: boolean = process.stderr.isTTY;
   readonly #startedMs: number = performance.now();
   #shownMs: number = performance.now();
   #count = 0;
-  #untilLook = LOOK_EVERY;
   #isThere = false;
 
-  constructor(what: string) {
+  /** `total`: of what has an end after all. */
+  constructor(what: string, total?: number) {
     this.#what = what;
+    this.#total = total;
   }
 
   add(count: number): void {
     this.#count += count;
-    if (!this.#isShown || --this.#untilLook > 0) return;
-    this.#untilLook = LOOK_EVERY;
+    if (!this.#isShown) return;
     const nowMs = performance.now();
     if (nowMs - this.#shownMs < EVERY_MS) return;
     this.#shownMs = nowMs;
-    const rate = Math.round((this.#count * 1000) / Math.max(1, nowMs - this.#startedMs));
-    process.stderr.write(`\r\u001b[K${this.#what} ${this.#count}, ${rate} a second`);
+    const rate = (this.#count * 1000) / Math.max(1, nowMs - this.#startedMs);
+    const left = this.#total === undefined ? undefined : Math.max(0, this.#total - this.#count);
+    const of = this.#total === undefined ? '' : ` of ${this.#total}`;
+    const eta = left === undefined ? '' : `, ${Math.ceil(left / Math.max(rate, 0.001))} s left`;
+    process.stderr.write(`\r\u001b[K${this.#what} ${this.#count}${of}, ${Math.round(rate)} a second${eta}`);
     this.#isThere = true;
   }
 

@@ -33,7 +33,9 @@ export function tailCommand(): Command {
     .argument('<dir>', 'the store')
     .addOption(queuesOption())
     .option('-f, --follow', 'go on with what comes, until Ctrl-C', false);
-  return addOutput(addSelection(command, `the last so many records that are selected (default: ${COUNT_DEFAULT})`))
+  return addOutput(
+    addSelection(command, { count: `the last so many records that are selected (default: ${COUNT_DEFAULT})` }),
+  )
     .option('--skip-damaged', 'go on behind records that are damaged', false)
     .addHelpText(
       'after',

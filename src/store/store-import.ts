@@ -34,6 +34,11 @@ export interface ImportedRecord {
   readonly meta: RecordMeta;
 }
 
+/** A record that cannot be in the store that is made. */
+export class ForeignRecordError extends Error {
+  override readonly name = 'ForeignRecordError';
+}
+
 const SEGMENT_BYTES = 64 * 1024 * 1024;
 const INDEX_INTERVAL_BYTES = 4096;
 /** Behind all that a store has when it was made and closed. */
@@ -105,13 +110,13 @@ export class StoreImport {
 
   /**
    * To be awaited where it returns something. IDs of a queue ascend.
-   * @throws RangeError for an ID that does not, or a queue that was not named; EVAQ_IO, EVAQ_NO_SPACE
+   * @throws ForeignRecordError for an ID that does not, or a queue that was not named; EVAQ_IO, EVAQ_NO_SPACE
    */
   add({ queue: name, id, timestamp, payload, meta }: ImportedRecord): Promise<void> | undefined {
     const queue = this.#queues.get(name);
-    if (queue === undefined) throw new RangeError(`there is no queue '${name}' in the export`);
+    if (queue === undefined) throw new ForeignRecordError(`there is no queue '${name}' in the export`);
     if (id <= queue.lastId || id >= NEXT_ID_MAX) {
-      throw new RangeError(`ID ${id} of queue '${name}' stands behind ${queue.lastId}: IDs ascend`);
+      throw new ForeignRecordError(`ID ${id} of queue '${name}' stands behind ${queue.lastId}: IDs ascend`);
     }
     const { filling } = queue;
     if (filling === undefined)

@@ -7,6 +7,8 @@ const OWN = ['exchange', 'key'] as const;
 /** `amqplib` reads them in its URL. */
 const OF_CLIENT = ['heartbeat', 'frameMax', 'channelMax', 'locale'] as const;
 
+const CONNECT_MS = 5000;
+
 export const AMQP: Destination = {
   schemes: ['amqp:', 'amqps:'],
   form: 'amqp://HOST:PORT/VHOST?key=QUEUE',
@@ -18,7 +20,8 @@ export const AMQP: Destination = {
     const server = new URL(url);
     for (const own of OWN) server.searchParams.delete(own);
     const sink = rabbitmqSink({
-      connect: () => connect(server.href),
+      // A broker that takes the connection, and says nothing.
+      connect: () => connect(server.href, { timeout: CONNECT_MS }),
       exchange,
       ...(routingKey === undefined ? {} : { routingKey }),
     });

@@ -6,11 +6,18 @@ import { parseTime } from './point-in-time.js';
 import { POSITION_HELP, type Position, parsePosition } from './position.js';
 import type { HeaderWanted } from './selection.js';
 
+export interface SelectionHelp {
+  readonly count?: string;
+  /** In the place of that which takes a position. */
+  readonly to?: Option;
+}
+
 /** Adds `--from`, `--to`, `--since`, `--until`, `-g`, `--header`, `--reason` and `-n`. */
-export function addSelection(command: Command, countHelp = 'at most so many records'): Command {
+export function addSelection(command: Command, help: SelectionHelp = {}): Command {
+  const { count = 'at most so many records', to } = help;
   return command
     .addOption(new Option('--from <pos>', `the first record: ${POSITION_HELP}`).argParser(positionArgument))
-    .addOption(new Option('--to <pos>', 'the last record, told likewise').argParser(positionArgument))
+    .addOption(to ?? new Option('--to <pos>', 'the last record, told likewise').argParser(positionArgument))
     .addOption(
       new Option('--since <time>', 'pushed then or later: 2h (ago), 2026-11-01T10:00Z').argParser(timeArgument),
     )
@@ -23,7 +30,7 @@ export function addSelection(command: Command, countHelp = 'at most so many reco
       ).argParser(headerArgument),
     )
     .option('--reason <text>', 'dead letters of that reason')
-    .addOption(new Option('-n, --count <n>', countHelp).argParser(parseCount));
+    .addOption(new Option('-n, --count <n>', count).argParser(parseCount));
 }
 
 function positionArgument(text: string): Position {
