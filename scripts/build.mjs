@@ -1,5 +1,6 @@
-// Builds dist/: the library by the TypeScript compiler, file for file, and the CLI as one bundle, so that what only the
-// CLI needs (argument parsing, tables, progress bars) stays out of the library's dependencies.
+// Builds dist/: the library by the TypeScript compiler, file for file, and the CLI as a bundle, so that what only the
+// CLI needs (argument parsing, tables, progress bars) stays out of the library's dependencies. It is in parts, so that a
+// command starts without what only others need.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -44,7 +45,9 @@ function declare(file) {
 const cli = join(root, 'dist/cli/main.js');
 await build({
   entryPoints: [join(root, 'src/cli/main.ts')],
-  outfile: cli,
+  outdir: dirname(cli),
+  chunkNames: 'parts/[name]-[hash]',
+  splitting: true,
   bundle: true,
   platform: 'node',
   format: 'esm',

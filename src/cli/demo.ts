@@ -5,7 +5,6 @@
  */
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
@@ -44,7 +43,7 @@ export function demoCommand(): Command {
     .option('--json', 'the result as JSON', false)
     .addHelpText(
       'after',
-      '\nExit codes: 0 nothing was lost, 1 it was, or the drill broke off, 2 it could not be started.',
+      '\nExit codes: 0 nothing was lost, 1 it was, or the drill broke off, 2 it could not be started.\n\nExamples:\n  evaq demo --kills 3\n  evaq demo --input app.log --seed 7 --keep',
     )
     .action(async (flags: DemoFlags) => {
       process.exitCode = await demo(flags);
@@ -67,7 +66,7 @@ async function demo(flags: DemoFlags): Promise<number> {
   try {
     const result = await runDrill({
       // Bundled, this module is the program.
-      program: fileURLToPath(import.meta.url),
+      program: process.argv[1] ?? '',
       args: ['demo'],
       seed,
       kills: flags.kills,

@@ -2,7 +2,7 @@
  * What the shell is told, and how errors look on standard error. The numbers are part of the contract, the texts are not.
  */
 import { styleText } from 'node:util';
-import { EvaqError, type EvaqErrorCode, messageOf } from '../errors.js';
+import { EvaqError, type EvaqErrorCode, isSystemError, messageOf } from '../errors.js';
 
 export const EXIT_ERROR = 1;
 export const EXIT_USAGE = 2;
@@ -58,8 +58,10 @@ export function printError(error: unknown): void {
     if (error.hint !== undefined) process.stderr.write(`${styled('dim', `hint: ${error.hint}`)}\n`);
     return;
   }
-  // Anything else is a bug, of evaq or of the machine: the stack says where.
-  say(error instanceof UsageError || error instanceof Refused ? error.message : stackOf(error));
+  if (error instanceof UsageError || error instanceof Refused) say(error.message);
+  else if (isSystemError(error)) say(error.message);
+  // Anything else is a bug: the stack says where.
+  else say(stackOf(error));
 }
 
 function stackOf(thrown: unknown): string {

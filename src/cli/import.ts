@@ -7,6 +7,7 @@ import { storePathOf } from '../layout/store-path.js';
 import { ForeignRecordError, StoreImport } from '../store/store-import.js';
 import { RecordSplitter } from '../streams/record-splitter.js';
 import { Refused, say, UsageError } from './exit-code.js';
+import { standardInput } from './input.js';
 import { interruptible } from './interrupt.js';
 import { Meter } from './meter.js';
 import { formatCount } from './record-format.js';
@@ -94,8 +95,7 @@ async function readInto(target: Target, meter: Meter, signal: AbortSignal): Prom
       throw error;
     }
   };
-  const input: AsyncIterable<Buffer> = process.stdin;
-  for await (const chunk of input) {
+  for await (const chunk of standardInput()) {
     signal.throwIfAborted();
     for (const record of splitter.split(chunk)) {
       const full = take(record);

@@ -3,14 +3,20 @@
  * (`evaq cat | head -1`).
  */
 import { once } from 'node:events';
+import { EXIT_ERROR, say } from './exit-code.js';
 
 const BLOCK_BYTES = 64 * 1024;
 
-/** To be called once, before anything is written: a closed pipe ends the program without a word, and is no failure. */
-export function endQuietlyOnClosedPipe(): void {
+/**
+ * To be called once, before anything is written. A closed pipe behind standard output ends the program without a word, and is no failure; anything else
+ * that is wrong with it is said in a line and is one. Behind standard error nobody is there to be told: what the program does it does all the same.
+ */
+export function guardStandardStreams(): void {
+  process.stderr.on('error', () => undefined);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+    say(`standard output: ${error.message}`);
+    process.exit(EXIT_ERROR);
   });
 }
 

@@ -9,7 +9,9 @@ import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
 import { RecordSplitter } from '../streams/record-splitter.js';
 import { parseCount, queueOption } from './arguments.js';
 import { say, UsageError } from './exit-code.js';
+import { standardInput } from './input.js';
 import { interruptible } from './interrupt.js';
+import { Meter } from './meter.js';
 import { formatCount } from './record-format.js';
 import { JSON_LINE_BYTES_MAX, parseRecordLine } from './records/record-from-json.js';
 
@@ -58,7 +60,9 @@ function parseHeader(text: string, before: readonly (readonly [string, string])[
 async function push(dir: string, flags: PushFlags, signal: AbortSignal): Promise<void> {
   if (flags.json && flags.null) throw new UsageError('--json takes lines: leave out --null');
   const evaq = await Evaq.open(dir, { create: flags.create });
-  const tally = new Tally();
+  // Who types sees what he has typed.
+  const meter = process.stdin.isTTY ? undefined : new Meter('pushed');
+  const tally = new Tally(meter);
   try {
     if (evaq.recovery.created) say(`made a new store at ${evaq.path}`);
     const queue = await evaq.queue(flags.queue);
@@ -68,6 +72,7 @@ async function push(dir: string, flags: PushFlags, signal: AbortSignal): Promise
     try {
       await evaq.close();
     } finally {
+      meter?.end();
       say(tally.toString());
     }
   }
@@ -95,8 +100,7 @@ async function pushInput(queue: Queue, flags: PushFlags, tally: Tally, signal: A
   };
   signal.addEventListener('abort', stop);
   try {
-    const input: AsyncIterable<Buffer> = process.stdin;
-    for await (const chunk of input) {
+    for await (const chunk of standardInput()) {
       for (const record of splitter.split(chunk)) add(record);
       await pusher.endOfBlock();
     }
@@ -186,6 +190,11 @@ export class Tally {
   #lastId = 0;
   failed = false;
   error: unknown;
+  readonly #meter: Meter | undefined;
+
+  constructor(meter?: Meter) {
+    this.#meter = meter;
+  }
 
   /** Resolves when the push is settled either way. */
   async watch(push: Promise<{ readonly firstId: number; readonly lastId: number }>): Promise<void> {
@@ -194,6 +203,7 @@ export class Tally {
       if (this.#count === 0) this.#firstId = firstId;
       this.#count += lastId - firstId + 1;
       this.#lastId = Math.max(this.#lastId, lastId);
+      this.#meter?.add(lastId - firstId + 1);
     } catch (error) {
       if (!this.failed) this.error = error;
       this.failed = true;

@@ -1,43 +1,96 @@
-/** `evaq remove`: takes records out of a queue, durably. Opens the store for writing. */
+/** `evaq remove`: takes records out of a queue, durably: by their IDs, or those that are selected. Opens the store for writing. */
 import { Command, Option } from 'commander';
 import { Evaq, EvaqError } from '../evaq.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseId, parseIds, queueOption } from './arguments.js';
 import { say, UsageError } from './exit-code.js';
+import { describeIds } from './id-ranges-text.js';
+import { interruptible } from './interrupt.js';
+import { addPlan, isMeant, type PlanFlags, sayNothingChanged } from './planned-move.js';
 import { formatCount } from './record-format.js';
+import { selectedRecords } from './selection/selected-records.js';
+import { type Selection, type SelectionFlags, selectionOf } from './selection/selection.js';
+import { addSelection } from './selection/selection-options.js';
 
-interface RemoveFlags {
+interface RemoveFlags extends SelectionFlags, PlanFlags {
   readonly queue: string;
   readonly through?: number;
 }
 
+/** What one round of removals takes: after an interruption it is said how many went. */
+const ROUND_IDS = 65_536;
+
 export function removeCommand(): Command {
-  return new Command('remove')
+  const command = new Command('remove')
     .description('remove records; exits with 0 when that is durable')
     .argument('<dir>', 'the store')
     .argument('[id...]', 'the IDs of the records', parseIds)
     .addOption(queueOption())
-    .addOption(new Option('--through <id>', 'all records up to and including this one').argParser(parseId))
-    .action(async (dir: string, ids: number[] | undefined, flags: RemoveFlags) => {
-      if ((ids === undefined || ids.length === 0) === (flags.through === undefined)) {
-        throw new UsageError('name the IDs to remove, or --through one, and not both');
-      }
-      await requireQueue(dir, flags.queue);
-      await using evaq = await Evaq.open(dir, { create: false });
-      const queue = await evaq.queue(flags.queue);
-      if (flags.through !== undefined) {
-        say(`removed ${formatCount(await queue.removeThrough(flags.through), 'record')}`);
-        return;
-      }
-      const wanted = ids ?? [];
-      const results = await Promise.all(wanted.map((id) => queue.remove(id)));
-      say(`removed ${formatCount(results.filter((removed) => removed).length, 'record')}`);
-      const missing = wanted.filter((_, i) => results[i] !== true);
-      if (missing.length === 0) return;
-      throw new EvaqError('EVAQ_RECORD_NOT_FOUND', `queue '${queue.name}' has no live record ${missing.join(', ')}`, {
-        details: { queue: queue.name },
-      });
-    });
+    .addOption(new Option('--through <id>', 'all records up to and including this one').argParser(parseId));
+  return addPlan(addSelection(command))
+    .addHelpText(
+      'after',
+      "\nIDs and --through are taken at their word; what a selection comes to is said first, and done with --yes.\n\nExamples:\n  evaq remove ./orders 17 18 19\n  evaq remove ./orders -q dead-letters --reason 'no route' --until 30d --yes",
+    )
+    .action((dir: string, ids: number[] | undefined, flags: RemoveFlags) =>
+      interruptible((signal) => remove(dir, ids ?? [], flags, signal)),
+    );
+}
+
+async function remove(dir: string, ids: readonly number[], flags: RemoveFlags, signal: AbortSignal): Promise<void> {
+  const { from, to, since, until, grep, header, reason, count, through } = flags;
+  const isSelected = [from, to, since, until, grep, header, reason, count].some((one) => one !== undefined);
+  if ([ids.length > 0, through !== undefined, isSelected].filter(Boolean).length !== 1) {
+    throw new UsageError('name the IDs to remove, or --through one, or a selection, and one of these');
+  }
+  if (isSelected) return removeSelected(dir, selectionOf(flags), flags, signal);
+  await requireQueue(dir, flags.queue);
+  await using evaq = await Evaq.open(dir, { create: false });
+  const queue = await evaq.queue(flags.queue);
+  if (through !== undefined) {
+    say(`removed ${formatCount(await queue.removeThrough(through), 'record')}`);
+    return;
+  }
+  // Who names one twice means it once.
+  const wanted = [...new Set(ids)];
+  const results = await Promise.all(wanted.map((id) => queue.remove(id)));
+  say(`removed ${formatCount(results.filter((removed) => removed).length, 'record')}`);
+  const missing = wanted.filter((_, i) => results[i] !== true);
+  if (missing.length === 0) return;
+  throw new EvaqError('EVAQ_RECORD_NOT_FOUND', `queue '${queue.name}' has no live record ${describeIds(missing)}`, {
+    details: { queue: queue.name },
+  });
+}
+
+async function removeSelected(
+  dir: string,
+  selection: Selection,
+  flags: RemoveFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  const chosen: number[] = [];
+  {
+    await using store = await ReadOnlyEvaq.open(dir);
+    for await (const { id } of selectedRecords(await store.queue(flags.queue), selection, signal)) chosen.push(id);
+  }
+  if (!isMeant(flags, 'remove', flags.queue, chosen)) {
+    sayNothingChanged();
+    return;
+  }
+  await using evaq = await Evaq.open(dir, { create: false, signal });
+  const queue = await evaq.queue(flags.queue);
+  let removed = 0;
+  try {
+    for (let at = 0; at < chosen.length; at += ROUND_IDS) {
+      signal.throwIfAborted();
+      removed += await queue.removeMany(chosen.slice(at, at + ROUND_IDS));
+    }
+  } finally {
+    const gone = signal.aborted ? 0 : chosen.length - removed;
+    say(
+      `removed ${formatCount(removed, 'record')} of ${flags.queue}${gone === 0 ? '' : `; ${gone} were gone by then`}`,
+    );
+  }
 }
 
 /** Opening a queue for writing would make it. */

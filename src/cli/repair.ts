@@ -10,6 +10,7 @@ import { timeOf } from '../vfs/host.js';
 import { nodeVfsFor } from '../vfs/node-access.js';
 import { nodeHost } from '../vfs/node-host.js';
 import { EXIT_CORRUPT, say } from './exit-code.js';
+import { describeRanges } from './id-ranges-text.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
 import { formatCount } from './record-format.js';
@@ -40,7 +41,7 @@ export function repairCommand(): Command {
     .option('--json', 'as JSON', false)
     .addHelpText(
       'after',
-      '\nWithout --apply nothing is changed and no lock is taken.\nExit codes: 0 intact or repaired, 3 damaged and not (wholly) repaired, 5 open for writing elsewhere.',
+      '\nWithout --apply nothing is changed and no lock is taken.\nExit codes: 0 intact or repaired, 3 damaged and not (wholly) repaired, 5 open for writing elsewhere.\n\nExamples:\n  evaq repair ./orders\n  evaq repair ./orders --apply',
     )
     .action((dir: string, flags: RepairFlags) => interruptible((signal) => repair(dir, flags, signal)));
 }
@@ -99,8 +100,7 @@ function losses({ lost, removalsLost }: RepairPlan): string[] {
   for (const queue of new Set(lost.map((one) => one.queue))) {
     const ranges = lost.filter((one) => one.queue === queue);
     const count = ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
-    const ids = ranges.map(({ first, last }) => (first === last ? `${first}` : `${first} to ${last}`));
-    lines.push(`lost      queue '${queue}': ${formatCount(count, 'record')}: ${ids.join(', ')}`);
+    lines.push(`lost      queue '${queue}': ${formatCount(count, 'record')}: ${describeRanges(ranges)}`);
   }
   if (lines.length === 0) lines.push('lost      no record');
   for (const queue of removalsLost)

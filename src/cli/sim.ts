@@ -32,7 +32,10 @@ export function simCommand(): Command {
     .option('--states <n>', 'distinct disks to check in a run, at most', wholeNumber, 2_000)
     .option('--depth <n>', 'crashes during recovery, one within the other', wholeNumber, 1)
     .option('--workload <file>', 'a module of your own that exports `workload` and `check` (see docs/sim.md)')
-    .addHelpText('after', '\nExit codes: 0 nothing found, 1 a promise was broken: its story is on standard output.')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 nothing found, 1 a promise was broken: its story is on standard output.\n\nExamples:\n  evaq sim --runs 20 --ops 12\n  evaq sim --seed 7',
+    )
     .action((flags: SimFlags) => interruptible((signal) => simulate(flags, signal)));
 }
 

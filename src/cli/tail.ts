@@ -68,6 +68,7 @@ async function tail(dir: string, flags: TailFlags, signal: AbortSignal): Promise
     if (signal.aborted || [...followed.values()].every(({ isDone }) => isDone)) break;
     await pause(POLL_MS, signal);
   }
+  if (!signal.aborted) return;
   for (const { queue, seenId } of followed.values()) say(`stopped behind ID ${seenId} of queue '${queue}'`);
   signal.throwIfAborted();
 }

@@ -7,6 +7,8 @@ import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
 import { formatBytes, formatCount, isoTime } from './record-format.js';
 
+const RANGES_SHOWN = 8;
+
 interface VerifyFlags {
   readonly strict: boolean;
   readonly json: boolean;
@@ -18,7 +20,10 @@ export function verifyCommand(): Command {
     .argument('<dir>', 'the store')
     .option('--strict', 'exit with 4 for a torn end, which is what a crash leaves and the next open repairs', false)
     .option('--json', 'as JSON', false)
-    .addHelpText('after', '\nExit codes: 0 intact, 3 damaged, 4 with --strict: nothing but a torn end.')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 intact, 3 damaged, 4 with --strict: nothing but a torn end.\n\nExamples:\n  evaq verify ./orders\n  evaq verify ./orders --strict --json',
+    )
     .action((dir: string, flags: VerifyFlags) => interruptible((signal) => verify(dir, flags, signal)));
 }
 
@@ -91,6 +96,13 @@ export function renderAll(damage: readonly Damage[]): string[] {
   return placesOf(damage).map(renderPlace);
 }
 
+/** No more of them than one reads: `--json` has them all. */
+function listed(ranges: readonly string[]): string {
+  const more = ranges.length - RANGES_SHOWN;
+  if (more <= 1) return ranges.join(', ');
+  return `${ranges.slice(0, RANGES_SHOWN).join(', ')} and ${more} more ranges`;
+}
+
 /** Damage is told once for each range of lost records: those of one place belong together. */
 function placesOf(damage: readonly Damage[]): (readonly [Damage, ...Damage[]])[] {
   const places: [Damage, ...Damage[]][] = [];
@@ -122,7 +134,7 @@ function renderPlace(ranges: readonly [Damage, ...Damage[]]): string {
     const isOne = ranges.length === 1 && ranges[0].firstId === ranges[0].lastId;
     const times =
       fromMs === undefined || toMs === undefined ? '' : `, pushed from ${isoTime(fromMs)} to ${isoTime(toMs)}`;
-    lines.push(`          may be lost: ${isOne ? 'record' : 'records'} ${ids.join(', ')}${times}`);
+    lines.push(`          may be lost: ${isOne ? 'record' : 'records'} ${listed(ids)}${times}`);
   }
   return lines.join('\n');
 }

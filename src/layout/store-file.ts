@@ -89,22 +89,29 @@ export function queueDir(storePath: string, queue: string): string {
   return `${storePath}/${QUEUES_DIR}/${queue}`;
 }
 
-/** Who the store is; `undefined` where there is none and one may be made. Rejects where the folder is something else. */
-export async function readStore(vfs: Vfs, path: string): Promise<StoreIdentity | undefined> {
+/**
+ * Who the store is; `undefined` where there is none and one may be made. Rejects where the folder is something else. `purpose`: whether the caller would
+ * make one, for the hint.
+ */
+export async function readStore(
+  vfs: Vfs,
+  path: string,
+  purpose: Purpose = 'write',
+): Promise<StoreIdentity | undefined> {
   const place = await lookAtPlace(vfs, path);
   if (place.kind === 'nothing') return undefined;
   if (place.kind === 'lost link') throw lostLinkError(path);
-  if (place.kind === 'other') throw notAStore(path, 'it is not a folder');
+  if (place.kind === 'other') throw notAStore(path, 'it is not a folder', purpose);
   const { entries } = place;
   const store = entries.find(({ name }) => name === STORE_FILE);
   if (store === undefined) {
     const isForeign = (name: string): boolean => name !== LOCK_FILE && name !== STORE_FILE_UNFINISHED;
     const foreign = entries.find(({ name }) => isForeign(name) && !isOfTheSystem(name));
     if (foreign !== undefined)
-      throw notAStore(path, `it holds ${JSON.stringify(foreign.name)} and no ${STORE_FILE} file`);
+      throw notAStore(path, `it holds ${JSON.stringify(foreign.name)} and no ${STORE_FILE} file`, purpose);
     return undefined;
   }
-  if (store.kind !== 'file') throw notAStore(path, `${STORE_FILE} is not a regular file`);
+  if (store.kind !== 'file') throw notAStore(path, `${STORE_FILE} is not a regular file`, purpose);
   const file = await vfs.open(`${path}/${STORE_FILE}`, 'read');
   try {
     const bytes = Buffer.alloc(FILE_HEADER_BYTES);
@@ -166,7 +173,7 @@ export async function createStore(vfs: Vfs, host: Host, path: string, take: Take
     await vfs.remove(temporary);
     const made = await readStore(vfs, path);
     if (made !== undefined) return made;
-    throw notAStore(path, `its ${STORE_FILE} file comes and goes`);
+    throw notAStore(path, `its ${STORE_FILE} file comes and goes`, 'write');
   }
   await vfs.rename(temporary, `${path}/${STORE_FILE}`);
   await vfs.syncDir(path);
@@ -249,9 +256,14 @@ function lostLinkError(path: string): EvaqError {
   });
 }
 
-function notAStore(path: string, why: string): EvaqError {
+type Purpose = 'read' | 'write';
+
+function notAStore(path: string, why: string, purpose: Purpose): EvaqError {
   return new EvaqError('EVAQ_NOT_A_STORE', `${path} is not an evaq store: ${why}`, {
     details: { path },
-    hint: 'Name an empty or a new folder to make a store there; nothing was changed.',
+    hint:
+      purpose === 'read'
+        ? `Name the folder of a store: the one that holds ${STORE_FILE} and ${QUEUES_DIR}/.`
+        : 'Name an empty or a new folder to make a store there; nothing was changed.',
   });
 }

@@ -115,7 +115,7 @@ export class ReadOnlyEvaq implements EvaqReader {
     const vfs = new ReadOnlyVfs(descriptors);
     let identity: StoreIdentity | undefined;
     try {
-      identity = await readStore(vfs, store);
+      identity = await readStore(vfs, store, 'read');
     } catch (error) {
       descriptors.leave();
       throw reported(error, `opening ${store}`, { path: store });
@@ -124,7 +124,7 @@ export class ReadOnlyEvaq implements EvaqReader {
       descriptors.leave();
       throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${store}`, {
         details: { path: store },
-        hint: 'Reading makes none; a store is made by opening it for writing.',
+        hint: 'Look at the path: reading makes no store.',
       });
     }
     return new ReadOnlyEvaq(store, descriptors, identity, {

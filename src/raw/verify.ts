@@ -106,7 +106,7 @@ export async function verifyStore(path: string | URL, options: VerifyOptions = {
     damage.push(...listed.strangers.map(strangerDamage));
     const names = [...listed.names, ...missingQueues(listed, registered)].sort();
     const places = names.map((queue): QueuePlace => {
-      return { vfs, dir: queueDir(store, queue), queue, storeUuid, isRegistered: registered.has(queue) };
+      return { vfs, dir: queueDir(store, queue), queue, storeUuid, isRegistered: registered.has(queue), intakeMs: 0 };
     });
     const progress = new Progress(callback, signal);
     for (const place of places) await progress.announce(place);
@@ -132,7 +132,7 @@ export interface VerifiedStore {
 export async function identifyStore(vfs: Vfs, store: string, damage: Damage[]): Promise<VerifiedStore> {
   const file = `${store}/${STORE_FILE}`;
   try {
-    const identity = await readStore(vfs, store);
+    const identity = await readStore(vfs, store, 'read');
     if (identity === undefined) {
       throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${store}`, { details: { path: store } });
     }

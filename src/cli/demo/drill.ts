@@ -213,7 +213,10 @@ class Drill {
       });
       this.#destination = child;
       child.send({ kind: 'start', seed: this.#options.seed });
-      void child.ended.then((end) => this.#fail(new Error(`the destination ended by itself: ${said(end)}`)));
+      child.ended.then(
+        (end) => this.#fail(new Error(`the destination ended by itself: ${said(end)}`)),
+        (error: unknown) => this.#fail(new Error(`the destination cannot be started: ${messageOf(error)}`)),
+      );
     });
     return this.#orTrouble(port);
   }

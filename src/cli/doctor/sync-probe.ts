@@ -16,6 +16,8 @@ export interface SyncTimes {
   readonly medianUs: number;
   readonly slowestUs: number;
   readonly count: number;
+  /** Each of them, the fastest first. */
+  readonly allUs?: readonly number[];
 }
 
 /** Throws a system error. Blocks for some seconds at most. */
@@ -41,7 +43,7 @@ export function measureSyncs(dir: string): SyncTimes {
     rmSync(path, { force: true });
   }
   times.sort((a, b) => a - b);
-  return { medianUs: times[times.length >> 1] ?? 0, slowestUs: times.at(-1) ?? 0, count: times.length };
+  return { medianUs: times[times.length >> 1] ?? 0, slowestUs: times.at(-1) ?? 0, count: times.length, allUs: times };
 }
 
 export function probeSyncs(dir: string): Finding {
@@ -69,6 +71,6 @@ export function judgeSyncs({ medianUs, slowestUs, count }: SyncTimes): Finding {
   };
 }
 
-function formatMicroseconds(us: number): string {
+export function formatMicroseconds(us: number): string {
   return us < 1000 ? `${us.toFixed(us < 10 ? 1 : 0)} µs` : `${(us / 1000).toFixed(us < 10_000 ? 1 : 0)} ms`;
 }

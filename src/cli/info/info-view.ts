@@ -63,7 +63,7 @@ function queueRow(
   ];
 }
 
-function describeState(state: StoreState, nowMs: number): string {
+export function describeState(state: StoreState, nowMs: number): string {
   if (state.kind === 'clean') return 'closed';
   if (state.kind === 'unclean') return 'not closed: its writer died, the next one to open it recovers it';
   if (state.kind === 'broken') return `cannot be opened: ${state.what}`;
