@@ -555,7 +555,7 @@ class Removals:
     def __init__(self):
         self.ranges, self.durable = [], {}
         self.next_id, self.sealed_below, self.last_round = 1, 0, 0
-        self.accounted_below, self.data_segment, self.close = 0, 0, None
+        self.accounted_below, self.data_segment, self.close, self.has_intake = 0, 0, None, False
 
     def raise_durable(self, segment, offset):
         self.durable[segment] = max(offset, self.durable.get(segment, 0))
@@ -574,6 +574,7 @@ class Removals:
         self.raise_durable(numbers[1], numbers[2])
         self.sealed_below = max(self.sealed_below, numbers[3])
         self.last_round = max(self.last_round, commit.first_id)
+        self.has_intake = bool(commit.flags & 4)
         if accounts:
             self.accounted_below = max(self.accounted_below, numbers[5] if commit.kind == 17 else numbers[0])
         return numbers
@@ -675,6 +676,8 @@ class Queue:
             else:
                 tell = lambda *what, name=name: self.tell(name, *what)
                 read_log(data, header, self.removals, name == names[-1], tell, lambda *place, name=name: self.tell_torn(name, *place))
+        if self.removals.has_intake and not any(re.fullmatch(r"[0-9a-f]{16}\.itk", name) for name in self.names):
+            self.tell("", 0, 0, "the intake log is missing", False)
         has_segments = any(name.endswith(".seg") for name in self.names)
         if not names and has_segments:
             self.tell("", 0, 0, "there is no tombstone log", False)
@@ -898,6 +901,21 @@ class Queue:
             return MAX if self.is_strict(segment) or unnamed else accounted
         return below
 
+    def is_end_gone(self):
+        """Of the last segment with records, or of one behind it, nothing tells how many records it had (13)."""
+        for segment in reversed(self.segments):
+            if segment.header is None:
+                if len(segment.data) < self.removals.durable.get(segment.id, 0):
+                    return True
+                continue
+            intact = [one.at for one in segment.commits if one.kind == 1]
+            for start, _, commit in [] if segment.footer else segment.bad:
+                if (commit is None or commit.kind != 1) and start > max(intact, default=0):
+                    return True
+            if segment.records:
+                return False
+        return False
+
     def check_missing(self, here, removed):
         removals = self.removals
         spans = Ids([span for span in map(self.span_of, self.segments) if span])
@@ -919,6 +937,8 @@ class Queue:
         is_newest_gone = removals.data_segment and all(id < removals.data_segment for id in self.segment_ids)
         if is_newest_gone and (not missing or removals.close is None):
             self.tell("", 0, 0, "the newest segment is missing, and which records were in it is not known", False)
+        elif removals.close is None and self.is_end_gone():
+            self.tell("", 0, 0, "the end of the newest segment is gone, and what was lost beside that is not known", False)
         if not self.clean:
             return
         # Lost records may be among those that were live; where rounds are lost, removed ones are among those that seem to be.

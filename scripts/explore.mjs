@@ -15,7 +15,7 @@ const YOUNG = ['--max-semi-space-size=64', '--single-threaded-gc'];
 /** In a process of its own: carries units out, one after the other, as it is told. */
 async function work(bundle) {
   const { EXPLORATION } = await import(pathToFileURL(bundle).href);
-  process.on('message', async ({ workload, nth, seed }) => {
+  const carryOut = async ({ workload, nth, seed }) => {
     const hashes = new Set();
     const cpu = process.cpuUsage();
     let error;
@@ -27,11 +27,15 @@ async function work(bundle) {
     const { user, system } = process.cpuUsage(cpu);
     const words = BigUint64Array.from([...hashes], (hash) => BigInt(`0x${hash}`));
     process.send({ workload, nth, words: Buffer.from(words.buffer), cpuMs: (user + system) / 1000, error });
-  });
+  };
+  process.on('message', (unit) => void carryOut(unit));
   // Nobody is there to be told any more.
   process.on('disconnect', () => process.exit());
   process.send('ready');
 }
+
+/** What is found is told, and the rest goes on: after so many that is enough. */
+const FOUND_MAX = 20;
 
 /** Numbers of 64 bits, far fewer than its slots. */
 class Hashes {
@@ -183,7 +187,7 @@ async function main() {
   const before = record.wallMs;
   const started = Date.now();
   let told = started;
-  let found = false;
+  const found = [];
   await Promise.all(
     Array.from({ length: processes }, () => {
       const child = fork(fileURLToPath(import.meta.url), ['--work', bundle], {
@@ -201,7 +205,7 @@ async function main() {
             const { workload, nth, words, cpuMs, error } = message;
             const { name } = EXPLORATION[workload];
             if (error !== undefined) {
-              found = true;
+              found.push(`${name}, seed ${firstSeed + nth}`);
               process.exitCode = 1;
               console.error(`${name}, seed ${firstSeed + nth}:\n${error}`);
             } else {
@@ -215,7 +219,7 @@ async function main() {
               console.log(`${count(record.states)} distinct states, ${count(rate)} a second`);
             }
           }
-          if (found || record.states >= target) child.disconnect();
+          if (found.length >= FOUND_MAX || record.states >= target) child.disconnect();
           else child.send(rest.next().value);
         });
       });
@@ -233,7 +237,7 @@ async function main() {
   const seconds = record.wallMs / 1000;
   console.log(
     `\n${count(record.states)} distinct states in ${count(seconds)} s on ${processes} processes (${count(record.states / seconds)} a second), ` +
-      `which had ${count(cpuMs / 1000)} s of processors (${count(record.states / (cpuMs / 1000))} for each); ${found ? 'something was found' : 'nothing was found'}`,
+      `which had ${count(cpuMs / 1000)} s of processors (${count(record.states / (cpuMs / 1000))} for each); ${found.length === 0 ? 'nothing was found' : `found something in: ${found.join('; ')}`}`,
   );
 }
 

@@ -47,15 +47,12 @@ export type {
   PurgeResult,
   RedriveOptions,
 } from './queue/move-options.js';
+export type { Payload, PushEntry, PushManyOptions, PushOptions } from './queue/push-entry.js';
 export type { PushTrace } from './queue/push-trace.js';
 export type {
   DeadLetterOptions,
   DeadLetterSelection,
   GcReport,
-  Payload,
-  PushEntry,
-  PushManyOptions,
-  PushOptions,
   Queue,
   QueueStats,
   ReadableOptions,

@@ -6,6 +6,7 @@ import { type PathKind, pathKind } from './path-kind.js';
 import { formatCount } from './record-format.js';
 import { addOutput, type OutputFlags, RecordPrinter } from './records/record-printer.js';
 import type { ShownRecord } from './records/shown-record.js';
+import { isReplicated, openReplicated, selectableOf } from './replicated-store.js';
 import { queuesMeant, queuesOption } from './selection/queue-names.js';
 import { segmentRange } from './selection/segment-range.js';
 import { selectedRecords } from './selection/selected-records.js';
@@ -20,7 +21,7 @@ interface CatFlags extends SelectionFlags, OutputFlags {
 export function catCommand(): Command {
   const command = new Command('cat')
     .description('print records: the live ones of a queue, or all that a segment file holds')
-    .argument('<path...>', 'stores, queue folders, segment files, quarantine/')
+    .argument('<path...>', 'stores, queue folders, segment files, quarantine/, nats://HOST/STORE')
     .addOption(queuesOption());
   return addOutput(addSelection(command))
     .option('--skip-damaged', 'go on behind records that are damaged; exits with 3 all the same', false)
@@ -75,6 +76,7 @@ class LimitedPrinter {
 }
 
 async function catPath(path: string, flags: CatFlags, printer: LimitedPrinter): Promise<void> {
+  if (isReplicated(path)) return catReplicated(path, flags, printer);
   const found = pathKind(path);
   switch (found.kind) {
     case 'queue':
@@ -111,6 +113,18 @@ async function catStore(
     }
     if (flags.skipDamaged) printer.damaged += (await queue.stats()).damage.filter(({ lossless }) => !lossless).length;
     if (printer.isDone) return;
+  }
+}
+
+async function catReplicated(url: string, flags: CatFlags, printer: LimitedPrinter): Promise<void> {
+  await using store = await openReplicated(url);
+  for (const name of queuesMeant(flags.queue, await store.queueNames())) {
+    const queue = selectableOf(await store.queue(name));
+    for await (const record of selectedRecords(queue, printer.selection)) {
+      const full = printer.print({ record, queue: name });
+      if (full !== undefined) await full;
+      if (printer.isDone) return;
+    }
   }
 }
 

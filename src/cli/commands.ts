@@ -16,6 +16,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['export', async () => (await import('./export.js')).exportCommand()],
   ['import', async () => (await import('./import.js')).importCommand()],
   ['forward', async () => (await import('./forward.js')).forwardCommand()],
+  ['ingest', async () => (await import('./ingest.js')).ingestCommand()],
   ['replay', async () => (await import('./replay.js')).replayCommand()],
   ['info', async () => (await import('./info.js')).infoCommand()],
   ['stats', async () => (await import('./stats.js')).statsCommand()],

@@ -153,8 +153,8 @@ class Outgoing {
     if (out.length === 0) return { failed };
     let result: unknown;
     try {
-      const { signal, queue } = context;
-      result = await this.#sink.deliver(out, { signal, queue });
+      const { signal, queue, ack } = context;
+      result = await this.#sink.deliver(out, { signal, queue, arrived: ack });
     } catch (error) {
       // What was found out of others is found out again: a batch of which nothing was said is halved.
       if (out.length > 1 || failed.length + 1 < records.length) throw ofAll(error);

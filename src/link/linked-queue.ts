@@ -11,17 +11,8 @@ import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
 import { type IdSpan, tooLarge } from '../queue/commit-pipeline.js';
-import {
-  bytesOf,
-  type DeadLetterOptions,
-  type DeadLetterSelection,
-  type GcReport,
-  type Payload,
-  type PushEntry,
-  type PushManyOptions,
-  type PushOptions,
-  type QueueStats,
-} from '../queue/queue.js';
+import { bytesOf, type Payload, type PushEntry, type PushManyOptions, type PushOptions } from '../queue/push-entry.js';
+import type { DeadLetterOptions, DeadLetterSelection, GcReport, QueueStats } from '../queue/queue.js';
 import type { QueueLike } from '../queue/queue-like.js';
 import { QueueWritable, type WritableOptions } from '../streams/queue-writable.js';
 import type { LinkedQueueFacts, SentSelection } from './link-protocol.js';

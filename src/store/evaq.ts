@@ -17,15 +17,8 @@ import type { LinkedEvaq } from '../link/linked-evaq.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { FreeSpace } from '../queue/free-space.js';
 import { type MoveOptions, type MoveResult, resolveMove } from '../queue/move-options.js';
-import {
-  type DeadLetterOptions,
-  type DeadLetterSelection,
-  notFound,
-  type Payload,
-  type PushOptions,
-  Queue,
-  type QueueHost,
-} from '../queue/queue.js';
+import type { Payload, PushOptions } from '../queue/push-entry.js';
+import { type DeadLetterOptions, type DeadLetterSelection, notFound, Queue, type QueueHost } from '../queue/queue.js';
 import { closedError, type QueueCore } from '../queue/queue-core.js';
 import type { EvaqLike } from '../queue/queue-like.js';
 import {

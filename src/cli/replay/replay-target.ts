@@ -24,7 +24,7 @@ export interface ReplayTarget {
 }
 
 export async function sinkTarget(to: string, headers: Readonly<Record<string, string>>): Promise<ReplayTarget> {
-  const { sink, close } = await openDestination(to, { format: 'raw', headers });
+  const { sink, close } = await openDestination(to, { format: 'raw', headers, follow: false });
   return {
     name: sink.name,
     send: async ({ record, queue, deliveryId, attempt }, signal) => {

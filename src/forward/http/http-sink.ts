@@ -140,7 +140,7 @@ class HttpSink implements Sink {
     if (response.status >= 500) throw this.#errorOf(response, 'unavailable');
   }
 
-  async #eachByItself(records: readonly SinkRecord[], { signal }: SinkContext): Promise<SinkResult> {
+  async #eachByItself(records: readonly SinkRecord[], { signal, arrived }: SinkContext): Promise<SinkResult> {
     const failed: SinkFailure[] = [];
     let next = 0;
     const worker = async (): Promise<void> => {
@@ -149,7 +149,8 @@ class HttpSink implements Sink {
           () => undefined,
           (thrown: unknown) => ({ thrown }),
         );
-        if (error !== undefined) failed.push({ id: record.id, error: error.thrown });
+        if (error === undefined) arrived?.(record.id);
+        else failed.push({ id: record.id, error: error.thrown });
       }
     };
     await Promise.all(Array.from({ length: Math.min(this.#connections, records.length) }, worker));
@@ -211,9 +212,14 @@ class HttpSink implements Sink {
   }
 
   async #request(url: URL, request: Parameters<HttpClient>[1]): Promise<HttpResponse> {
+    // One for each: a client may leave its listener on a signal until that is collected.
+    const given = new AbortController();
+    const { method, headers, body } = request;
+    const own = { method, headers, body, signal: given.signal };
     try {
-      return await untilAnswered(url.host, this.#ackTimeoutMs, request.signal, () => this.#client(url, request));
+      return await untilAnswered(url.host, this.#ackTimeoutMs, request.signal, () => this.#client(url, own));
     } catch (cause) {
+      given.abort(cause);
       if (request.signal.aborted) throw request.signal.reason;
       if (isSinkError(cause)) throw cause;
       throw new SinkError(
