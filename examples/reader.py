@@ -555,7 +555,7 @@ class Removals:
     def __init__(self):
         self.ranges, self.durable = [], {}
         self.next_id, self.sealed_below, self.last_round = 1, 0, 0
-        self.accounted_below, self.data_segment, self.close = 0, 0, None
+        self.accounted_below, self.data_segment, self.close, self.has_intake = 0, 0, None, False
 
     def raise_durable(self, segment, offset):
         self.durable[segment] = max(offset, self.durable.get(segment, 0))
@@ -574,6 +574,7 @@ class Removals:
         self.raise_durable(numbers[1], numbers[2])
         self.sealed_below = max(self.sealed_below, numbers[3])
         self.last_round = max(self.last_round, commit.first_id)
+        self.has_intake = bool(commit.flags & 4)
         if accounts:
             self.accounted_below = max(self.accounted_below, numbers[5] if commit.kind == 17 else numbers[0])
         return numbers
@@ -675,6 +676,8 @@ class Queue:
             else:
                 tell = lambda *what, name=name: self.tell(name, *what)
                 read_log(data, header, self.removals, name == names[-1], tell, lambda *place, name=name: self.tell_torn(name, *place))
+        if self.removals.has_intake and not any(re.fullmatch(r"[0-9a-f]{16}\.itk", name) for name in self.names):
+            self.tell("", 0, 0, "the intake log is missing", False)
         has_segments = any(name.endswith(".seg") for name in self.names)
         if not names and has_segments:
             self.tell("", 0, 0, "there is no tombstone log", False)

@@ -15,7 +15,7 @@ const YOUNG = ['--max-semi-space-size=64', '--single-threaded-gc'];
 /** In a process of its own: carries units out, one after the other, as it is told. */
 async function work(bundle) {
   const { EXPLORATION } = await import(pathToFileURL(bundle).href);
-  process.on('message', async ({ workload, nth, seed }) => {
+  const carryOut = async ({ workload, nth, seed }) => {
     const hashes = new Set();
     const cpu = process.cpuUsage();
     let error;
@@ -27,7 +27,8 @@ async function work(bundle) {
     const { user, system } = process.cpuUsage(cpu);
     const words = BigUint64Array.from([...hashes], (hash) => BigInt(`0x${hash}`));
     process.send({ workload, nth, words: Buffer.from(words.buffer), cpuMs: (user + system) / 1000, error });
-  });
+  };
+  process.on('message', (unit) => void carryOut(unit));
   // Nobody is there to be told any more.
   process.on('disconnect', () => process.exit());
   process.send('ready');

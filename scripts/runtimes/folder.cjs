@@ -1,10 +1,10 @@
 /** A folder for one test, removed when the process ends. */
 'use strict';
 const { mkdtempSync, rmSync } = require('node:fs');
-const { join } = require('node:path');
+const path = require('node:path');
 
 module.exports.newFolder = () => {
-  const dir = mkdtempSync(join(__dirname, 'folder-'));
+  const dir = mkdtempSync(path.join(__dirname, 'folder-'));
   process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
   return dir;
 };

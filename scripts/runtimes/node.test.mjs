@@ -3,8 +3,8 @@ import * as evaq from 'evaq';
 import { newFolder } from './folder.cjs';
 import { mainCalls } from './main-calls.cjs';
 
-test('the main calls', () => mainCalls(evaq, newFolder()));
-test('the main calls, under a clock that stands still', async () => {
+void test('the main calls', () => mainCalls(evaq, newFolder()));
+void test('the main calls, under a clock that stands still', async () => {
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'setImmediate', 'Date'] });
   try {
     await mainCalls(evaq, newFolder());

@@ -14,6 +14,9 @@ import { interruptible } from './interrupt.js';
 import { parsePort, serveMetrics } from './metrics-server.js';
 import { formatCount } from './record-format.js';
 
+/** Of a checkpoint, less room for a partition. */
+const SOURCE_BYTES_MAX = 240;
+
 interface Flags extends IngestFlags {
   readonly from?: string;
   readonly queue: string;
@@ -86,6 +89,14 @@ async function run(dir: string, flags: Flags, signal: AbortSignal): Promise<void
 }
 
 function sourceOf(flags: Flags): Source {
+  const source = sourceFrom(flags);
+  if (Buffer.byteLength(source.name) > SOURCE_BYTES_MAX) {
+    throw new UsageError(`the name of the source has more than ${SOURCE_BYTES_MAX} bytes: give it another by --source`);
+  }
+  return source;
+}
+
+function sourceFrom(flags: Flags): Source {
   const { from } = flags;
   if (from === undefined) throw new UsageError('say where from, by --from, EVAQ_FROM or the file of --config');
   if (from.startsWith('file:')) return fileSource(from.slice('file:'.length), flags);
@@ -95,6 +106,8 @@ function sourceOf(flags: Flags): Source {
 }
 
 function parseSource(text: string): string {
-  if (text === '' || Buffer.byteLength(text) > 200) throw new InvalidArgumentError('It has 1 to 200 bytes.');
+  if (text === '' || Buffer.byteLength(text) > SOURCE_BYTES_MAX) {
+    throw new InvalidArgumentError(`It has 1 to ${SOURCE_BYTES_MAX} bytes.`);
+  }
   return text;
 }

@@ -3,13 +3,12 @@
  * and the `deliveryId` as its `messageId`. A batch comes in as a whole; one of which the queue knows a record already is pushed singly, where each is taken or
  * known.
  */
-import { types } from 'node:util';
 import { optionNames, requireOptions } from '../arguments.js';
 import { codeOf } from '../errors.js';
 import { requireCount } from '../ids.js';
 import type { QueueLike } from '../queue/queue-like.js';
 import type { Sink, SinkContext, SinkFailure, SinkLimits, SinkRecord, SinkResult } from './sink.js';
-import { ackTimeoutOf, isClient, requireClient, textOf, untilAnswered } from './sink-client.js';
+import { ackTimeoutOf, isClient, propertyOf, requireClient, textOf, untilAnswered } from './sink-client.js';
 import { isSinkError, SinkError } from './sink-error.js';
 
 /** What is needed of a queue. It must know messages: of an `Evaq`, the option `dedupe`. */
@@ -121,8 +120,10 @@ function sinkErrorOf(error: unknown): unknown {
       return new SinkError('unauthorized', text, options);
     default:
       // Wrong options, a queue that knows no messages: no wait helps.
-      return types.isNativeError(error) && error.name === 'TypeError'
-        ? new SinkError('unauthorized', text, options)
-        : new SinkError('unavailable', text, options);
+      return new SinkError(isTypeError(error) ? 'unauthorized' : 'unavailable', text, options);
   }
+}
+
+function isTypeError(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && propertyOf(error, 'name') === 'TypeError';
 }

@@ -1,9 +1,9 @@
 /**
  * A client of the caller's, seen from outside: whether it is one, and what it throws. Sinks share this; none knows another.
  */
-import { untilAborted } from '../abortable.js';
+import { onceAborted, throwIfAborted } from '../abortable.js';
 import { describe, requireCount } from '../ids.js';
-import { TIMER_MS_MAX } from '../vfs/own-timers.js';
+import { after, TIMER_MS_MAX } from '../vfs/own-timers.js';
 import { SinkError } from './sink-error.js';
 
 const CAUSES_MAX = 8;
@@ -56,12 +56,19 @@ export async function untilAnswered<T>(
   signal: AbortSignal,
   begin: () => Promise<T>,
 ): Promise<T> {
-  const deadline = AbortSignal.timeout(timeoutMs);
+  throwIfAborted(signal);
+  let cancel: () => void = () => undefined;
+  let leave: () => void = () => undefined;
+  // A timer of its own: a signal for each answer would cost more than all the rest.
+  const over = new Promise<never>((_resolve, reject) => {
+    cancel = after(timeoutMs, () => reject(new SinkError('unavailable', `${where}: no answer within ${timeoutMs} ms`)));
+    leave = onceAborted(signal, reject);
+  });
   try {
-    return await untilAborted(signal, () => untilAborted(deadline, begin));
-  } catch (error) {
-    if (signal.aborted || !deadline.aborted || error !== deadline.reason) throw error;
-    throw new SinkError('unavailable', `${where}: no answer within ${timeoutMs} ms`, { cause: error });
+    return await Promise.race([begin(), over]);
+  } finally {
+    cancel();
+    leave();
   }
 }
 

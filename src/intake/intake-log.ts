@@ -48,6 +48,11 @@ export class IntakeLog {
     this.state = state;
   }
 
+  /** A log of the queue has a durable name: this one, or the one that it replaces. */
+  get isNamed(): boolean {
+    return this.state.isNamed;
+  }
+
   /** As far as it is written. */
   get bytes(): number {
     return this.state.file?.end ?? 0;
@@ -201,6 +206,7 @@ export class IntakeLog {
     if (held.isNamed) return;
     await syncFolder(this.#options.vfs, this.#options.dir);
     held.isNamed = true;
+    this.state.isNamed = true;
   }
 
   async #writeSnapshot(file: VfsFile, generation: number, delta: IntakeDelta): Promise<{ seed: number; end: number }> {

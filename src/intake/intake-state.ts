@@ -36,6 +36,8 @@ interface Left {
 export class IntakeState {
   readonly window: DedupeWindow = new DedupeWindow();
   file: IntakeFile | undefined;
+  /** A log of the queue has a durable name: `file`, or the one that it replaces. */
+  isNamed = false;
   /** Of the newest file that was ever seen. */
   generation = 0;
   /** The number of the last frame. */

@@ -1,13 +1,11 @@
 /**
  * `JetStreamEvaq`: a store whose queues are streams of NATS JetStream, on one server or on several that replicate.
  */
-import { randomUUID } from 'node:crypto';
 import { signalOf, untilAborted, type WaitOptions, waitOf } from '../abortable.js';
-import { optionNames, requireNoMore, requireOptions } from '../arguments.js';
+import { requireNoMore } from '../arguments.js';
 import type { DeliveryOptions } from '../delivery/delivery-options.js';
 import type { Handler } from '../delivery/invocation.js';
-import { codeOf, EvaqError, messageOf } from '../errors.js';
-import { describe, requireCount } from '../ids.js';
+import { codeOf } from '../errors.js';
 import { DEAD_LETTERS_QUEUE, WAL_QUEUE } from '../layout/store-file.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { DeadLetterSelection } from '../queue/queue.js';
@@ -16,68 +14,20 @@ import type { QueueOptions } from '../queue/queue-options.js';
 import { deadLettersNameOf, idsOf, partialFailure, redrivenMeta } from '../store/dead-letters.js';
 import { after } from '../vfs/own-timers.js';
 import type { JetStreamDelivery } from './jetstream-delivery.js';
+import { closedError } from './jetstream-errors.js';
 import { type JetStreamHealth, reasonsOf } from './jetstream-health.js';
-import { closedError, type JetStreamHost, JetStreamQueue, type JetStreamQueueInit } from './jetstream-queue.js';
-import { JsApi, numberIn, objectIn, textIn } from './js-api.js';
+import { clientOf, type JetStreamOptions, type ResolvedJetStream, resolveJetStream } from './jetstream-options.js';
+import { type JetStreamHost, JetStreamQueue, type JetStreamQueueInit } from './jetstream-queue.js';
+import { JsApi, numberIn } from './js-api.js';
 import { moveRecord } from './moves.js';
-import type { NatsClient, NatsConnection, NatsHeaders } from './nats-client.js';
-import { Publisher } from './publisher.js';
-import { QueueStream, tooOldError } from './queue-stream.js';
+import { openStream, requireNewServer, storeIdOf } from './open-stream.js';
 import { ReplicatedDeliveries } from './replicated-deliveries.js';
-import { type StreamDefaults, streamOptionsOf } from './stream-config.js';
-import { queueOf, requireStoreName, streamOf, subjectOf, subjectsOf } from './stream-names.js';
+import { queueOf, streamOf, subjectsOf } from './stream-names.js';
 import { Tries } from './tries.js';
-
-export interface JetStreamOptions {
-  /** Where the servers are, as `connect` of `@nats-io/transport-node` takes it: that package must be installed. */
-  readonly servers?: string | readonly string[];
-  /** Instead of `servers`: a connection that is there, which stays open, and `headers` of the package that made it. */
-  readonly connection?: NatsConnection;
-  readonly headers?: () => NatsHeaders;
-  /** Names the store among others on the server: 1 to 32 letters, digits and hyphens. */
-  readonly name: string;
-  /** Copies of each queue that is made, 1, 3 or 5. Default 1. */
-  readonly replicas?: number;
-  /** Default true. False: a store or a queue that is not there is EVAQ_NOT_A_STORE or EVAQ_QUEUE_NAME, and is not made. */
-  readonly create?: boolean;
-  /** For how long the server knows a message by its ID, in ms: a repeat within it is none. It takes memory for each message. Default 120 000. */
-  readonly duplicateWindowMs?: number;
-  /** After so many ms without a word of it a process that had a record counts as dead. From 1000 on; default 30 000. */
-  readonly leaseMs?: number;
-  /** How long a call is tried while the server does not answer or has no leader. Default 30 000. */
-  readonly timeoutMs?: number;
-  /** Aborted: connecting rejects with its reason. */
-  readonly signal?: AbortSignal;
-}
-
-const NAMES = optionNames(
-  'servers',
-  'connection',
-  'headers',
-  'name',
-  'replicas',
-  'create',
-  'duplicateWindowMs',
-  'leaseMs',
-  'timeoutMs',
-  'signal',
-);
-const STORE_ID = 'evaq.store';
-/** Atomic batches. */
-const API_LEVEL_MIN = 2;
-/** What a server takes that says nothing. */
-const MAX_PAYLOAD = 1024 * 1024;
-/** For the headers that evaq itself adds. */
-const HEADROOM_BYTES = 1024;
-
-interface Resolved extends StreamDefaults {
-  readonly name: string;
-  readonly leaseMs: number;
-}
 
 interface Opened {
   readonly api: JsApi;
-  readonly options: Resolved;
+  readonly options: ResolvedJetStream;
   readonly ownsConnection: boolean;
   readonly storeId: string;
   readonly wal: JetStreamQueueInit;
@@ -92,7 +42,7 @@ export class JetStreamEvaq implements EvaqLike {
   readonly storeId: string;
   readonly name: string;
   readonly #api: JsApi;
-  readonly #options: Resolved;
+  readonly #options: ResolvedJetStream;
   readonly #ownsConnection: boolean;
   readonly #queues = new Map<string, Promise<JetStreamQueue>>();
   readonly #deliveries: ReplicatedDeliveries;
@@ -134,27 +84,12 @@ export class JetStreamEvaq implements EvaqLike {
    */
   static async connect(options: JetStreamOptions): Promise<JetStreamEvaq> {
     requireNoMore(arguments.length, 1, 'connect');
-    requireOptions(options, 'connect', NAMES);
-    const {
-      name,
-      replicas = 1,
-      create = true,
-      duplicateWindowMs = 120_000,
-      leaseMs = 30_000,
-      timeoutMs = 30_000,
-    } = options;
-    requireStoreName(name);
-    requireCount(replicas, 'replicas', 1);
-    requireCount(duplicateWindowMs, 'duplicateWindowMs', 100);
-    requireCount(leaseMs, 'leaseMs', 1000);
-    requireCount(timeoutMs, 'timeoutMs', 1);
-    if (typeof create !== 'boolean') throw new TypeError(`create must be true or false, got ${describe(create)}`);
+    const resolved = resolveJetStream(options);
     const signal = signalOf(options, 'connect');
-    const resolved = { name, replicas, creates: create, duplicateWindowMs, leaseMs };
     return untilAborted(signal, async () => {
       const { client, ownsConnection } = await clientOf(options);
       try {
-        return await JetStreamEvaq.#open(new JsApi(client, timeoutMs), resolved, ownsConnection);
+        return await JetStreamEvaq.#open(new JsApi(client, resolved.timeoutMs), resolved, ownsConnection);
       } catch (error) {
         if (ownsConnection) await client.connection.close().catch(() => undefined);
         throw error;
@@ -162,12 +97,11 @@ export class JetStreamEvaq implements EvaqLike {
     });
   }
 
-  static async #open(api: JsApi, options: Resolved, ownsConnection: boolean): Promise<JetStreamEvaq> {
+  static async #open(api: JsApi, options: ResolvedJetStream, ownsConnection: boolean): Promise<JetStreamEvaq> {
     await requireNewServer(api);
     const wal = await openStream(api, options, WAL_QUEUE, {});
     const deadLetters = await openStream(api, options, DEAD_LETTERS_QUEUE, {});
-    const { config } = await wal.stream.figures();
-    const storeId = textIn(objectIn(config, 'metadata'), STORE_ID) ?? options.name;
+    const storeId = await storeIdOf(wal, options.name);
     return new JetStreamEvaq({ api, options, ownsConnection, storeId, wal, deadLetters });
   }
 
@@ -252,7 +186,7 @@ export class JetStreamEvaq implements EvaqLike {
   async #close(): Promise<void> {
     for (const wake of this.#sleepers) wake();
     await this.#deliveries.stop();
-    for (const opening of this.#queues.values()) await (await opening.catch(() => undefined))?.end.publisher.settled();
+    for (const opening of this.#queues.values()) await (await opening.catch(() => undefined))?.end.publisher.close();
     if (this.#ownsConnection) await this.#api.connection.close();
   }
 
@@ -296,72 +230,6 @@ export class JetStreamEvaq implements EvaqLike {
       }
     }
     return moved.map(({ newId }) => newId);
-  }
-}
-
-async function openStream(
-  api: JsApi,
-  options: Resolved,
-  queue: string,
-  given: QueueOptions,
-): Promise<JetStreamQueueInit> {
-  const { name } = options;
-  const place = { stream: streamOf(name, queue), subject: subjectOf(name, queue) };
-  const resolved = streamOptionsOf(given, options);
-  const stream = new QueueStream(queue, place, api);
-  const isThere = await stream.ensure(options, resolved, { [STORE_ID]: randomUUID() });
-  if (!isThere) throw missingError(name, queue);
-  const { whenFull } = resolved.limits ?? {};
-  const bytesMax = (api.connection.info?.max_payload ?? MAX_PAYLOAD) - HEADROOM_BYTES;
-  return {
-    stream,
-    publisher: new Publisher(queue, place, api, () => whenFull === 'wait'),
-    recordBytesMax: Math.min(bytesMax, resolved.recordBytesMax ?? bytesMax),
-  };
-}
-
-function missingError(store: string, queue: string): EvaqError {
-  if (queue === WAL_QUEUE) return new EvaqError('EVAQ_NOT_A_STORE', `there is no store '${store}' on that server`);
-  return new EvaqError('EVAQ_QUEUE_NAME', `the store '${store}' has no queue '${queue}'`, { details: { queue } });
-}
-
-/** By what it can: its API says so, whatever its version. */
-async function requireNewServer(api: JsApi): Promise<void> {
-  const { body, refusal } = await api.ask('INFO');
-  if (refusal !== undefined) {
-    throw new EvaqError('EVAQ_UNSUPPORTED', `no JetStream: ${refusal.description}`, {
-      hint: 'The server, and the account, must have JetStream enabled.',
-    });
-  }
-  if ((numberIn(objectIn(body, 'api'), 'level') ?? 0) < API_LEVEL_MIN)
-    throw tooOldError(api.connection.info?.version ?? '');
-}
-
-async function clientOf(options: JetStreamOptions): Promise<{ client: NatsClient; ownsConnection: boolean }> {
-  const { servers, connection, headers } = options;
-  if (connection !== undefined) {
-    if (servers !== undefined) throw new TypeError('connect takes servers or a connection, not both');
-    if (typeof headers !== 'function')
-      throw new TypeError('headers must be the function of the client that made the connection');
-    return { client: { connection, headers }, ownsConnection: false };
-  }
-  if (servers === undefined) throw new TypeError('connect takes servers, or a connection with headers');
-  let nats: typeof import('@nats-io/transport-node');
-  try {
-    nats = await import('@nats-io/transport-node');
-  } catch (cause) {
-    throw new EvaqError('EVAQ_UNSUPPORTED', 'the client of NATS is not installed', {
-      cause,
-      hint: 'npm install @nats-io/transport-node',
-    });
-  }
-  try {
-    const list = typeof servers === 'string' ? servers : [...servers];
-    // Whoever has a queue waits for it; calls have times of their own.
-    const made = await nats.connect({ servers: list, maxReconnectAttempts: -1, reconnectTimeWait: 250 });
-    return { client: { connection: made, headers: nats.headers }, ownsConnection: true };
-  } catch (cause) {
-    throw new EvaqError('EVAQ_IO', `NATS cannot be reached: ${messageOf(cause)}`, { cause });
   }
 }
 

@@ -8,38 +8,33 @@ import { isIterable, requireNoMore, requireOptions } from '../arguments.js';
 import type { BatchOptions, DeliveryOptions } from '../delivery/delivery-options.js';
 import type { BatchHandler, Handler } from '../delivery/invocation.js';
 import { EvaqError } from '../errors.js';
-import type { RecordMeta } from '../frame/metadata.js';
 import { describe, requireRecordId } from '../ids.js';
 import type { QueueFigures } from '../log/queue-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
-import { type IdSpan, tooLarge } from '../queue/commit-pipeline.js';
+import type { IdSpan } from '../queue/commit-pipeline.js';
 import {
-  bytesOf,
-  ENTRY_NAMES,
-  isEntry,
-  ownOf,
   type Payload,
   PUSH_MANY_NAMES,
   PUSH_NAMES,
   type PushEntry,
   type PushManyOptions,
   type PushOptions,
-  pushMetaOf,
-  type SharedOptions,
   sharedOf,
 } from '../queue/push-entry.js';
 import { DEAD_LETTER_NAMES, type DeadLetterOptions, type DeadLetterSelection, notFound } from '../queue/queue.js';
 import type { QueueLike } from '../queue/queue-like.js';
-import { PolledRecords } from '../raw/polled-records.js';
 import { letterMeta, letterOf } from '../store/dead-letters.js';
 import { QueueWritable, type WritableOptions } from '../streams/queue-writable.js';
 import { clampTime } from '../times.js';
 import type { JetStreamDelivery } from './jetstream-delivery.js';
+import { closedError, unsupported } from './jetstream-errors.js';
 import { type MoveEnd, moveRecord } from './moves.js';
+import { entryOf, outgoingOf } from './outgoing.js';
 import { BATCH_RECORDS_MAX, type Outgoing, type Publisher } from './publisher.js';
 import type { QueueStream } from './queue-stream.js';
+import { type ReadHost, readWithin, recordsOf } from './stream-reads.js';
 
 /** A replicated queue in numbers. */
 export interface JetStreamQueueStats extends QueueFigures {
@@ -52,10 +47,7 @@ export interface JetStreamQueueStats extends QueueFigures {
 }
 
 /** The store's part. */
-export interface JetStreamHost {
-  isOpen(): boolean;
-  /** Resolves after so many ms, or when the store closes. The result cancels. */
-  sleep(ms: number, wake: () => void): () => void;
+export interface JetStreamHost extends ReadHost {
   /** The queue that takes this one's dead letters. @throws TypeError for one that holds dead letters itself */
   lettersOf(queue: JetStreamQueue): Promise<MoveEnd>;
   redrive(queue: JetStreamQueue, which: DeadLetterSelection, signal: AbortSignal | undefined): Promise<number[]>;
@@ -68,11 +60,6 @@ export interface JetStreamQueueInit extends MoveEnd {
 }
 
 const REMOVALS_TOGETHER = 64;
-const BATCH_RECORDS = 500;
-const BATCH_BYTES = 1024 * 1024;
-/** How often a tail looks for more. */
-const POLL_MS = 100;
-const now = (): number => clampTime(Date.now());
 
 /**
  * As `Queue`, on a stream of a NATS server or of several. What its promises are, and which of `Queue` they are not, stands in `docs/replicated.md`. Calls may
@@ -108,9 +95,9 @@ export class JetStreamQueue implements QueueLike {
     requireNoMore(arguments.length, 2, 'push');
     requireOptions(options, 'push', PUSH_NAMES);
     const signal = signalOf(options, 'push');
-    const outgoing = this.#outgoing(payload, 'payload', options, '');
+    const outgoing = outgoingOf(payload, { name: 'payload', place: '', options, recordBytesMax: this.recordBytesMax });
     this.#requireOpen();
-    return untilAborted(signal, async () => (await this.#publisher.push([outgoing])).firstId);
+    return untilAborted(signal, async () => (await this.#push([outgoing])).firstId);
   }
 
   /**
@@ -129,13 +116,19 @@ export class JetStreamQueue implements QueueLike {
     const all: Outgoing[] = [];
     const shared = sharedOf(options);
     for (const one of payloads) {
-      all.push(this.#entryOf(one, `payloads[${all.length}]`, shared));
+      all.push(entryOf(one, `payloads[${all.length}]`, shared, this.recordBytesMax));
       if (all.length > BATCH_RECORDS_MAX) throw this.#tooMany();
     }
     this.#requireOpen();
-    if (all.length > 0) return untilAborted(signal, () => this.#publisher.push(all));
+    if (all.length > 0) return untilAborted(signal, () => this.#push(all));
     const { lastId } = await this.#stream.figures();
     return { firstId: lastId + 1, lastId };
+  }
+
+  async #push(records: readonly Outgoing[]): Promise<IdSpan> {
+    const span = await this.#publisher.push(records);
+    this.#stream.noteAcknowledged(span.lastId);
+    return span;
   }
 
   /** Not there: nobody can wait for a server and block. @throws EVAQ_UNSUPPORTED */
@@ -159,23 +152,7 @@ export class JetStreamQueue implements QueueLike {
     requireNoMore(arguments.length, 1, 'read');
     const { from, limits, signal } = wantedOf(options);
     this.#requireOpen();
-    return untilAborted(signal, () => this.#read(from, limits.maxRecords, limits.maxBytes));
-  }
-
-  async #read(from: number, maxRecords: number, maxBytes: number): Promise<QueueRecord[]> {
-    const records: QueueRecord[] = [];
-    let bytes = 0;
-    for (let next = from; ; ) {
-      const batch = await this.#stream.readOn(next, maxRecords - records.length, BATCH_BYTES);
-      for (const record of batch.records) {
-        bytes += record.payload.length;
-        if (records.length > 0 && bytes > maxBytes) return records;
-        records.push(record);
-      }
-      const last = batch.records.at(-1);
-      if (batch.isEnd || last === undefined || records.length >= maxRecords) return records;
-      next = last.id + 1;
-    }
+    return untilAborted(signal, () => readWithin(this.#stream, from, limits));
   }
 
   /** As `Queue.records`, a batch at a time: what is in hand may have been removed meanwhile. */
@@ -192,17 +169,7 @@ export class JetStreamQueue implements QueueLike {
     return new RecordIterator(() => {
       requireNoMore(given, 1, how);
       const { from, to, signal } = rangeOf(options, how);
-      const isOpen = (): boolean => this.#host.isOpen();
-      const read = async (first: number, last: number): Promise<readonly QueueRecord[] | undefined> => {
-        if (!isOpen()) {
-          if (how === 'tail') return undefined;
-          this.#requireOpen();
-        }
-        const { records } = await this.#stream.readOn(first, Math.min(BATCH_RECORDS, last - first + 1), BATCH_BYTES);
-        return records.filter(({ id }) => id <= last);
-      };
-      const wait = how === 'records' ? undefined : (wake: () => void) => this.#host.sleep(POLL_MS, wake);
-      return { source: new PolledRecords({ read, wait, isOpen }, from, to), signal };
+      return { source: recordsOf(this.#stream, { from, to }, how, this.#host), signal };
     });
   }
 
@@ -270,7 +237,7 @@ export class JetStreamQueue implements QueueLike {
     requireRecordId(id, 'id');
     const { reason, error, delayMs } = letterOf(options);
     this.#requireOpen();
-    const nowMs = now();
+    const nowMs = clampTime(Date.now());
     const dueMs = clampTime(nowMs + delayMs);
     return untilAborted(signal, async () =>
       moveRecord(this.end, await this.#host.lettersOf(this), id, (record) =>
@@ -352,22 +319,6 @@ export class JetStreamQueue implements QueueLike {
     };
   }
 
-  #entryOf(one: unknown, name: string, shared: SharedOptions | undefined): Outgoing {
-    if (!isEntry(one)) return this.#outgoing(one, name, shared, '');
-    requireOptions(one, name, ENTRY_NAMES);
-    return this.#outgoing(one.payload, name, ownOf(one, shared), `${name}.`);
-  }
-
-  #outgoing(payload: unknown, name: string, options: Omit<PushOptions, 'signal'> | undefined, place: string): Outgoing {
-    const bytes = bytesOf(payload, name);
-    const meta = options === undefined ? undefined : pushMetaOf(options, place, now);
-    const length = bytes.length + headerBytes(meta);
-    if (length > this.recordBytesMax) throw tooLarge(length, this.recordBytesMax, 'the record');
-    // A string is bytes of its own already.
-    const own = typeof payload === 'string' ? bytes : Buffer.from(bytes);
-    return { payload: own, meta, messageId: meta?.messageId };
-  }
-
   #tooMany(): EvaqError {
     return new EvaqError('EVAQ_RECORD_TOO_LARGE', `pushMany takes at most ${BATCH_RECORDS_MAX} records together`, {
       details: { queue: this.name, limit: BATCH_RECORDS_MAX },
@@ -378,17 +329,4 @@ export class JetStreamQueue implements QueueLike {
   #requireOpen(): void {
     if (!this.#host.isOpen()) throw closedError(this.name);
   }
-}
-
-/** About what the headers of a record take. */
-function headerBytes(meta: RecordMeta | undefined): number {
-  return meta === undefined ? 0 : Buffer.byteLength(JSON.stringify(meta));
-}
-
-export function closedError(what: string): EvaqError {
-  return new EvaqError('EVAQ_CLOSED', `'${what}' is closed`, { hint: 'Connect again to go on.' });
-}
-
-export function unsupported(what: string, hint: string): EvaqError {
-  return new EvaqError('EVAQ_UNSUPPORTED', `a replicated queue has no ${what}`, { hint });
 }

@@ -30,9 +30,11 @@ export async function moveRecord(
 }
 
 /** The first step alone. */
-export function copyRecord(from: MoveEnd, to: MoveEnd, record: QueueRecord, meta: RecordMeta): Promise<number> {
+export async function copyRecord(from: MoveEnd, to: MoveEnd, record: QueueRecord, meta: RecordMeta): Promise<number> {
   const { queue, place } = from.stream;
   const { id, timestamp, identity = { queue, id } } = record;
   const origin = { queue, id, timestamp: record.origin?.timestamp ?? timestamp };
-  return to.publisher.copy(record.payload, { ...meta, origin, identity }, `move:${place.stream}:${id}`);
+  const newId = await to.publisher.copy(record.payload, { ...meta, origin, identity }, `move:${place.stream}:${id}`);
+  to.stream.noteAcknowledged(newId);
+  return newId;
 }

@@ -21,6 +21,8 @@ export interface NatsMessage {
 
 export interface NatsSubscription {
   unsubscribe(): void;
+  /** As `unsubscribe`; resolves when what the server had sent by then has come. */
+  drain(): Promise<void>;
 }
 
 /** What `connect` of the client resolves with. */

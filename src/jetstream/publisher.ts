@@ -5,11 +5,13 @@
  * Invariants
  * - One batch at a time, in the order of the calls.
  * - A unit (a `push`, a `pushMany`) is never split.
+ * - None waits longer than `timeoutMs` for those before it, unless the queue waits for room; then a close ends it.
  */
 import { randomUUID } from 'node:crypto';
 import { EvaqError } from '../errors.js';
 import type { RecordMeta } from '../frame/metadata.js';
 import type { IdSpan } from '../queue/commit-pipeline.js';
+import { elapsedMs } from '../vfs/own-timers.js';
 import { type Answer, type JsApi, NOT_STORED, numberIn, type Refusal, refusedError } from './js-api.js';
 import type { NatsHeaders } from './nats-client.js';
 import { pause } from './pause.js';
@@ -44,6 +46,7 @@ interface Unit {
   readonly bytes: number;
   /** With IDs of the caller's: one that is known would refuse all that is with it. */
   readonly isAlone: boolean;
+  readonly since: number;
   readonly resolve: (result: IdSpan) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -63,6 +66,7 @@ export class Publisher {
   #count = 0;
   readonly #waiting: Unit[] = [];
   #running: Promise<void> | undefined;
+  #isClosed = false;
 
   constructor(queue: string, place: StreamPlace, api: JsApi, waitsForRoom: () => boolean) {
     this.#queue = queue;
@@ -81,7 +85,7 @@ export class Publisher {
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
     const isAlone = records.some(({ messageId }) => messageId !== undefined);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ messages, bytes, isAlone, resolve, reject });
+      this.#waiting.push({ messages, bytes, isAlone, since: elapsedMs(), resolve, reject });
       this.#running ??= this.#run();
     });
   }
@@ -90,6 +94,12 @@ export class Publisher {
   async copy(payload: Uint8Array, meta: RecordMeta, what: string): Promise<number> {
     const outcome = await this.#single({ payload, meta, id: ownIdOf(what) });
     return this.#idsOf(outcome).firstId;
+  }
+
+  /** As `settled`; what waits for room is not pushed any more. */
+  close(): Promise<void> {
+    this.#isClosed = true;
+    return this.settled();
   }
 
   /** Resolves when what was pushed before is there, or has failed. */
@@ -105,11 +115,11 @@ export class Publisher {
     await Promise.resolve();
     for (let units = this.#take(); units.length > 0; units = this.#take()) await this.#publish(units);
     this.#running = undefined;
-    if (this.#waiting.length > 0) this.#running = this.#run();
   }
 
   /** As many units as fit a batch. */
   #take(): Unit[] {
+    this.#giveUp();
     const taken: Unit[] = [];
     let records = 0;
     let bytes = 0;
@@ -123,6 +133,20 @@ export class Publisher {
     }
     this.#waiting.splice(0, taken.length);
     return taken;
+  }
+
+  /** Those that have waited too long: nothing of them was sent. */
+  #giveUp(): void {
+    if (this.#waitsForRoom()) return;
+    const since = elapsedMs() - this.#api.timeoutMs;
+    const late = this.#waiting.findIndex((unit) => unit.since >= since);
+    for (const { reject } of this.#waiting.splice(0, late < 0 ? this.#waiting.length : late)) {
+      reject(
+        new EvaqError('EVAQ_IO', `queue '${this.#queue}': NATS does not answer; this was not sent`, {
+          details: { queue: this.#queue },
+        }),
+      );
+    }
   }
 
   async #publish(units: readonly Unit[]): Promise<void> {
@@ -151,6 +175,11 @@ export class Publisher {
       const outcome =
         first !== undefined && messages.length === 1 ? await this.#single(first) : await this.#batch(messages);
       if (outcome.kind !== 'refused' || !isFull(outcome.refusal) || !this.#waitsForRoom()) return outcome;
+      if (this.#isClosed) {
+        throw new EvaqError('EVAQ_CLOSED', `queue '${this.#queue}' was closed before there was room`, {
+          details: { queue: this.#queue },
+        });
+      }
       await pause(FULL_PAUSE_MS);
     }
   }

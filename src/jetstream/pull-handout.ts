@@ -14,10 +14,12 @@ import type { Handout, OutcomeLog } from '../delivery/delivery-parts.js';
 import type { HeldLease, Lease } from '../delivery/lease.js';
 import type { RetryEntry } from '../delivery/retry-table.js';
 import { after, elapsedMs } from '../vfs/own-timers.js';
+import { pause } from './pause.js';
 import { type Pulled, QueueConsumer } from './queue-consumer.js';
 import type { QueueStream } from './queue-stream.js';
+import { QueueTries } from './queue-tries.js';
 import { recordOf } from './record-message.js';
-import type { Tries, TriesNote } from './tries.js';
+import type { Tries } from './tries.js';
 
 export interface PullHandoutOptions {
   readonly stream: QueueStream;
@@ -37,25 +39,22 @@ interface Held {
   readonly isNoted: boolean;
 }
 
-const FRESH: RetryEntry = { attempts: 0, crashes: 0, dueMs: 0, firstFailureMs: 0 };
 /** A batch that is not full waits so long for what is on its way. */
 const PATIENCE_MS = 5;
 /** The server forgets nothing for so long; what is due later comes by, and is put off again. */
 const DELAY_MS_MAX = 3_600_000;
 /** Before what is not there is asked for again. */
 const RETRY_MS = 500;
-/** Notes that are remembered here, too. */
-const NOTES_MAX = 100_000;
-
 export class PullHandout implements Handout, OutcomeLog {
-  lost = false;
   failure: unknown;
   readonly #options: PullHandoutOptions;
   readonly #consumer: QueueConsumer;
   readonly #ready: Held[] = [];
   readonly #held = new Map<number, Held>();
-  /** What was put back here, as it is noted. */
-  readonly #notes = new Map<number, TriesNote>();
+  readonly #notes: QueueTries;
+  /** Whose acknowledgement has failed: they come again. */
+  readonly #unheard = new Set<number>();
+  readonly #releasing = new Set<Promise<void>>();
   readonly #listeners = new Set<() => void>();
   #cancelHolding: () => void = () => undefined;
   #asked = 0;
@@ -66,6 +65,7 @@ export class PullHandout implements Handout, OutcomeLog {
   constructor(options: PullHandoutOptions) {
     this.#options = options;
     const { stream } = options;
+    this.#notes = new QueueTries(stream.queue, options.tries);
     this.#consumer = new QueueConsumer(stream.place.stream, stream.api, {
       onMessage: (pulled, wasAsked) => {
         if (wasAsked) this.#asked--;
@@ -95,6 +95,10 @@ export class PullHandout implements Handout, OutcomeLog {
     });
   }
 
+  get lost(): boolean {
+    return this.#notes.lost;
+  }
+
   get leased(): Iterable<number> {
     return this.#held.keys();
   }
@@ -104,8 +108,7 @@ export class PullHandout implements Handout, OutcomeLog {
   }
 
   get waiting(): number {
-    const now = Date.now();
-    return [...this.#notes.values()].filter(({ entry }) => entry.dueMs > now).length;
+    return this.#notes.waiting;
   }
 
   get readyCount(): number {
@@ -163,12 +166,11 @@ export class PullHandout implements Handout, OutcomeLog {
   }
 
   left(leases: readonly Lease[]): void {
-    const { tries, stream } = this.#options;
     for (const { id } of leases) {
       const held = this.#end(id);
-      stream.noteRemoved(id);
-      this.#notes.delete(id);
-      if (held?.isNoted === true) tries.forget(stream.queue, id);
+      if (this.#unheard.delete(id)) continue;
+      this.#options.stream.noteRemoved(id);
+      this.#notes.forget(id, held?.isNoted === true);
     }
     this.#wake();
   }
@@ -180,9 +182,8 @@ export class PullHandout implements Handout, OutcomeLog {
 
   /** Of the log: how often it has failed, before it goes back. */
   async note(id: number, entry: RetryEntry): Promise<void> {
-    const deliveries = this.#held.get(id)?.pulled.deliveries ?? this.#notes.get(id)?.deliveries;
-    if (deliveries === undefined) return;
-    await this.#noteOf(id, { entry, deliveries });
+    const deliveries = this.#held.get(id)?.pulled.deliveries ?? this.#notes.known(id)?.deliveries;
+    if (deliveries !== undefined) await this.#notes.note(id, entry, deliveries);
   }
 
   putBack({ id }: Lease): void {
@@ -194,26 +195,22 @@ export class PullHandout implements Handout, OutcomeLog {
 
   giveBack(lease: Lease): void {
     const held = this.#end(lease.id);
-    if (held !== undefined) void this.#release(held);
+    if (held !== undefined) this.#letGo(held);
     this.#wake();
+  }
+
+  /** To be waited for by a stop. */
+  #letGo(held: Held): void {
+    const released = this.#release(held).finally(() => this.#releasing.delete(released));
+    this.#releasing.add(released);
   }
 
   /** As if it had never been handed out. */
   async #release({ lease, pulled }: Held): Promise<void> {
     const { attempts, crashes, firstFailureMs, forgiven } = lease;
     const entry = { attempts: Math.max(0, attempts - forgiven), crashes, firstFailureMs, dueMs: 0 };
-    await this.#noteOf(lease.id, { entry, deliveries: pulled.deliveries });
+    await this.#notes.note(lease.id, entry, pulled.deliveries);
     this.#consumer.giveBack(pulled, 0);
-  }
-
-  async #noteOf(id: number, note: TriesNote): Promise<void> {
-    this.#notes.set(id, note);
-    if (this.#notes.size > NOTES_MAX) this.#notes.delete(this.#notes.keys().next().value ?? id);
-    try {
-      await this.#options.tries.note(this.#options.stream.queue, id, note);
-    } catch {
-      this.lost = true;
-    }
   }
 
   /** Only the thread of a handler that dies leaves any; here there is none. */
@@ -225,7 +222,7 @@ export class PullHandout implements Handout, OutcomeLog {
       lease.forgiven += count;
       return undefined;
     }
-    const before = lease?.entry ?? this.#notes.get(id)?.entry;
+    const before = lease?.entry ?? this.#notes.known(id)?.entry;
     if (before === undefined) return undefined;
     const entry = { ...before, attempts: Math.max(0, before.attempts - count) };
     if (lease !== undefined) lease.entry = entry;
@@ -235,9 +232,16 @@ export class PullHandout implements Handout, OutcomeLog {
   /** Removes records that have arrived. */
   async acknowledge(ids: readonly number[]): Promise<number> {
     const held = ids.map((id) => this.#held.get(id)).filter((one) => one !== undefined);
-    const ended = await Promise.allSettled(held.map(({ pulled }) => this.#consumer.acknowledge(pulled)));
+    const acknowledge = async ({ lease, pulled }: Held): Promise<void> => {
+      try {
+        await this.#consumer.acknowledge(pulled);
+      } catch (error) {
+        this.#unheard.add(lease.id);
+        throw error;
+      }
+    };
+    const ended = await Promise.allSettled(held.map(acknowledge));
     const failed = ended.find((one) => one.status === 'rejected');
-    // It comes again: at least once.
     if (failed !== undefined) throw failed.reason;
     return ended.length;
   }
@@ -246,8 +250,13 @@ export class PullHandout implements Handout, OutcomeLog {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelHolding();
-    await Promise.all(this.#ready.splice(0).map((held) => this.#release(held)));
-    this.#consumer.stop();
+    // First: what goes back would be sent to a question that still stands.
+    await this.#consumer.stop();
+    for (const held of this.#ready.splice(0)) this.#letGo(held);
+    while (this.#arriving > 0 || this.#releasing.size > 0) {
+      await Promise.all(this.#releasing);
+      if (this.#arriving > 0) await pause(PATIENCE_MS);
+    }
     await this.#options.stream.api.connection.flush().catch(() => undefined);
   }
 
@@ -260,12 +269,12 @@ export class PullHandout implements Handout, OutcomeLog {
     }
     this.#arriving++;
     try {
-      const known = pulled.deliveries === 1 ? { entry: FRESH, isNoted: false } : await this.#recall(pulled);
+      const known = await this.#notes.recall(pulled.sequence, pulled.deliveries);
       const record = recordOf(pulled);
       const dueMs = Math.max(known.entry.dueMs, pulled.deliveries === 1 ? (record.dueMs ?? 0) : 0);
       if (dueMs > Date.now() + PATIENCE_MS) {
         const entry = { ...known.entry, dueMs };
-        await this.#noteOf(record.id, { entry, deliveries: pulled.deliveries });
+        await this.#notes.note(record.id, entry, pulled.deliveries);
         this.#consumer.giveBack(pulled, delayOf(entry));
         return;
       }
@@ -284,29 +293,16 @@ export class PullHandout implements Handout, OutcomeLog {
         entry: undefined,
       };
       const held: Held = { lease, pulled, isNoted: known.isNoted };
-      if (this.#stopped) void this.#release(held);
+      if (this.#stopped) this.#letGo(held);
       else this.#ready.push(held);
     } catch {
       // Not told how often: it comes again when its lease is over.
-      this.lost = true;
+      this.#notes.lost = true;
     } finally {
       this.#arriving--;
       this.#lastArrivalAt = elapsedMs();
       this.#wake();
     }
-  }
-
-  /** What is known of one that was handed out before. Deliveries that nobody noted are those of processes that died. */
-  async #recall({ sequence, deliveries }: Pulled): Promise<{ entry: RetryEntry; isNoted: boolean }> {
-    const { tries, stream } = this.#options;
-    const own = this.#notes.get(sequence);
-    const note = own?.deliveries === deliveries - 1 ? own : await tries.read(stream.queue, sequence);
-    const { entry, deliveries: noted } = note ?? { entry: FRESH, deliveries: 0 };
-    const missed = Math.max(0, deliveries - 1 - noted);
-    if (missed === 0) return { entry, isNoted: note !== undefined };
-    const firstFailureMs = entry.firstFailureMs || Date.now();
-    const counted = { attempts: entry.attempts + missed, crashes: entry.crashes + missed, dueMs: 0, firstFailureMs };
-    return { entry: counted, isNoted: note !== undefined };
   }
 
   #end(id: number): Held | undefined {

@@ -41,6 +41,7 @@ interface Pull {
   missing: number;
   /** Listens no more, at once or after so many ms. */
   readonly end: (lingerMs: number) => void;
+  readonly drain: () => Promise<void>;
 }
 
 export class QueueConsumer {
@@ -103,6 +104,10 @@ export class QueueConsumer {
         if (lingerMs === 0) subscription.unsubscribe();
         else after(lingerMs, () => subscription.unsubscribe());
       },
+      drain: async () => {
+        cancel();
+        await subscription.drain().catch(() => undefined);
+      },
     };
     this.#pulls.add(pull);
     const asked = JSON.stringify({ batch, expires: PULL_MS * NANOS });
@@ -135,9 +140,11 @@ export class QueueConsumer {
     this.#say(ack, '+WPI');
   }
 
-  stop(): void {
-    for (const { end } of this.#pulls) end(0);
+  /** Asks for nothing more. Resolves when no message can come any more: what comes until then is told. */
+  async stop(): Promise<void> {
+    const pulls = [...this.#pulls];
     this.#pulls.clear();
+    await Promise.all(pulls.map(({ drain }) => drain()));
   }
 
   #say(subject: string, what: string): void {

@@ -2,7 +2,7 @@
  * The stream of one queue: made, looked at, read, and removed from. What it is asked it asks the server; it keeps nothing but what it knows to be gone.
  *
  * Single records are read from the leader. Ranges are read by direct get, which any replica may answer: one that lags behind may leave out what is new, and
- * show what is gone. What this handle removed a moment ago it leaves out itself.
+ * show what is gone. What this handle removed a moment ago it leaves out itself, and what it pushed it waits for.
  */
 import { randomUUID } from 'node:crypto';
 import { EvaqError } from '../errors.js';
@@ -10,6 +10,7 @@ import type { QueueRecord } from '../log/queue-record.js';
 import { after, elapsedMs } from '../vfs/own-timers.js';
 import { type JsApi, numberIn, objectIn, refusedError, textIn } from './js-api.js';
 import { entriesOf, type NatsMessage } from './nats-client.js';
+import { pause } from './pause.js';
 import { headersIn, recordOf } from './record-message.js';
 import { type StreamDefaults, type StreamOptions, type StreamPlace, streamConfig } from './stream-config.js';
 
@@ -34,10 +35,13 @@ export interface ReadBatch {
 }
 
 const NOT_FOUND = 10_059;
+const IN_USE = 10_058;
 const NO_MESSAGE = 10_037;
 const GONE: ReadonlySet<number> = new Set([10_043, 10_057]);
 const BATCH_RECORDS = 500;
 const BATCH_TRY_MS = 5000;
+/** Before a replica that lags behind is asked again. */
+const LAG_MS = 20;
 /** Of what is removed, so much is remembered: replicas follow within moments. */
 const REMOVED_MAX = 10_000;
 
@@ -46,6 +50,10 @@ export class QueueStream {
   readonly place: StreamPlace;
   readonly api: JsApi;
   readonly #removed = new Set<number>();
+  /** More than one, as far as it was said when it was made or found. */
+  #isReplicated = false;
+  /** The newest ID that was acknowledged to this handle. */
+  #acknowledgedId = 0;
 
   constructor(queue: string, place: StreamPlace, api: JsApi) {
     this.queue = queue;
@@ -65,12 +73,16 @@ export class QueueStream {
     if (found.refusal !== undefined) {
       if (found.refusal.errCode !== NOT_FOUND) throw refusedError(`the stream ${stream}`, found.refusal);
       if (!defaults.creates) return false;
-      const made = await this.api.demand(`STREAM.CREATE.${stream}`, { ...config, metadata });
-      has = objectIn(made, 'config');
+      const made = await this.api.ask(`STREAM.CREATE.${stream}`, { ...config, metadata });
+      // Somebody else has made it meanwhile.
+      if (made.refusal?.errCode === IN_USE) return this.ensure(defaults, options, metadata);
+      if (made.refusal !== undefined) throw refusedError(`the stream ${stream}`, made.refusal);
+      has = objectIn(made.body, 'config');
     } else if (options.isGiven) {
       has = objectIn(await this.api.demand(`STREAM.UPDATE.${stream}`, { ...has, ...config }), 'config');
     }
     if (has === undefined || Reflect.get(has, 'allow_atomic') !== true) throw tooOldError(stream);
+    this.#isReplicated = (numberIn(has, 'num_replicas') ?? 1) > 1;
     return true;
   }
 
@@ -127,14 +139,32 @@ export class QueueStream {
       const read = await this.#direct(wanted);
       if (read !== undefined) {
         const records = read.records.filter(({ id }) => !this.#removed.has(id));
-        if (records.length > 0 || read.isEnd || read.records.length === 0) return { ...read, records };
-        from = (read.records.at(-1)?.id ?? from) + 1;
+        const isOver = read.isEnd || read.records.length === 0;
+        if (records.length > 0)
+          return { records, isEnd: read.isEnd && !this.#mayLag((records.at(-1)?.id ?? from) + 1) };
+        if (isOver && (elapsedMs() > deadline || !(await this.#lagsBehind(from)))) return { records, isEnd: true };
+        if (isOver) await pause(LAG_MS);
+        else from = (read.records.at(-1)?.id ?? from) + 1;
       } else if (elapsedMs() > deadline || this.api.connection.isClosed()) {
         throw new EvaqError('EVAQ_IO', `no answer from NATS while reading queue '${this.queue}'`, {
           details: { queue: this.queue },
         });
       }
     }
+  }
+
+  /** A replica has not yet what this handle was told is there. */
+  async #lagsBehind(from: number): Promise<boolean> {
+    if (!this.#mayLag(from)) return false;
+    return (await this.#ofLeader({ seq: Math.max(1, from), next_by_subj: this.place.subject })) !== undefined;
+  }
+
+  #mayLag(from: number): boolean {
+    return this.#isReplicated && from <= this.#acknowledgedId;
+  }
+
+  noteAcknowledged(id: number): void {
+    this.#acknowledgedId = Math.max(this.#acknowledgedId, id);
   }
 
   /** `undefined`: no answer in time. */

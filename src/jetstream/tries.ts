@@ -15,6 +15,7 @@ export interface TriesNote {
 }
 
 const NANOS = 1_000_000;
+const IN_USE = 10_058;
 /** What nobody asks for any more goes by itself. */
 const KEPT_MS = 30 * 24 * 3600 * 1000;
 
@@ -41,7 +42,7 @@ export class Tries {
     const stream = triesStreamOf(this.#store);
     const { refusal } = await this.#api.ask(`STREAM.INFO.${stream}`);
     if (refusal === undefined) return;
-    await this.#api.demand(`STREAM.CREATE.${stream}`, {
+    const made = await this.#api.ask(`STREAM.CREATE.${stream}`, {
       name: stream,
       subjects: [triesSubjectsOf(this.#store)],
       retention: 'limits',
@@ -51,6 +52,9 @@ export class Tries {
       max_age: KEPT_MS * NANOS,
       discard: 'old',
     });
+    // Somebody else may have made it meanwhile.
+    if (made.refusal !== undefined && made.refusal.errCode !== IN_USE)
+      throw refusedError(`the stream ${stream}`, made.refusal);
   }
 
   /** Resolves when it is kept. */

@@ -92,7 +92,7 @@ export interface LoadOptions {
   /** Lets the event loop turn; called now and then where much is done in memory alone. */
   readonly pause?: () => Promise<void>;
   readonly progress?: (bytes: number) => void;
-  /** For who is going to push: what came in is remembered, as of this time. */
+  /** For who is going to push, or looks at everything: what came in is remembered, as of this time. */
   readonly intakeMs?: number;
   /** The queue is in the register: it has been there before. */
   readonly isRegistered?: boolean;
@@ -156,6 +156,9 @@ export async function loadQueue(
 
   found.reverse();
   const intake = await loadIntakeOf(vfs, dir, queue, storeUuid, listing, options.intakeMs, damage);
+  intake.isNamed = tombstones.hasIntake && intake.file !== undefined;
+  if (options.intakeMs !== undefined && tombstones.hasIntake && listing.intake.length === 0)
+    damage.push({ queue, file: dir, offset: 0, bytes: 0, what: INTAKE_MISSING, lossless: false });
 
   const log = new SegmentLog(options.indexIntervalBytes);
   const kept: FoundSegment[] = [];
@@ -255,6 +258,8 @@ export async function loadQueue(
     clean,
   };
 }
+
+const INTAKE_MISSING = 'the intake log is missing: message IDs and checkpoints are forgotten';
 
 async function loadIntakeOf(
   vfs: Vfs,

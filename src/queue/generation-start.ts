@@ -37,6 +37,7 @@ export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQu
     sealedBelow: loaded.tombstones.sealedBelow,
     segmentIdMax: loaded.segmentIdMax,
     liveRecords: 0,
+    hasIntake: loaded.intake.isNamed,
     timestamp: timeOf(host),
   };
   const generation = loaded.generation + 1;

@@ -515,6 +515,7 @@ export class QueueCore {
       dataOffset: offset,
       sealedBelow,
       segmentIdMax: this.#env.segmentIdMax(),
+      hasIntake: this.intake.log.isNamed,
       liveRecords: this.log.liveCount,
     };
   }

@@ -241,6 +241,7 @@ export async function closeDormant(
     sealedBelow: newest === undefined ? 0 : newest.id + 1,
     segmentIdMax: loaded.segmentIdMax,
     liveRecords: loaded.log.liveCount,
+    hasIntake: loaded.intake.isNamed,
     timestamp: timeOf(env.host),
   };
   await tombstones.append(statement, []);

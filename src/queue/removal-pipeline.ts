@@ -53,6 +53,7 @@ export interface RoundContext {
   readonly sealedBelow: number;
   readonly segmentIdMax: number;
   readonly liveRecords: number;
+  readonly hasIntake: boolean;
 }
 
 export interface RemovalPipelineOptions {

@@ -6,6 +6,7 @@
  * result before it takes the originals away.
  */
 import { isNotFound } from '../errors.js';
+import { parseIntakeFileName } from '../intake/intake-name.js';
 import { lostQueueError } from '../layout/queue-names.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
@@ -16,6 +17,7 @@ export interface QueueFiles {
   /** By name: the base ID. */
   readonly segments: ReadonlyMap<string, number>;
   readonly tombstones: ReadonlySet<string>;
+  readonly intake: ReadonlySet<string>;
   /** Names of the recycle pool. */
   readonly pool: readonly string[];
 }
@@ -33,19 +35,22 @@ export async function listQueueFiles(vfs: Vfs, dir: string): Promise<QueueFiles>
   }
   const segments = new Map<string, number>();
   const tombstones = new Set<string>();
+  const intake = new Set<string>();
   const pool: string[] = [];
   for (const { name } of entries) {
     const segment = parseSegmentFileName(name);
     if (segment?.kind === 'segment') segments.set(name, segment.baseId);
     else if (segment?.kind === 'free') pool.push(name);
     else if (parseTombstoneFileName(name)?.kind === 'log') tombstones.add(name);
+    else if (parseIntakeFileName(name)?.kind === 'log') intake.add(name);
   }
-  return { entries, segments, tombstones, pool };
+  return { entries, segments, tombstones, intake, pool };
 }
 
 /** True if nothing came and nothing went: what was loaded is still all there is, but for what was appended since. */
 export function haveSameNames(a: QueueFiles, b: QueueFiles): boolean {
-  if (a.segments.size !== b.segments.size || !sameSet(a.tombstones, b.tombstones)) return false;
+  if (a.segments.size !== b.segments.size) return false;
+  if (!sameSet(a.tombstones, b.tombstones) || !sameSet(a.intake, b.intake)) return false;
   for (const name of b.segments.keys()) if (!a.segments.has(name)) return false;
   return true;
 }
@@ -67,7 +72,7 @@ export function wasDisturbed(before: QueueFiles, after: QueueFiles): boolean {
 /** Whether the file at `path`, or the folder itself, is part of the listing. */
 export function isListed(files: QueueFiles, dir: string, path: string): boolean {
   const name = path.slice(dir.length + 1);
-  return path === dir || files.segments.has(name) || files.tombstones.has(name);
+  return path === dir || files.segments.has(name) || files.tombstones.has(name) || files.intake.has(name);
 }
 
 function sameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {

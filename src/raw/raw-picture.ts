@@ -39,6 +39,8 @@ export interface QueuePlace {
   readonly storeUuid: Buffer;
   /** It is in the store's register of queues: it is missed where it is not there. */
   readonly isRegistered?: boolean;
+  /** Look at the intake log, too, as of this time: nothing that is read depends on it. */
+  readonly intakeMs?: number;
 }
 
 export interface StableLoad {
@@ -66,6 +68,7 @@ export async function loadStable(place: QueuePlace, progress?: (bytes: number) =
         ...(progress === undefined ? {} : { progress }),
         ...(place.pause === undefined ? {} : { pause: place.pause }),
         isRegistered: place.isRegistered === true,
+        ...(place.intakeMs === undefined ? {} : { intakeMs: place.intakeMs }),
         idFloor: IDS_UNKNOWN,
       };
       loaded = await loadQueue(frozen, dir, queue, storeUuid, options);

@@ -106,7 +106,7 @@ export async function verifyStore(path: string | URL, options: VerifyOptions = {
     damage.push(...listed.strangers.map(strangerDamage));
     const names = [...listed.names, ...missingQueues(listed, registered)].sort();
     const places = names.map((queue): QueuePlace => {
-      return { vfs, dir: queueDir(store, queue), queue, storeUuid, isRegistered: registered.has(queue) };
+      return { vfs, dir: queueDir(store, queue), queue, storeUuid, isRegistered: registered.has(queue), intakeMs: 0 };
     });
     const progress = new Progress(callback, signal);
     for (const place of places) await progress.announce(place);

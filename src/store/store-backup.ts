@@ -305,6 +305,8 @@ class Target {
       sealedBelow: tombstones.sealedBelow,
       segmentIdMax,
       liveRecords: 0,
+      // Said when it is settled.
+      hasIntake: false,
       timestamp: timeOf(host),
     };
     const source = newGeneration(vfs, host, queueDir(this.#to, queue), storeUuid, generation + 1);

@@ -204,6 +204,7 @@ export class StoreImport {
       sealedBelow: lastSegmentId + 1,
       segmentIdMax: lastSegmentId,
       liveRecords: 0,
+      hasIntake: false,
       accountedBelow: nextId,
       timestamp: nowMs,
     };

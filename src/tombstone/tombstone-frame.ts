@@ -15,6 +15,8 @@
  * `accounted below` promises: every lower ID is in a segment and synced, or in a range of this log or of an older one that is there. SNAPSHOT and CLOSE
  * promise it of `next ID`.
  *
+ * The flag *intake* of the commit promises that the queue has an intake log.
+ *
  * Every round is written twice in a row, so that one rotten byte cannot undo a removal; applying a round twice is
  * applying it once.
  */
@@ -34,6 +36,8 @@ export const KIND_REMOVALS = 17;
 export const KIND_CLOSE = 18;
 
 const FIXED_BYTES = 48;
+/** Flag of a round: the queue has an intake log. */
+const FLAG_INTAKE = 4;
 /** So many ranges are encoded in one stretch: a round of a million is some 20 of them, each a few milliseconds. */
 const STRETCH_RANGES = 1 << 15;
 
@@ -51,6 +55,8 @@ export interface RoundStatement {
   readonly liveRecords: number;
   /** Of REMOVALS; of the others it is `nextId`. */
   readonly accountedBelow: number;
+  /** The queue has an intake log, under a durable name: one is there from then on. */
+  readonly hasIntake: boolean;
   readonly timestamp: number;
 }
 
@@ -106,6 +112,7 @@ export function* encodeRoundInStretches(
   const frame = Buffer.allocUnsafe(at * 2);
   const header: CommitHeader = newCommitHeader();
   header.kind = statement.kind;
+  header.flags = statement.hasIntake ? FLAG_INTAKE : 0;
   header.count = ranges.length;
   header.bodyBytes = at - COMMIT_HEADER_BYTES;
   header.firstId = statement.round;
@@ -152,6 +159,7 @@ export function decodeRound(
     segmentIdMax: readU64(buffer, bodyAt + 32),
     liveRecords: isRemovals ? 0 : sixth,
     accountedBelow: isRemovals ? sixth : nextId,
+    hasIntake: (header.flags & FLAG_INTAKE) !== 0,
     timestamp: header.timestamp,
   };
   const { dataSegmentId, dataOffset, sealedBelow, segmentIdMax } = statement;

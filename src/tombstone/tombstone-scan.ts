@@ -28,6 +28,8 @@ export interface TombstoneState {
   accountedBelow: number;
   /** The segment that the last round speaks of: it, or one with a higher ID, is there. 0: none. */
   dataSegmentId: number;
+  /** The last round says that the queue has an intake log. */
+  hasIntake: boolean;
   /** By segment ID: how much of it had been synced. */
   readonly durableData: Map<number, number>;
   sealedBelow: number;
@@ -92,6 +94,7 @@ export function newTombstoneState(): TombstoneState {
     nextId: 0,
     accountedBelow: 0,
     dataSegmentId: 0,
+    hasIntake: false,
     durableData: new Map(),
     sealedBelow: 0,
     segmentIdMax: 0,
@@ -156,6 +159,7 @@ export async function scanRounds(
     state.nextId = Math.max(state.nextId, round.nextId);
     state.accountedBelow = Math.max(state.accountedBelow, round.accountedBelow);
     state.dataSegmentId = round.dataSegmentId;
+    state.hasIntake = round.hasIntake;
     state.sealedBelow = Math.max(state.sealedBelow, round.sealedBelow);
     state.segmentIdMax = Math.max(state.segmentIdMax, round.segmentIdMax);
     state.closedWithLive = round.kind === KIND_CLOSE ? round.liveRecords : undefined;

@@ -17,6 +17,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { SourceIntake } from '../../src/cli/ingest/source-intake.js';
 import { ReadOnlyEvaq } from '../../src/raw.js';
 import { because, startKafkaMock, WHY_NOT } from '../forward/brokers.js';
+import { freePort } from '../forward/servers.js';
 import { cliPath, evaq, finished, startEvaq } from './support/evaq-cli.js';
 
 beforeAll(async () => {
@@ -135,6 +136,9 @@ describe('evaq ingest --from file:', () => {
     expect(await said('--from', 'file:')).toEqual([2, expect.stringContaining('the path is missing')]);
     expect(await said('--from', 'kafka://h/')).toEqual([2, expect.stringContaining('the topic is missing')]);
     expect(await said('--from', 'kafka://h/t?grup=x')).toEqual([2, expect.stringContaining("has no option 'grup'")]);
+    const long = `file:${folder}/${'x'.repeat(300)}`;
+    expect(await said('--from', long)).toEqual([2, expect.stringContaining('give it another by --source')]);
+    expect(await said('--from', long, '--source', 's')).toEqual([1, expect.stringMatching(/^evaq: ENAMETOOLONG/)]);
     expect(await said('--from', `file:${folder}/none`)).toEqual([1, `evaq: there is no file ${folder}/none`]);
   });
 
@@ -190,6 +194,19 @@ describe('evaq ingest --from file:', () => {
     expect(lines.findIndex((line, i) => line !== lineOf(i))).toBe(-1);
     expect(lines).toHaveLength(LINES);
   });
+});
+
+test('evaq ingest --from kafka://: nobody there is an error; who follows waits, and tells it', async () => {
+  const dir = join(newFolder(), 'store');
+  const from = `kafka://127.0.0.1:${await freePort()}/orders`;
+  const once = await evaq(['ingest', dir, '--from', from]);
+  expect(once).toMatchObject({ code: 1, stderr: expect.stringMatching(/^evaq: kafka:\/\/127\.0\.0\.1:\d+: .+$/m) });
+  expect(once.stderr).not.toContain('    at ');
+  const child = await startEvaq(['ingest', dir, '--from', from, '--follow']);
+  child.stderr?.on('data', (text: Buffer) => {
+    if (text.includes('is away')) child.kill('SIGINT');
+  });
+  expect(await finished(child)).toMatchObject({ code: 130 });
 });
 
 test.skipIf(WHY_NOT.kafka !== undefined)(

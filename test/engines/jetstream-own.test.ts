@@ -84,6 +84,13 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
     ).rejects.toMatchObject({ code: 'EVAQ_IO' });
   });
 
+  test('many who make a store at the same time make one', async () => {
+    const name = newName();
+    const all = await Promise.all(Array.from({ length: 6 }, () => open(name)));
+    expect(new Set(all.map(({ storeId }) => storeId)).size).toBe(1);
+    await Promise.all(all.map((one) => one.close()));
+  });
+
   test('two handles share a store: a record is in one handler, wherever that runs', async () => {
     const name = newName();
     await using one = await open(name);
@@ -163,6 +170,41 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
     expect(losing.lost).toBe(3);
   });
 
+  test('a push that waits for room ends with a close, and is not pushed', async () => {
+    const name = newName();
+    await using other = await open(name);
+    const evaq = await open(name);
+    const queue = await evaq.queue('full', { limits: { records: 1, whenFull: 'wait' } });
+    await queue.push('a');
+    const waiting = queue.push('b');
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    await Promise.all([evaq.close(), expect(waiting).rejects.toMatchObject({ code: 'EVAQ_CLOSED' })]);
+    expect(await (await other.queue('full')).size).toBe(1);
+  });
+
+  test('where nobody answers calls end within their time, also those that wait behind others', async () => {
+    const held = await startNats();
+    try {
+      await using evaq = await JetStreamEvaq.connect({ servers: urlOf(held), name: 'held', timeoutMs: 1000 });
+      const before = Date.now();
+      held.hold();
+      const first = evaq.wal.push('x');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const calls = [first, evaq.wal.push('behind'), evaq.wal.get(1), evaq.wal.read(), evaq.wal.remove(1)];
+      for (const one of await Promise.allSettled(calls)) expect(one).toMatchObject({ reason: { code: 'EVAQ_IO' } });
+      expect(await evaq.health()).toMatchObject({
+        status: 'failed',
+        reasons: [{ code: 'unreachable' }, { code: 'unreachable' }],
+      });
+      expect(Date.now() - before).toBeLessThan(9000);
+      held.resume();
+      expect(await evaq.wal.push('y')).toBeGreaterThan(0);
+    } finally {
+      held.resume();
+      await held.end();
+    }
+  }, 20_000);
+
   test('a move that is repeated leaves one copy', async () => {
     await using evaq = await open(newName());
     const id = await evaq.wal.push('x');
@@ -208,6 +250,11 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
     try {
       const evaq = await connectWhenReady(servers);
       const load = startLoad(evaq);
+      // What was pushed here is read here, whichever replica answers.
+      for (let i = 0; i < 20; i++) {
+        const id = await evaq.deadLetters.push(`d${i}`);
+        expect((await evaq.deadLetters.read()).at(-1)?.id).toBe(id);
+      }
       await until(async () => load.acknowledged.size > 200);
       const { leader, replicas } = await evaq.wal.stats();
       expect([leader, replicas]).toEqual([expect.stringMatching(/^s[012]$/), 3]);

@@ -3,11 +3,12 @@
  * The mock keeps all in its memory, so it is not killed in the middle but held up; and it knows no idempotent producer of kafkajs.
  */
 import type { Kafka, Producer } from 'kafkajs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { kafkaSink } from '../../src/forward/kafka.js';
 import type { SinkRecord } from '../../src/forward.js';
 import { because, startKafkaMock, WHY_NOT } from './brokers.js';
 import { type Arrived, forwardThroughKill, lettersOf } from './forward-through-kill.js';
+import { RefusingWay } from './refusing-way.js';
 import type { Server } from './servers.js';
 
 const real = process.env['EVAQ_KAFKA'];
@@ -18,10 +19,11 @@ describe.skipIf(missing !== undefined)(`a Kafka protocol server${because(missing
   let server: Server | undefined;
   let kafka: Kafka;
   let producer: Producer;
+  let broker = '';
 
   beforeAll(async () => {
-    let broker = real;
-    if (broker === undefined) {
+    broker = real ?? '';
+    if (real === undefined) {
       const mock = await startKafkaMock();
       server = mock.server;
       broker = mock.broker;
@@ -109,6 +111,46 @@ describe.skipIf(missing !== undefined)(`a Kafka protocol server${because(missing
     }
     expect(new Set(partitions.keys())).toEqual(new Set(['0', '1', '2', '3', '4']));
     for (const own of partitions.values()) expect(own.size).toBe(1);
+  });
+
+  test.skipIf(real !== undefined)(
+    'what the broker refuses is a dead letter with its word; the others arrive',
+    async () => {
+      // The mock refuses nothing, so its answers are changed on their way.
+      const refusing = await RefusingWay.to(Number(broker.split(':')[1]));
+      onTestFinished(() => refusing.end());
+      const { default: kafkajs } = await import('kafkajs');
+      const strict = new kafkajs.Kafka({
+        brokers: [broker],
+        logLevel: kafkajs.logLevel.NOTHING,
+        retry: { retries: 1, initialRetryTime: 50 },
+        socketFactory: ({ onConnect }) => refusing.connect(onConnect),
+      });
+      const own = strict.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
+      await own.connect();
+      onTestFinished(() => own.disconnect());
+      const sink = kafkaSink({ producer: own, topic: `refused-${run}` });
+      const payloads = ['a', 'b', `${RefusingWay.marker(10)} large`, 'c', `${RefusingWay.marker(87)} odd`, 'd'];
+      const letters = await lettersOf(sink, payloads, { concurrency: 1 });
+      expect(letters.map(({ reason, payload }) => [reason, payload.split(' ')[1]])).toEqual([
+        ['too-large', 'large'],
+        ['INVALID_RECORD', 'odd'],
+      ]);
+      const taken = new Set((await consume(`refused-${run}`)).map(({ payload }) => payload.toString()));
+      for (const payload of ['a', 'b', 'c', 'd']) expect(taken).toContain(payload);
+      // Who is not let in stops.
+      const denied = lettersOf(sink, ['a', `${RefusingWay.marker(29)} denied`], { concurrency: 1 });
+      await expect(denied).rejects.toMatchObject({ name: 'StopDelivery' });
+    },
+  );
+
+  test.skipIf(real === undefined)('what is too large for a broker is a dead letter; the others arrive', async () => {
+    const topic = `large-${run}`;
+    const sink = kafkaSink({ producer, topic, maxBytes: 10_000_000, ackTimeoutMs: 20_000 });
+    const letters = await lettersOf(sink, ['a', 'x'.repeat(3_000_000), 'b']);
+    expect(letters).toMatchObject([{ reason: 'too-large' }]);
+    const taken = new Set((await consume(topic)).map(({ payload }) => payload.toString()));
+    expect(taken).toEqual(new Set(['a', 'b']));
   });
 
   test('a record whose topic is none is a dead letter; the others arrive', async () => {

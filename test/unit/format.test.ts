@@ -189,6 +189,7 @@ describe('FORMAT.md', () => {
       sealedBelow: 0,
       segmentIdMax: 0,
       liveRecords: 1,
+      hasIntake: false,
       accountedBelow: 1,
       timestamp: time,
     };
@@ -201,6 +202,7 @@ describe('FORMAT.md', () => {
       sealedBelow: 2,
       segmentIdMax: 2,
       liveRecords: 0,
+      hasIntake: false,
       accountedBelow: 3,
       timestamp: time + 2,
     };

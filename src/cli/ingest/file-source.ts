@@ -1,5 +1,6 @@
 /** `file:PATH`: the lines of a file, and of those that come after it when it is rotated. */
 import { resolve } from 'node:path';
+import { codeOf, messageOf } from '../../errors.js';
 import { Refused, say, UsageError } from '../exit-code.js';
 import { formatCount } from '../record-format.js';
 import { FileFollower } from './file-follower.js';
@@ -45,6 +46,10 @@ async function run(
     for await (const { records, position } of follower.lines(signal)) {
       await intake.push(records, { source: name, position }, signal);
     }
+  } catch (error) {
+    // Of the system, about the file: a code without an underscore.
+    if (!/^E[A-Z0-9]+$/.test(codeOf(error) ?? '')) throw error;
+    throw new Refused(messageOf(error));
   } finally {
     const { longLines } = follower;
     if (longLines > 0) say(`${formatCount(longLines, 'line')} too long ${flags.long === 'skip' ? 'skipped' : 'cut'}`);

@@ -2,18 +2,22 @@
  * `kafka://HOST:PORT/TOPIC`: the messages of a topic. How far each partition has been read stands in a checkpoint of the queue, in the same commit as its
  * records, and that counts: what Kafka keeps of the group is for those who look at its lag. Partitions that are taken over are read on from there.
  */
+import { setTimeout as passTime } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
+import { messageOf } from '../../errors.js';
 import type { PushEntry } from '../../evaq.js';
 import { KAFKA_OPTIONS, kafkaOf } from '../destinations/kafka-client.js';
 import { UrlOptions } from '../destinations/url-options.js';
-import { say, UsageError } from '../exit-code.js';
+import { Refused, say, UsageError } from '../exit-code.js';
 import type { IngestFlags, Source, SourceContext } from './source.js';
 import type { SourceIntake } from './source-intake.js';
 
 /** One that was killed keeps its partitions for so long. */
-const SESSION_MS = 10_000;
+const SESSION_MS = 6000;
 /** Of the client: one that follows goes on by itself after that. */
 const RETRIES = 10;
+/** Between tries while the cluster is away. */
+const AGAIN_MS = 2000;
 /** Without `--follow`: no message for so long is the end. */
 const QUIET_MS = 10_000;
 
@@ -28,9 +32,38 @@ export function kafkaSource(url: URL, flags: IngestFlags): Source {
     async run(intake, context) {
       const { kafka } = await kafkaOf('--from', url, options);
       const groupId = options.text('group') ?? `evaq-${context.storeId}-${context.queue}`;
-      await new TopicReader(kafka, topic, name, flags, intake, context).run(groupId);
+      const read = (): Promise<void> => new TopicReader(kafka, topic, name, flags, intake, context).run(groupId);
+      await untilRead(url.host, read, flags.follow, context.signal);
     },
   };
+}
+
+/** Where it follows, a cluster that is away is waited for. @throws Refused, and what is none of Kafka's */
+async function untilRead(host: string, read: () => Promise<void>, follow: boolean, signal: AbortSignal): Promise<void> {
+  let isDown = false;
+  for (;;) {
+    try {
+      await read();
+      return;
+    } catch (error) {
+      if (!isOfKafka(error)) throw error;
+      if (!follow) throw new Refused(`kafka://${host}: ${messageOf(error)}`);
+      if (!isDown) say(`kafka://${host} is away; it is tried again by itself: ${messageOf(error)}`);
+      isDown = true;
+    }
+    await passTime(AGAIN_MS, undefined, { signal });
+  }
+}
+
+/** What the client throws has a name of its own. */
+function isOfKafka(error: unknown): boolean {
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    'name' in error &&
+    typeof error.name === 'string' &&
+    error.name.startsWith('KafkaJS')
+  );
 }
 
 class TopicReader {

@@ -212,9 +212,14 @@ class HttpSink implements Sink {
   }
 
   async #request(url: URL, request: Parameters<HttpClient>[1]): Promise<HttpResponse> {
+    // One for each: a client may leave its listener on a signal until that is collected.
+    const given = new AbortController();
+    const { method, headers, body } = request;
+    const own = { method, headers, body, signal: given.signal };
     try {
-      return await untilAnswered(url.host, this.#ackTimeoutMs, request.signal, () => this.#client(url, request));
+      return await untilAnswered(url.host, this.#ackTimeoutMs, request.signal, () => this.#client(url, own));
     } catch (cause) {
+      given.abort(cause);
       if (request.signal.aborted) throw request.signal.reason;
       if (isSinkError(cause)) throw cause;
       throw new SinkError(

@@ -21,13 +21,20 @@ const dormant: SyncVerdict = { hunt: 'dormant' };
 const weak: SyncVerdict = { hunt: 'weak' };
 const linear: SyncVerdict = { hunt: 'linear' };
 const DURABLE: SyncVerdict = { test: 'test/unit/store/durable.test.ts' };
+const WEAK: SyncVerdict = { test: 'test/unit/store/durable-weak.test.ts' };
+const EVIDENCE: SyncVerdict = { test: 'test/unit/gc/gc-evidence.test.ts' };
+const MOVES: SyncVerdict = { test: 'test/unit/store/moves-durable.test.ts' };
+const PUSH_SYNC: SyncVerdict = { test: 'test/unit/queue/push-sync.test.ts' };
+const OPENS: SyncVerdict = { test: 'test/unit/store/opens-cut.test.ts' };
+const CHECKPOINT: SyncVerdict = { test: 'test/unit/intake/checkpoint.test.ts' };
+const FLUSH: SyncVerdict = { test: 'test/unit/queue/queue-flush.test.ts' };
 const notRun: SyncVerdict = { open: 'no hunt was run on it' };
 const oneRound: SyncVerdict = { open: 'one round of crashes, collecting, space, regressions, weak, linear and intake' };
 const REWRITING: SyncVerdict = {
   equivalent:
     'what is kept for rewrites on a full disk is not promised behind a crash: an open may spend it on footers',
 };
-const REPAIR: SyncVerdict = { open: 'a repair is not cut by any hunt; repair-crash.test.ts was not run on it' };
+const REPAIR: SyncVerdict = { test: 'test/unit/raw/repair-crash.test.ts' };
 
 export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'segment/opening-file.ts #make: syncFile(file)': reserve,
@@ -67,33 +74,29 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'intake/intake-log.ts rewriteTail: syncFile(file)': {
     open: 'no hunt opens a store with messages where there is no space for its intake log',
   },
-  'intake/intake-log.ts #append: syncFile(file)': oneRound,
-  'intake/intake-log.ts #renew: syncFile(file)': oneRound,
-  'intake/intake-log.ts #named: syncFolder(this.#options.vfs, this.#options.dir)': oneRound,
+  'intake/intake-log.ts #append: syncFile(file)': CHECKPOINT,
+  'intake/intake-log.ts #renew: syncFile(file)': { test: 'test/unit/intake/intake-durable.test.ts' },
+  'intake/intake-log.ts #named: syncFolder(this.#options.vfs, this.#options.dir)': CHECKPOINT,
   'intake/intake-log.ts #removeOlder: vfs.syncDir(aside)': {
     open: 'reached only with a damaged intake log, which no hunt cuts',
   },
-  'intake/intake-log.ts cutBack: syncFile(file)': notRun,
-  'gc/gc-runner.ts drop: this.#options.tombstonesDurable()': oneRound,
+  'intake/intake-log.ts cutBack: syncFile(file)': { test: 'test/unit/intake/intake-durable.test.ts' },
+  'gc/gc-runner.ts drop: this.#options.tombstonesDurable()': WEAK,
   'gc/gc-runner.ts rewrite: removalsWritten()': oneRound,
-  'gc/gc-runner.ts rewrite: removalsWritten() (2)': oneRound,
+  'gc/gc-runner.ts rewrite: removalsWritten() (2)': WEAK,
   'gc/gc-runner.ts #retire: segment.whenUnpinned()': oneRound,
-  'gc/gc-runner.ts #quarantine: syncFolder(vfs, dir)': notRun,
-  'gc/gc-runner.ts #quarantine: syncFolder(vfs, aside)': notRun,
-  'gc/gc-runner.ts #quarantine: syncFolder(vfs, dir) (2)': notRun,
-  'queue/commit-pipeline.ts constructor: this.#timedSync(left)': oneRound,
+  'gc/gc-runner.ts #quarantine: syncFolder(vfs, dir)': EVIDENCE,
+  'gc/gc-runner.ts #quarantine: syncFolder(vfs, aside)': EVIDENCE,
+  'gc/gc-runner.ts #quarantine: syncFolder(vfs, dir) (2)': EVIDENCE,
+  'queue/commit-pipeline.ts constructor: this.#timedSync(left)': PUSH_SYNC,
   'queue/commit-pipeline.ts #blocking: this.#syncLeftBlocking()': linear,
-  'queue/commit-pipeline.ts flush: this.syncNow()': {
-    open: 'one round of weak: what comes behind it, or before, syncs the same',
-  },
-  'queue/commit-pipeline.ts syncNow: this.#unsynced.sync()': notRun,
+  'queue/commit-pipeline.ts flush: this.syncNow()': CHECKPOINT,
+  'queue/commit-pipeline.ts syncNow: this.#unsynced.sync()': WEAK,
   'queue/commit-pipeline.ts syncNow: this.#timedSync(active)': weak,
   'queue/commit-pipeline.ts #commitPlaced: this.#timedSync(active)': crashes,
-  'queue/commit-pipeline.ts #cut: file.sync()': { open: 'one round of space, damage and intake' },
+  'queue/commit-pipeline.ts #cut: file.sync()': WEAK,
   'queue/commit-pipeline.ts #syncLeftBlocking: this.#unsynced.syncBlocking()': linear,
-  'queue/commit-pipeline.ts #syncLeftBlocking: syncFileBlocking(active.file)': {
-    open: 'four rounds of linear and aborted',
-  },
+  'queue/commit-pipeline.ts #syncLeftBlocking: syncFileBlocking(active.file)': PUSH_SYNC,
   'queue/commit-pipeline.ts #syncLeftBlocking: this.#options.syncRemovalsBlocking()': linear,
   'queue/commit-pipeline.ts #switchSegment: this.#unsynced.makeRoom()': {
     equivalent: 'it bounds what a power cut takes in the weaker modes, at 512 MiB, and promises nothing of records',
@@ -105,25 +108,28 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'queue/generation-start.ts olderLogAsSpare: syncDirOrStop(env, dir)': {
     open: 'two rounds of crashes and regressions do not reach it',
   },
-  'queue/generation-start.ts oldLogAsSpare: syncDirOrStop(env, dir)': { open: 'two rounds of crashes and regressions' },
+  'queue/generation-start.ts oldLogAsSpare: syncDirOrStop(env, dir)': OPENS,
   'queue/push-sync.ts pushBlocking: push.syncLeft()': linear,
-  'queue/push-sync.ts cutBlocking: syncFileBlocking(file)': { open: 'one round of space, damage and intake' },
+  'queue/push-sync.ts cutBlocking: syncFileBlocking(file)': WEAK,
   'queue/queue-core.ts constructor: this.removals.syncBlocking()': linear,
-  'queue/queue-core.ts constructor: this.removalsDurable()': notRun,
-  'queue/queue-core.ts constructor: this.removals.syncNow()': notRun,
-  'queue/queue-core.ts flush: this.#syncAll()': notRun,
-  'queue/queue-core.ts settle: this.#syncAll()': notRun,
+  'queue/queue-core.ts constructor: this.removalsDurable()': WEAK,
+  'queue/queue-core.ts constructor: this.removals.syncNow()': WEAK,
+  'queue/queue-core.ts flush: this.#syncAll()': FLUSH,
+  'queue/queue-core.ts settle: this.#syncAll()': {
+    equivalent:
+      'the last step of a close syncs the same before the close resolves; in these modes nothing is promised sooner',
+  },
   'queue/queue-core.ts #closeCleanly: this.#syncAll()': {
     open: 'one round of weak: what comes behind it, or before, syncs the same',
   },
   'queue/queue-core.ts #syncAll: this.commits.syncNow()': { open: 'one round of linear and weak' },
-  'queue/queue-core.ts #syncAll: this.removals.syncNow()': { open: 'one round of linear and weak' },
+  'queue/queue-core.ts #syncAll: this.removals.syncNow()': FLUSH,
   'queue/queue-core.ts #account: this.removalsDurable()': {
     open: 'needs damage and a cut behind it: no hunt has both',
   },
-  'queue/queue-core.ts removalsDurable: this.#syncAll()': { open: 'one round of linear and weak' },
-  'queue/queue-core.ts #startInterval: this.commits.syncNow()': notRun,
-  'queue/queue-core.ts #startInterval: this.removals.syncNow()': notRun,
+  'queue/queue-core.ts removalsDurable: this.#syncAll()': WEAK,
+  'queue/queue-core.ts #startInterval: this.commits.syncNow()': WEAK,
+  'queue/queue-core.ts #startInterval: this.removals.syncNow()': WEAK,
   'queue/queue-evidence.ts removeEvidence: syncFolder(vfs, dir)': {
     open: 'two rounds of crashes and regressions, and all cuts of dormant',
   },
@@ -153,30 +159,32 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'queue/removal-pipeline.ts syncNow: log.sync()': weak,
   'queue/removal-pipeline.ts syncBlocking: this.#log.syncBlocking()': linear,
   'queue/removal-pipeline.ts writeClose: this.#log.sync()': DURABLE,
-  'queue/removal-pipeline.ts #write: this.#syncWiped()': { open: 'four rounds of linear and aborted' },
+  'queue/removal-pipeline.ts #write: this.#syncWiped()': WEAK,
   'queue/removal-pipeline.ts #write: this.#log.sync()': crashes,
   'queue/removal-pipeline.ts #append: this.#syncWiped()': notRun,
-  'queue/removal-pipeline.ts #syncWiped: this.#log.sync()': { open: 'four rounds of linear and aborted' },
+  'queue/removal-pipeline.ts #syncWiped: this.#log.sync()': WEAK,
   'queue/segment-sealer.ts #writeFooter: this.#sync(left)': crashes,
-  'queue/segment-sealer.ts #keep: this.#sync(left)': notRun,
+  'queue/segment-sealer.ts #keep: this.#sync(left)': PUSH_SYNC,
   'queue/segment-sealer.ts #sync: file.sync()': crashes,
   'queue/segment-start.ts reuseSegment: syncFile(file)': {
     open: 'no hunt opens a full disk whose newest segment is empty',
   },
-  'queue/unsynced-segments.ts add: this.sync()': notRun,
+  'queue/unsynced-segments.ts add: this.sync()': {
+    equivalent: 'the tick of the interval syncs the same; this only begins sooner',
+  },
   'queue/unsynced-segments.ts makeRoom: this.sync()': {
     equivalent: 'it bounds what a power cut takes in the weaker modes, at 512 MiB, and promises nothing of records',
   },
-  'queue/unsynced-segments.ts sync: this.#syncOne(left)': notRun,
+  'queue/unsynced-segments.ts sync: this.#syncOne(left)': WEAK,
   'queue/unsynced-segments.ts syncBlocking: syncFileBlocking(left.file)': linear,
-  'queue/unsynced-segments.ts #syncOne: this.#sync(left)': notRun,
+  'queue/unsynced-segments.ts #syncOne: this.#sync(left)': WEAK,
   'store/move.ts moveOne: settleData(from, [claim])': { open: 'one round of linear and weak' },
   'store/move.ts settleData: from.commits.syncNow()': { open: 'one round of linear and weak' },
   'store/move.ts takeBatch: settleData( from, taken.map(({ claim }) => claim), )': notRun,
   'store/move.ts moveClaimed: durably.appended(to)': weak,
-  'store/move.ts moveClaimed: durably.removed(to)': notRun,
+  'store/move.ts moveClaimed: durably.removed(to)': MOVES,
   'store/move.ts appended: to.commits.syncNow()': weak,
-  'store/move.ts removed: from.removalsDurable()': notRun,
+  'store/move.ts removed: from.removalsDurable()': MOVES,
   'store/open-store.ts #open: vfs.syncDir(dir)': crashes,
   'store/open-store.ts #make: vfs.syncDir(`${path}/${QUEUES_DIR}`)': crashes,
   'store/queue-registrar.ts #enter: syncFile(file)': DURABLE,
@@ -184,7 +192,9 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'store/store-repair.ts makeBackupDir: vfs.syncDir(path)': REPAIR,
   'store/store-repair.ts copyFile: target.sync()': REPAIR,
   'store/store-repair.ts writePatches: file.sync()': REPAIR,
-  'store/store-repair.ts writePatches: vfs.syncDir(parentOf(path))': REPAIR,
+  'store/store-repair.ts writePatches: vfs.syncDir(parentOf(path))': {
+    open: 'repair-crash.test.ts, in which no patch makes a file',
+  },
   'store/store-repair.ts syncDir: this.#vfs.syncDir(dir)': REPAIR,
   'layout/store-file.ts createStore: vfs.syncDir(path)': {
     equivalent: 'an open syncs the same folder before it resolves, and nothing is acknowledged before',

@@ -81,6 +81,7 @@ test.each([
     sealedBelow: 4,
     segmentIdMax: 5,
     liveRecords: 0,
+    hasIntake: false,
     accountedBelow: 1,
     timestamp: 6,
   };

@@ -1,8 +1,11 @@
 /** What is in a copy that GC makes, what it tells of it, and how fast it goes. */
 import { describe, expect, it, test } from 'vitest';
 import type { Evaq, EvaqOptions } from '../../../src/evaq.js';
+import { decodeFileHeader, FILE_HEADER_BYTES, fileSeed } from '../../../src/frame/file-header.js';
+import type { IdRange } from '../../../src/ids.js';
+import { readFooter, readFooterIndex } from '../../../src/segment/segment-footer.js';
 import type { SimDisk } from '../../../src/sim/sim-disk.js';
-import { idsOf, newDisk, openSim, passTime, SIM_PATH } from '../store/store-fixture.js';
+import { countOf, idsOf, newDisk, openSim, passTime, SIM_PATH } from '../store/store-fixture.js';
 
 const KIB = 1024;
 const OPTIONS: EvaqOptions = { segmentBytes: 64 * KIB, gc: false, recycleSegments: 0 };
@@ -41,6 +44,38 @@ test.each([1, 2, 3, 4, 5])('P3: a copy whose first record is %i says of itself w
   expect(again.recovery).toMatchObject({ clean: true, damage: [] });
   expect(await idsOf(again.wal)).toEqual(live);
   await again.close();
+});
+
+test('P3: a copy is indexed from its first commit on, and lists what is in it as runs, as few as there are', async () => {
+  const disk = newDisk();
+  const evaq = await filled(disk, 4 * RECORDS);
+  const kept = [10, 11, 12, 20, 40, 41];
+  await evaq.wal.removeMany(but(kept, 3 * RECORDS));
+  await evaq.wal.compact();
+  const runs: IdRange[] = [];
+  for (const { name } of (await disk.vfs.list(WAL)).filter((one) => one.name.endsWith('.seg'))) {
+    const file = await disk.vfs.open(`${WAL}/${name}`, 'read');
+    const head = Buffer.alloc(FILE_HEADER_BYTES);
+    await file.readAt(head, 0, head.length, 0);
+    const decoding = decodeFileHeader(head, 'segment');
+    if (decoding.kind !== 'ok') throw new Error(`${name} has no header`);
+    const seed = fileSeed(decoding.header);
+    const footer = await readFooter(file, await file.size(), seed);
+    if (footer !== undefined && footer.summary.replaces.length > 0) {
+      runs.push(...(footer.summary.runs ?? []));
+      const index = await readFooterIndex(file, footer, seed);
+      expect(index?.offsets[0]).toBe(FILE_HEADER_BYTES);
+      expect(index?.ids[0]).toBe(footer.summary.firstId);
+    }
+    await file.close();
+  }
+  const own = runs.toSorted((a, b) => a.first - b.first).filter(({ first }) => first <= 3 * RECORDS);
+  expect(own).toEqual([
+    { first: 10, last: 12 },
+    { first: 20, last: 20 },
+    { first: 40, last: 41 },
+  ]);
+  await evaq.close();
 });
 
 describe('P6: what GC tells', () => {
@@ -120,5 +155,15 @@ test('P2: a segment beside one of which a removal is on its way is rewritten wit
   expect(await removing).toBe(true);
   expect(report.rewrittenSegments).toBeGreaterThan(1);
   expect((await idsOf(evaq.wal)).slice(0, 2)).toEqual([10, 70]);
+  await evaq.close();
+});
+
+test('P6: collecting a queue that is empty leaves its segment as it is', async () => {
+  const disk = newDisk();
+  const evaq = await openSim(disk);
+  const before = countOf(disk, 'create', /wal/) + countOf(disk, 'rename', /wal/);
+  await evaq.wal.compact();
+  await evaq.wal.compact();
+  expect(countOf(disk, 'create', /wal/) + countOf(disk, 'rename', /wal/)).toBe(before);
   await evaq.close();
 });

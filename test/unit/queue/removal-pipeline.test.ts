@@ -19,6 +19,7 @@ const CONTEXT = {
   sealedBelow: 0,
   segmentIdMax: 1,
   liveRecords: 0,
+  hasIntake: false,
 };
 
 interface Setting {
@@ -153,6 +154,21 @@ describe('who waits', () => {
     await Promise.all([first, underWay, second, both]);
     expect(order.indexOf('written')).toBeLessThan(order.indexOf('second'));
     expect(order.at(-1)).toBe('written, too');
+  });
+
+  it('P2: for all of it waits for what was only asked for, and for what is owed, which is tried once more', async () => {
+    const { disk, pipeline, rounds } = await newPipeline();
+    let isDone = false;
+    void pipeline.submit([range(1)], NONE).then(() => {
+      isDone = true;
+    });
+    await pipeline.join();
+    expect(isDone).toBe(true);
+    failWrites(disk, 1);
+    await outcomesOf([pipeline.submit([range(2)], NONE)]);
+    const before = rounds();
+    await pipeline.join();
+    expect([pipeline.owedRanges, rounds()]).toEqual([0, before + 1]);
   });
 
   it('P2: for a blocking sync waits for none where all is durable', async () => {

@@ -68,6 +68,38 @@ test('P5, P9: a repair that is cut anywhere can be started over, and loses nothi
   }
 });
 
+/** The content of all files below a folder, by what comes behind its name. */
+async function filesBelow(disk: SimDisk, folder: string, below = ''): Promise<Record<string, string>> {
+  const files: Record<string, string> = {};
+  for (const { name, kind } of await disk.vfs.list(folder + below)) {
+    if (name.startsWith('.evaq-backup-')) continue;
+    if (kind === 'directory') Object.assign(files, await filesBelow(disk, folder, `${below}/${name}`));
+    else files[`${below}/${name}`] = Buffer.from(disk.read(`${folder}${below}/${name}`) ?? []).toString('latin1');
+  }
+  return files;
+}
+
+test('P9: before a repair changes a file a copy of it is durable; and when it resolves all is that it has done', async () => {
+  const disk = await damagedStore();
+  const before = await filesBelow(disk, '/s');
+  let cut: SimDisk | undefined;
+  const stop = disk.observe(({ phase, call }) => {
+    const isStore = /queues|STORE/.test(call.path) && !call.path.includes('.evaq-backup-');
+    const isChange = isStore && /^(?:write|truncate|rename|remove)$/.test(call.name);
+    if (phase === 'call' && isChange) cut ??= disk.crash(disk.nothingSurvives());
+  });
+  const { backup = '' } = await repairStore('/s', { ...portsOf(disk), lockNote: NOTE });
+  stop();
+  expect(cut).toBeDefined();
+  const copies = cut === undefined ? {} : await filesBelow(cut, backup);
+  expect(Object.keys(copies).length).toBeGreaterThan(3);
+  for (const [name, copy] of Object.entries(copies)) expect(copy === before[name], name).toBe(true);
+  const after = disk.crash(disk.nothingSurvives());
+  expect(await filesBelow(after, backup)).toEqual(copies);
+  expect((await verifyStore('/s', { vfs: after.vfs })).damage).toEqual([]);
+  expect(await contentOf(after)).toEqual(EXPECTED);
+});
+
 test('P15: a repair that costs a record which could be read before says so, and keeps the files as they were', async () => {
   const disk = await damagedStore();
   const evaq = await Evaq.open('/s', { ports: portsOf(await repaired(disk.fork())), create: false });

@@ -126,3 +126,21 @@ describe('P4: what was rejected since it could not be written does not come back
     expect(states).toBeGreaterThan(0);
   });
 });
+
+describe('P2: a pop that was rejected since its round could not be written has removed nothing, whatever a power cut leaves', () => {
+  it.each(['sync', 'os'] as const)('%s', async (durability) => {
+    const disk = newDisk();
+    const evaq = await openSim(disk, { durability });
+    await evaq.wal.pushMany(['a', 'b']);
+    await evaq.wal.flush();
+    // All of it is written, and an error told.
+    disk.fault({ on: 'write', path: /wal\/.*\.tomb/, error: 'EIO', alsoDone: true, times: 1 });
+    await rejection(evaq.wal.pop(1), 'EVAQ_IO');
+    let states = 0;
+    for (const { disk: after } of disk.crashStates({ exhaustiveMax: 64, draws: 32 })) {
+      states++;
+      expect(await contentOf((await openSim(after)).wal)).toEqual({ 1: 'a', 2: 'b' });
+    }
+    expect(states).toBeGreaterThan(0);
+  });
+});

@@ -42,6 +42,7 @@ function statement(round: number, more: Partial<RoundStatement> = {}): RoundStat
     sealedBelow: 4,
     segmentIdMax: 6,
     liveRecords: 0,
+    hasIntake: false,
     timestamp: 1_700_000_000_000,
     ...more,
   };
