@@ -124,16 +124,16 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   },
   'queue/queue-core.ts #syncAll: this.commits.syncNow()': { open: 'one round of linear and weak' },
   'queue/queue-core.ts #syncAll: this.removals.syncNow()': FLUSH,
-  'queue/queue-core.ts #account: this.removalsDurable()': {
-    open: 'needs damage and a cut behind it: no hunt has both',
-  },
+  'queue/queue-core.ts #account: this.removalsDurable()': EVIDENCE,
   'queue/queue-core.ts removalsDurable: this.#syncAll()': WEAK,
   'queue/queue-core.ts #startInterval: this.commits.syncNow()': WEAK,
   'queue/queue-core.ts #startInterval: this.removals.syncNow()': WEAK,
   'queue/queue-evidence.ts removeEvidence: syncFolder(vfs, dir)': {
     open: 'two rounds of crashes and regressions, and all cuts of dormant',
   },
-  'queue/queue-recovery.ts mendHeader: syncOrStop(env, file)': { open: 'one round of space, damage and intake' },
+  'queue/queue-recovery.ts mendHeader: syncOrStop(env, file)': {
+    equivalent: 'the copy that is intact gets the bytes that it has, and the next open mends the other again',
+  },
   'queue/queue-recovery.ts settleTail: syncOrStop(env, file)': dormant,
   'queue/queue-recovery.ts settleTail: syncDirOrStop(env, loaded.dir)': {
     equivalent: 'nothing is appended to a segment whose name is not synced, so a tail with records has a durable name',
