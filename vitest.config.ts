@@ -15,7 +15,7 @@ class LongFirst extends BaseSequencer {
 const config: ReturnType<typeof defineConfig> = defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    setupFiles: ['test/seeded.ts'],
+    setupFiles: ['test/seeded.ts', 'test/kept-contract.ts'],
     // Only to end a test that would hang: no test is about time, and a busy machine may take its own.
     testTimeout: 300_000,
     hookTimeout: 300_000,

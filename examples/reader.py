@@ -898,6 +898,21 @@ class Queue:
             return MAX if self.is_strict(segment) or unnamed else accounted
         return below
 
+    def is_end_gone(self):
+        """Of the last segment with records, or of one behind it, nothing tells how many records it had (13)."""
+        for segment in reversed(self.segments):
+            if segment.header is None:
+                if len(segment.data) < self.removals.durable.get(segment.id, 0):
+                    return True
+                continue
+            intact = [one.at for one in segment.commits if one.kind == 1]
+            for start, _, commit in [] if segment.footer else segment.bad:
+                if (commit is None or commit.kind != 1) and start > max(intact, default=0):
+                    return True
+            if segment.records:
+                return False
+        return False
+
     def check_missing(self, here, removed):
         removals = self.removals
         spans = Ids([span for span in map(self.span_of, self.segments) if span])
@@ -919,6 +934,8 @@ class Queue:
         is_newest_gone = removals.data_segment and all(id < removals.data_segment for id in self.segment_ids)
         if is_newest_gone and (not missing or removals.close is None):
             self.tell("", 0, 0, "the newest segment is missing, and which records were in it is not known", False)
+        elif removals.close is None and self.is_end_gone():
+            self.tell("", 0, 0, "the end of the newest segment is gone, and what was lost beside that is not known", False)
         if not self.clean:
             return
         # Lost records may be among those that were live; where rounds are lost, removed ones are among those that seem to be.

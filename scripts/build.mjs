@@ -49,7 +49,15 @@ await build({
   platform: 'node',
   format: 'esm',
   target: 'node20.19',
-  external: ['fs-ext', 'fs-native-extensions', 'crc-32', 'sorted-btree', '@msgpack/msgpack', 'prom-client'],
+  external: [
+    'fs-ext',
+    'fs-native-extensions',
+    'crc-32',
+    'sorted-btree',
+    '@msgpack/msgpack',
+    'prom-client',
+    '@nats-io/transport-node',
+  ],
   // The bundled packages are CommonJS and call require for Node's own modules.
   banner: {
     js: "#!/usr/bin/env node\nimport { createRequire as evaqCreateRequire } from 'node:module';\nconst require = evaqCreateRequire(import.meta.url);",

@@ -33,6 +33,9 @@ async function work(bundle) {
   process.send('ready');
 }
 
+/** What is found is told, and the rest goes on: after so many that is enough. */
+const FOUND_MAX = 20;
+
 /** Numbers of 64 bits, far fewer than its slots. */
 class Hashes {
   #slots = new BigUint64Array(2 ** 16);
@@ -183,7 +186,7 @@ async function main() {
   const before = record.wallMs;
   const started = Date.now();
   let told = started;
-  let found = false;
+  const found = [];
   await Promise.all(
     Array.from({ length: processes }, () => {
       const child = fork(fileURLToPath(import.meta.url), ['--work', bundle], {
@@ -201,7 +204,7 @@ async function main() {
             const { workload, nth, words, cpuMs, error } = message;
             const { name } = EXPLORATION[workload];
             if (error !== undefined) {
-              found = true;
+              found.push(`${name}, seed ${firstSeed + nth}`);
               process.exitCode = 1;
               console.error(`${name}, seed ${firstSeed + nth}:\n${error}`);
             } else {
@@ -215,7 +218,7 @@ async function main() {
               console.log(`${count(record.states)} distinct states, ${count(rate)} a second`);
             }
           }
-          if (found || record.states >= target) child.disconnect();
+          if (found.length >= FOUND_MAX || record.states >= target) child.disconnect();
           else child.send(rest.next().value);
         });
       });
@@ -233,7 +236,7 @@ async function main() {
   const seconds = record.wallMs / 1000;
   console.log(
     `\n${count(record.states)} distinct states in ${count(seconds)} s on ${processes} processes (${count(record.states / seconds)} a second), ` +
-      `which had ${count(cpuMs / 1000)} s of processors (${count(record.states / (cpuMs / 1000))} for each); ${found ? 'something was found' : 'nothing was found'}`,
+      `which had ${count(cpuMs / 1000)} s of processors (${count(record.states / (cpuMs / 1000))} for each); ${found.length === 0 ? 'nothing was found' : `found something in: ${found.join('; ')}`}`,
   );
 }
 

@@ -21,7 +21,8 @@ export type EvaqErrorCode =
   | 'EVAQ_RECORD_NOT_FOUND'
   | 'EVAQ_RECORD_TOO_LARGE'
   | 'EVAQ_QUEUE_NAME'
-  | 'EVAQ_NATIVE_UNAVAILABLE';
+  | 'EVAQ_NATIVE_UNAVAILABLE'
+  | 'EVAQ_UNSUPPORTED';
 
 /** Where and what, as data. Which fields are set depends on the code; every field is optional. */
 export interface EvaqErrorDetails {

@@ -8,6 +8,7 @@ export type { FailureClass } from './delivery/classify.js';
 export type { Delivery } from './delivery/delivery.js';
 export type { BatchContext, BatchResult, DeliveryContext } from './delivery/delivery-context.js';
 export { DeadLetterError, RetryLater, type RetryLaterOptions, StopDelivery } from './delivery/delivery-errors.js';
+export type { DeliveryLike } from './delivery/delivery-like.js';
 export type { BatchLimits, BatchOptions, DeliveryOptions, RetryOptions } from './delivery/delivery-options.js';
 export type { DeliveryReport, DeliveryStats, StopOptions } from './delivery/delivery-report.js';
 export type { BreakerEvent, DeliveredRecord, DeliverTrace } from './delivery/delivery-trace.js';
@@ -24,6 +25,7 @@ export type { LinkedEvaq } from './link/linked-evaq.js';
 export type { LinkedQueue } from './link/linked-queue.js';
 export type { DamageEvent } from './log/damage-event.js';
 export type { Damage } from './log/log-load.js';
+export type { EvaqReader, QueueFigures, QueueReader } from './log/queue-reader.js';
 export type { QueueRecord } from './log/queue-record.js';
 export type {
   ReadOptions,
@@ -45,20 +47,18 @@ export type {
   PurgeResult,
   RedriveOptions,
 } from './queue/move-options.js';
+export type { Payload, PushEntry, PushManyOptions, PushOptions } from './queue/push-entry.js';
 export type { PushTrace } from './queue/push-trace.js';
 export type {
   DeadLetterOptions,
   DeadLetterSelection,
   GcReport,
-  Payload,
-  PushEntry,
-  PushManyOptions,
-  PushOptions,
   Queue,
   QueueStats,
   ReadableOptions,
 } from './queue/queue.js';
 export type { DeadLetterListOptions, QueueDeadLetters } from './queue/queue-dead-letters.js';
+export type { EvaqLike, QueueLike } from './queue/queue-like.js';
 export type { LimitStats } from './queue/queue-limits.js';
 export type { DedupeOptions, Durability, QueueOptions } from './queue/queue-options.js';
 export type { TornTail } from './queue/queue-recovery.js';

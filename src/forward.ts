@@ -9,5 +9,6 @@ export {
   type ForwardSource,
   forward,
 } from './forward/forwarding.js';
+export { type QueueSinkOptions, queueSink, type SinkQueue } from './forward/queue-sink.js';
 export type { Sink, SinkContext, SinkFailure, SinkLimits, SinkRecord, SinkResult } from './forward/sink.js';
 export { SinkError, type SinkErrorKind, type SinkErrorOptions } from './forward/sink-error.js';

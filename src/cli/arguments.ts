@@ -19,7 +19,7 @@ export function parseIds(text: string, before: readonly number[] | undefined): n
   return [...(before ?? []), parseId(text)];
 }
 
-function parseQueue(text: string): string {
+export function parseQueue(text: string): string {
   try {
     requireQueueName(text);
     return text;
@@ -32,4 +32,21 @@ function parseQueue(text: string): string {
 
 export function queueOption(): Option {
   return new Option('-q, --queue <name>', 'which queue').default(WAL_QUEUE).argParser(parseQueue);
+}
+
+const BYTES_UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+/** A number of bytes: `1000`, `64K`, `16MiB`. */
+export function parseBytes(text: string): number {
+  const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text) ?? [];
+  const bytes = Math.floor(Number(digits) * (BYTES_UNITS[unit.toUpperCase()] ?? NaN));
+  if (digits === '' || !Number.isSafeInteger(bytes) || bytes < 1)
+    throw new InvalidArgumentError('A size is a number of bytes, or one with K, M, G or T behind it: 64M.');
+  return bytes;
+}
+
+export function parseShare(text: string): number {
+  const share = Number(text);
+  if (text === '' || !(share >= 0 && share <= 1)) throw new InvalidArgumentError('A share is a number from 0 to 1.');
+  return share;
 }

@@ -1,64 +1,63 @@
 /** `evaq cat`: the records of a queue, or of segment files by themselves, to standard output. Takes no lock, writes nothing. */
-import { statSync } from 'node:fs';
-import { Command, Option } from 'commander';
-import type { QueueRecord } from '../log/queue-record.js';
+import { Command } from 'commander';
 import { EvaqError, RawSegment, ReadOnlyEvaq } from '../raw.js';
-import { parseCount, parseId, queueOption } from './arguments.js';
 import { EXIT_CORRUPT, say, UsageError } from './exit-code.js';
-import { Output } from './output.js';
-import { formatCount, NEWLINE, NUL, recordToJson } from './record-format.js';
+import { type PathKind, pathKind } from './path-kind.js';
+import { formatCount } from './record-format.js';
+import { addOutput, type OutputFlags, RecordPrinter } from './records/record-printer.js';
+import type { ShownRecord } from './records/shown-record.js';
+import { isReplicated, openReplicated, selectableOf } from './replicated-store.js';
+import { queuesMeant, queuesOption } from './selection/queue-names.js';
+import { segmentRange } from './selection/segment-range.js';
+import { selectedRecords } from './selection/selected-records.js';
+import { isSelected, type Selection, type SelectionFlags, selectionOf } from './selection/selection.js';
+import { addSelection } from './selection/selection-options.js';
 
-interface CatFlags {
-  readonly queue: string;
-  readonly from?: number;
-  readonly to?: number;
-  readonly count?: number;
-  readonly null: boolean;
-  readonly json: boolean;
+interface CatFlags extends SelectionFlags, OutputFlags {
+  readonly queue: readonly string[];
   readonly skipDamaged: boolean;
 }
 
 export function catCommand(): Command {
-  return new Command('cat')
+  const command = new Command('cat')
     .description('print records: the live ones of a queue, or all that a segment file holds')
-    .argument('<path...>', 'stores, or segment files (*.seg)')
-    .addOption(queueOption())
-    .addOption(new Option('--from <id>', 'the lowest ID').argParser(parseId))
-    .addOption(new Option('--to <id>', 'the highest ID').argParser(parseId))
-    .addOption(new Option('-n, --count <n>', 'at most so many records').argParser(parseCount))
-    .option('-0, --null', 'a NUL byte behind each record instead of a newline', false)
-    .option('--json', 'a line of JSON for each record, with its ID, time and headers', false)
+    .argument('<path...>', 'stores, queue folders, segment files, quarantine/, nats://HOST/STORE')
+    .addOption(queuesOption());
+  return addOutput(addSelection(command))
     .option('--skip-damaged', 'go on behind records that are damaged; exits with 3 all the same', false)
+    .addHelpText(
+      'after',
+      "\nSeveral queues come one after the other.\n\nExamples:\n  evaq cat ./orders --since 15m -g 'total: [0-9]{4}'\n  evaq cat ./orders -q '*' --format '%i %t %q %h{content-type} %p'",
+    )
     .action(async (paths: string[], flags: CatFlags) => {
-      if (flags.json && flags.null) throw new UsageError('--json has lines of its own: leave out --null');
-      const printer = new Printer(flags);
+      const printer = new LimitedPrinter(flags);
       try {
         for (const path of paths) {
           if (printer.isDone) break;
-          if (isFile(path)) await catSegment(path, flags, printer);
-          else await catStore(path, flags, printer);
+          await catPath(path, flags, printer);
         }
       } finally {
         await printer.flush();
       }
-      if (printer.damaged > 0) {
-        say(`passed over ${formatCount(printer.damaged, 'damaged place')}; evaq verify tells more`);
-        process.exitCode = EXIT_CORRUPT;
-      }
+      if (printer.damaged === 0) return;
+      say(`passed over ${formatCount(printer.damaged, 'damaged place')}; evaq verify tells more`);
+      process.exitCode = EXIT_CORRUPT;
     });
 }
 
-class Printer {
-  readonly #out = new Output();
-  readonly #json: boolean;
-  readonly #separator: Buffer;
+/** Prints no more than was asked for, over all paths and queues. */
+class LimitedPrinter {
+  readonly #printer: RecordPrinter;
+  /** Without the bound, which is kept here. */
+  readonly selection: Selection;
   #left: number;
   damaged = 0;
 
   constructor(flags: CatFlags) {
-    this.#json = flags.json;
-    this.#separator = flags.null ? NUL : NEWLINE;
-    this.#left = flags.count ?? Infinity;
+    this.#printer = new RecordPrinter(flags);
+    const { count, ...rest } = selectionOf(flags);
+    this.#left = count;
+    this.selection = Object.assign(rest, { count: Infinity });
   }
 
   get isDone(): boolean {
@@ -66,43 +65,92 @@ class Printer {
   }
 
   /** To be awaited where it returns something. */
-  print(record: QueueRecord, offset?: number): Promise<void> | undefined {
+  print(shown: ShownRecord): Promise<void> | undefined {
     this.#left--;
-    return this.#json ? this.#out.line(recordToJson(record, offset)) : this.#out.write(record.payload, this.#separator);
+    return this.#printer.print(shown);
   }
 
   flush(): Promise<void> {
-    return this.#out.flush();
+    return this.#printer.flush();
   }
 }
 
-async function catStore(path: string, flags: CatFlags, printer: Printer): Promise<void> {
+async function catPath(path: string, flags: CatFlags, printer: LimitedPrinter): Promise<void> {
+  if (isReplicated(path)) return catReplicated(path, flags, printer);
+  const found = pathKind(path);
+  switch (found.kind) {
+    case 'queue':
+      say(`${path} is queue '${found.queue}' of the store ${found.store}`);
+      return catStore(found.store, [found.queue], flags, printer);
+    case 'files':
+      return catFiles(path, found, flags, printer);
+    case 'segment':
+      if (found.what !== undefined) say(`${path} is ${found.what}`);
+      return catSegment(path, flags, printer);
+    case 'other-file':
+      return catSegment(path, flags, printer);
+    case 'store':
+    case 'none':
+      return catStore(path, flags.queue, flags, printer);
+    default:
+      throw new UsageError(`${path} is ${found.what}; evaq inspect shows what is in it`);
+  }
+}
+
+async function catStore(
+  path: string,
+  wanted: readonly string[],
+  flags: CatFlags,
+  printer: LimitedPrinter,
+): Promise<void> {
   await using store = await ReadOnlyEvaq.open(path, { onCorruption: flags.skipDamaged ? 'quarantine' : 'fail' });
-  const queue = await store.queue(flags.queue);
-  const { from = 0, to = Number.MAX_SAFE_INTEGER } = flags;
-  for await (const record of queue.records({ from, to })) {
-    await printer.print(record);
-    if (printer.isDone) break;
+  for (const name of queuesMeant(wanted, await store.queueNames())) {
+    const queue = await store.queue(name);
+    for await (const record of selectedRecords(queue, printer.selection)) {
+      const full = printer.print({ record, queue: name });
+      if (full !== undefined) await full;
+      if (printer.isDone) break;
+    }
+    if (flags.skipDamaged) printer.damaged += (await queue.stats()).damage.filter(({ lossless }) => !lossless).length;
+    if (printer.isDone) return;
   }
-  if (flags.skipDamaged) printer.damaged += (await queue.stats()).damage.filter(({ lossless }) => !lossless).length;
 }
 
-async function catSegment(path: string, flags: CatFlags, printer: Printer): Promise<void> {
+async function catReplicated(url: string, flags: CatFlags, printer: LimitedPrinter): Promise<void> {
+  await using store = await openReplicated(url);
+  for (const name of queuesMeant(flags.queue, await store.queueNames())) {
+    const queue = selectableOf(await store.queue(name));
+    for await (const record of selectedRecords(queue, printer.selection)) {
+      const full = printer.print({ record, queue: name });
+      if (full !== undefined) await full;
+      if (printer.isDone) return;
+    }
+  }
+}
+
+async function catFiles(
+  path: string,
+  { what, files }: Extract<PathKind, { kind: 'files' }>,
+  flags: CatFlags,
+  printer: LimitedPrinter,
+): Promise<void> {
+  say(`${path} holds ${what}: ${formatCount(files.length, 'segment file')}`);
+  for (const file of files) {
+    if (printer.isDone) return;
+    await catSegment(file, flags, printer);
+  }
+}
+
+async function catSegment(path: string, flags: CatFlags, printer: LimitedPrinter): Promise<void> {
   await using segment = await RawSegment.open(path);
-  const { from = 0, to = Number.MAX_SAFE_INTEGER } = flags;
+  const { selection } = printer;
+  const { first, last } = await segmentRange(segment, selection);
   // Behind the last good commit of an unsealed file there may be a torn tail, or leftovers: only a good one after a bad one makes it damage.
   let bad: EvaqError | undefined;
   for await (const entry of segment.records()) {
     if (!entry.valid) {
       const { offset, bytes } = entry.damage;
-      bad ??= new EvaqError(
-        'EVAQ_CORRUPT',
-        `${segment.path} is damaged at offset ${offset}, ${formatCount(bytes, 'byte')}`,
-        {
-          details: { path: segment.path, offset, bytes },
-          hint: 'Use --skip-damaged to go on behind it.',
-        },
-      );
+      bad ??= damagedAt(segment.path, offset, bytes);
       if (segment.footer === undefined) continue;
     }
     if (bad !== undefined) {
@@ -110,13 +158,18 @@ async function catSegment(path: string, flags: CatFlags, printer: Printer): Prom
       printer.damaged++;
       bad = undefined;
     }
-    if (!entry.valid || entry.record.id < from) continue;
-    if (entry.record.id > to || printer.isDone) return;
-    await printer.print(entry.record, entry.record.offset);
+    if (!entry.valid || entry.record.id < first) continue;
+    if (entry.record.id > last || printer.isDone) return;
+    if (!isSelected(entry.record, selection)) continue;
+    const full = printer.print({ record: entry.record, offset: entry.record.offset });
+    if (full !== undefined) await full;
     if (printer.isDone) return;
   }
 }
 
-function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+function damagedAt(path: string, offset: number, bytes: number): EvaqError {
+  return new EvaqError('EVAQ_CORRUPT', `${path} is damaged at offset ${offset}, ${formatCount(bytes, 'byte')}`, {
+    details: { path, offset, bytes },
+    hint: 'Use --skip-damaged to go on behind it.',
+  });
 }

@@ -1,18 +1,24 @@
 /**
  * `evaq forward`: the records of a queue to a destination. Opens the store for writing, since what has arrived is removed.
  */
+import { once } from 'node:events';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { Evaq, type EvaqOptions, type Queue, type QueueRecord, StopDelivery } from '../evaq.js';
 import { type Forwarding, type ForwardOptions, forward } from '../forward.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseCount, parseId, queueOption } from './arguments.js';
 import { applyConfig } from './config-file.js';
-import { type OpenDestination, openDestination } from './destinations.js';
+import type { OpenDestination } from './destinations/destination.js';
+import { openDestination, withoutSecrets } from './destinations.js';
 import { EXIT_SOME_FAILED, Refused, say, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
-import { serveMetrics } from './metrics-server.js';
+import { parsePort, serveMetrics } from './metrics-server.js';
 import { formatCount } from './record-format.js';
 import { watchBreaker } from './watch-breaker.js';
+
+/** How long the client of a destination may take to let go. */
+const CLOSE_MS = 5000;
+const EXIT_MS = 500;
 
 interface ForwardFlags {
   readonly to?: string;
@@ -35,7 +41,11 @@ export function forwardCommand(): Command {
   const command = new Command('forward')
     .description('send the records of a queue to a destination; what has arrived is removed')
     .argument('<dir>', 'the store')
-    .addOption(new Option('--to <url>', 'where to: http://…, redis://…, amqp://… (docs/forwarding.md)').env('EVAQ_TO'))
+    .addOption(
+      new Option('--to <url>', 'where to: http, kafka, amqp, nats, redis, mqtt, s3, postgres (docs/forwarding.md)').env(
+        'EVAQ_TO',
+      ),
+    )
     .addOption(queueOption())
     .addOption(new Option('--key <header:name>', 'a record’s key is this header of it').argParser(parseKey))
     .addOption(new Option('--order <order>', 'one at a time: of all, or of each key').choices(['fifo', 'key']))
@@ -77,13 +87,25 @@ async function run(dir: string, flags: ForwardFlags, signal: AbortSignal): Promi
   const destination = await openDestination(flags.to, {
     format: flags.format,
     headers: Object.fromEntries(flags.header),
+    follow: flags.follow,
   });
   try {
     if (flags.dryRun) await tell(dir, flags, destination);
     else await send(dir, flags, destination, signal);
   } finally {
-    await destination.close();
+    await letGo(destination);
   }
+}
+
+/** A client that cannot be let go, for the other side hangs, does not hold the program up. */
+async function letGo({ close }: OpenDestination): Promise<void> {
+  const closed = close().catch(() => undefined);
+  const signal = AbortSignal.timeout(CLOSE_MS);
+  const late = once(signal, 'abort').then(() => {
+    // Its connections would: by then everything has been said.
+    setTimeout(() => process.exit(), EXIT_MS).unref();
+  });
+  await Promise.race([closed, late]);
 }
 
 /** Reads alone. */
@@ -99,19 +121,24 @@ async function tell(dir: string, { queue: name, to }: ForwardFlags, { sink }: Op
     bytes += payload.length;
     if (payload.length > recordBytesMax) tooLarge++;
   }
-  say(`would send ${formatCount(records, 'record')}, ${bytes} bytes, of queue '${name}' to ${shown(to)}`);
+  say(`would send ${formatCount(records, 'record')}, ${bytes} bytes, of queue '${name}' to ${withoutSecrets(to)}`);
   if (tooLarge > 0) say(`of these ${formatCount(tooLarge, 'record')} too large for it would become dead letters`);
 }
 
-async function send(dir: string, flags: ForwardFlags, { sink }: OpenDestination, signal: AbortSignal): Promise<void> {
+async function send(
+  dir: string,
+  flags: ForwardFlags,
+  destination: OpenDestination,
+  signal: AbortSignal,
+): Promise<void> {
   await requireQueue(dir, flags.queue);
   const options: EvaqOptions = { create: false, lockTimeoutMs: flags.lockTimeout };
   await using evaq = await Evaq.open(dir, options);
   const queue = await evaq.queue(flags.queue);
-  const unwatch = watchBreaker(evaq.storeId, shown(flags.to));
+  const unwatch = watchBreaker(evaq.storeId, withoutSecrets(flags.to));
   const server = flags.metrics === undefined ? undefined : await serveMetrics(evaq, flags.metrics);
   try {
-    await sendFrom(queue, sink, flags, signal);
+    await sendFrom(queue, destination, flags, signal);
   } finally {
     unwatch();
     await server?.();
@@ -120,11 +147,11 @@ async function send(dir: string, flags: ForwardFlags, { sink }: OpenDestination,
 
 async function sendFrom(
   queue: Queue,
-  sink: OpenDestination['sink'],
+  destination: OpenDestination,
   flags: ForwardFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  const forwarding = forward(queue, sink, optionsOf(flags));
+  const forwarding = forward(queue, destination.sink, optionsOf(flags, destination));
   const stop = (): void => void forwarding.stop();
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
@@ -134,7 +161,7 @@ async function sendFrom(
     if (!signal.aborted && !(error instanceof StopDelivery)) throw error;
     if (error instanceof StopDelivery) {
       throw new Refused(
-        `${shown(flags.to)} lets nobody in: ${error.reason}. What it has not taken is in the queue still`,
+        `${withoutSecrets(flags.to)} lets nobody in: ${error.reason}. What it has not taken is in the queue still`,
       );
     }
   } finally {
@@ -154,14 +181,15 @@ async function drained(forwarding: Forwarding): Promise<void> {
   await Promise.race([forwarding.drained(), failed]);
 }
 
-function optionsOf(flags: ForwardFlags): ForwardOptions {
+function optionsOf(flags: ForwardFlags, { batch: best, timeoutMs }: OpenDestination): ForwardOptions {
   const { key: name, order, rate, batch, concurrency, attempts } = flags;
   const key = name === undefined ? undefined : ({ headers }: QueueRecord): string | undefined => headers?.[name];
   return {
     ...(key === undefined ? {} : { key }),
     ...(order === undefined ? {} : { order: order === 'key' && key !== undefined ? key : 'fifo' }),
     ...(rate === undefined ? {} : { rate: { limit: rate, perMs: 1000 } }),
-    ...(batch === undefined ? {} : { batch: { maxRecords: batch } }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    batch: batch === undefined ? { ...best } : { ...best, maxRecords: batch },
     ...(concurrency === undefined ? {} : { concurrency }),
     ...(attempts === undefined ? {} : { retry: { maxAttempts: attempts } }),
   };
@@ -183,20 +211,4 @@ function parseHeader(text: string, before: readonly (readonly [string, string])[
   const [, name, value] = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([\t\x20-\x7e]*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new InvalidArgumentError('A header is "name: value".');
   return [...before, [name.toLowerCase(), value]];
-}
-
-function parsePort(text: string): number {
-  const port = Number(/^(?:localhost|127\.0\.0\.1)?:(\d{1,5})$/.exec(text)?.[1]);
-  if (!(port <= 65_535)) throw new InvalidArgumentError('It is :PORT; the metrics are served on 127.0.0.1.');
-  return port;
-}
-
-/** Without what is secret. */
-function shown(to: string | undefined): string {
-  if (to === undefined || !URL.canParse(to)) return String(to);
-  const url = new URL(to);
-  url.username = '';
-  url.password = '';
-  url.search = '';
-  return url.href;
 }

@@ -3,25 +3,24 @@ import { Command } from 'commander';
 import { EvaqError, ReadOnlyEvaq } from '../raw.js';
 import { parseId, queueOption } from './arguments.js';
 import { UsageError } from './exit-code.js';
-import { Output } from './output.js';
-import { NEWLINE, recordToJson } from './record-format.js';
+import { addOutput, type OutputFlags, RecordPrinter } from './records/record-printer.js';
 
-interface GetFlags {
+interface GetFlags extends OutputFlags {
   readonly queue: string;
   readonly raw: boolean;
-  readonly json: boolean;
 }
 
 export function getCommand(): Command {
-  return new Command('get')
+  const command = new Command('get')
     .description('print one record')
     .argument('<dir>', 'the store')
     .argument('<id>', 'the ID of the record', parseId)
     .addOption(queueOption())
-    .option('--raw', 'the bytes of the record and nothing else, no newline behind them', false)
-    .option('--json', 'as a line of JSON, with its ID, time and headers', false)
+    .option('--raw', 'the same as -o raw: the bytes of the record and nothing else', false);
+  return addOutput(command)
+    .addHelpText('after', '\nExamples:\n  evaq get ./orders 17\n  evaq get ./orders 17 -q dead-letters --json')
     .action(async (dir: string, id: number, flags: GetFlags) => {
-      if (flags.raw && flags.json) throw new UsageError('--raw and --json exclude each other');
+      const printer = new RecordPrinter(rawly(flags));
       await using store = await ReadOnlyEvaq.open(dir);
       const queue = await store.queue(flags.queue);
       const record = await queue.get(id);
@@ -30,9 +29,15 @@ export function getCommand(): Command {
           details: { queue: queue.name, id },
         });
       }
-      const out = new Output();
-      if (flags.json) await out.line(recordToJson(record));
-      else await out.write(record.payload, ...(flags.raw ? [] : [NEWLINE]));
-      await out.flush();
+      await printer.print({ record, queue: queue.name });
+      await printer.flush();
     });
+}
+
+function rawly(flags: GetFlags): OutputFlags {
+  if (!flags.raw) return flags;
+  if (flags.json === true) throw new UsageError('--raw and --json exclude each other');
+  if (flags.output !== undefined && flags.output !== 'raw')
+    throw new UsageError(`--raw and -o ${flags.output} exclude each other`);
+  return { ...flags, output: 'raw' };
 }

@@ -1,119 +1,104 @@
-/** `evaq info`: a store on one screen. Takes no lock, writes nothing. */
-import Table from 'cli-table3';
-import { Command } from 'commander';
-import { type Damage, ReadOnlyEvaq, type ReadOnlyQueue } from '../raw.js';
-import { EXIT_CORRUPT } from './exit-code.js';
+/** `evaq info`: stores, each on one screen. Takes no lock, writes nothing. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { EXIT_CORRUPT, exitCodeOf, printError } from './exit-code.js';
+import { expandGlobs } from './globs.js';
+import { renderInfo } from './info/info-view.js';
+import { gatherStore, type StoreInfo } from './info/store-info.js';
+import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
-import { formatBytes, formatCount, isoTime } from './record-format.js';
-import { holderOf, type StoreHolder } from './store-holder.js';
 
-/** How its last writer left it. */
-type StoreState =
-  | { readonly kind: 'clean' }
-  | { readonly kind: 'open'; readonly holder: StoreHolder }
-  /** Its writer died; the next one to open it recovers it. */
-  | { readonly kind: 'unclean' };
-
-interface QueueInfo {
-  readonly queue: string;
-  readonly clean: boolean;
-  readonly live: number;
-  readonly dead: number;
-  readonly nextId: number;
-  readonly bytes: number;
-  readonly segments: number;
-  readonly tombstoneBytes: number;
-  readonly recycledFiles: number;
-  readonly recycledBytes: number;
-  readonly oldestId: number | undefined;
-  readonly oldestTime: string | undefined;
-  readonly damage: readonly Damage[];
+interface InfoFlags {
+  readonly json: boolean;
+  readonly watch?: number | true;
 }
 
-interface StoreInfo {
-  /** Version of this layout. */
-  readonly v: 1;
-  readonly path: string;
-  readonly uuid: string;
-  readonly created: string;
-  readonly state: StoreState;
-  readonly diskFreeBytes: number;
-  readonly queues: readonly QueueInfo[];
-}
+const WATCH_SECONDS = 2;
 
 export function infoCommand(): Command {
   return new Command('info')
-    .description('tell what is in a store, and how its last writer left it')
-    .argument('<dir>', 'the store')
-    .option('--json', 'as JSON', false)
-    .action(async (dir: string, flags: { readonly json: boolean }) => {
-      await using store = await ReadOnlyEvaq.open(dir);
-      const info = await gather(store);
-      const out = new Output();
-      await out.line(flags.json ? JSON.stringify(info, null, 2) : render(info));
-      await out.flush();
-      if (info.queues.some(({ damage }) => damage.length > 0)) process.exitCode = EXIT_CORRUPT;
-    });
+    .description('tell what is in stores, and how their last writers left them')
+    .argument('<dir...>', 'the stores; a pattern in quotes is expanded')
+    .addOption(
+      new Option('--watch [seconds]', 'look again, every 2 seconds if not told otherwise').argParser(parseSeconds),
+    )
+    .option('--json', 'as JSON; of several stores as a list', false)
+    .addHelpText(
+      'after',
+      "\nExit codes: 0 nothing is wrong, 3 damage was found, 1 there is no store.\n\nExamples:\n  evaq info ./orders './tenants/*'\n  evaq info ./orders --watch 5",
+    )
+    .action((dirs: string[], flags: InfoFlags) => interruptible((signal) => show(expandGlobs(dirs), flags, signal)));
 }
 
-async function gather(store: ReadOnlyEvaq): Promise<StoreInfo> {
-  const queues: QueueInfo[] = [];
-  for (const name of await store.queueNames()) queues.push(await gatherQueue(await store.queue(name)));
-  // Asked last: a writer that closed meanwhile has left the queues clean.
-  const holder = holderOf(store.path);
-  const clean = queues.every((queue) => queue.clean);
-  return {
-    v: 1,
-    path: store.path,
-    uuid: store.uuid,
-    created: isoTime(store.createdMs),
-    state: holder !== undefined ? { kind: 'open', holder } : { kind: clean ? 'clean' : 'unclean' },
-    diskFreeBytes: await store.freeBytes(),
-    queues,
-  };
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds < 1e6)) throw new InvalidArgumentError('It must be a number of seconds.');
+  return seconds;
 }
 
-async function gatherQueue(queue: ReadOnlyQueue): Promise<QueueInfo> {
-  const stats = await queue.stats();
-  // A damaged one has no time to tell; that it is damaged is told elsewhere.
-  const oldest = stats.oldestId === undefined ? undefined : await queue.get(stats.oldestId).catch(() => undefined);
-  return { ...stats, oldestTime: oldest === undefined ? undefined : isoTime(oldest.timestamp) };
-}
-
-function render({ path, uuid, created, state, diskFreeBytes, queues }: StoreInfo): string {
-  const table = new Table({
-    head: ['queue', 'live', 'dead', 'next ID', 'segments', 'size', 'recycled', 'oldest'],
-    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'right', 'left'],
-    style: { head: [], border: [], compact: true },
-  });
-  for (const queue of queues) {
-    table.push([
-      queue.queue,
-      queue.live,
-      queue.dead,
-      queue.nextId,
-      queue.segments,
-      formatBytes(queue.bytes),
-      queue.recycledFiles === 0 ? '-' : formatBytes(queue.recycledBytes),
-      queue.oldestId === undefined
-        ? '-'
-        : `${queue.oldestId}${queue.oldestTime === undefined ? '' : ` (${queue.oldestTime})`}`,
-    ]);
+async function show(dirs: readonly string[], { json, watch }: InfoFlags, signal: AbortSignal): Promise<void> {
+  const out = new Output();
+  let before: Look | undefined;
+  for (let first = true; ; first = false) {
+    const look = await lookAt(dirs);
+    signal.throwIfAborted();
+    if (!first && !json) await out.write(Buffer.from(process.stdout.isTTY ? '\u001b[H\u001b[2J' : '\n'));
+    await out.line(json ? toJson(look, dirs.length > 1) : render(look, before));
+    await out.flush();
+    if (watch === undefined) return;
+    before = look;
+    const ms = 1000 * (watch === true ? WATCH_SECONDS : watch);
+    await sleep(ms, undefined, { signal }).catch(() => undefined);
+    signal.throwIfAborted();
   }
-  const damaged = queues.reduce((sum, { damage }) => sum + damage.length, 0);
-  return [
-    `store      ${path}`,
-    `state      ${describeState(state)}`,
-    `created    ${created}, ${uuid}`,
-    `disk free  ${formatBytes(diskFreeBytes)}`,
-    ...(damaged === 0 ? [] : [`damage     in ${formatCount(damaged, 'place')}: evaq verify tells where`]),
-    table.toString(),
-  ].join('\n');
 }
 
-function describeState(state: StoreState): string {
-  if (state.kind === 'clean') return 'closed';
-  if (state.kind === 'unclean') return 'not closed: its writer died, the next one to open it recovers it';
-  const { pid, script, since } = state.holder;
-  return `open for writing by ${pid === undefined ? 'another process' : `pid ${pid}`}${script === undefined ? '' : ` (${script})`}${since === undefined ? '' : ` since ${since}`}`;
+interface Look {
+  readonly atMs: number;
+  readonly infos: readonly StoreInfo[];
+}
+
+/** What is wrong with one store is told, and the others are looked at all the same. */
+async function lookAt(dirs: readonly string[]): Promise<Look> {
+  const infos: StoreInfo[] = [];
+  for (const dir of dirs) {
+    try {
+      const info = await gatherStore(dir);
+      infos.push(info);
+      const isDamaged = info.state.kind === 'broken' || info.queues.some(({ damage }) => damage.length > 0);
+      if (isDamaged) process.exitCode = EXIT_CORRUPT;
+    } catch (error) {
+      if (dirs.length === 1) throw error;
+      printError(error);
+      process.exitCode ??= exitCodeOf(error);
+    }
+  }
+  return { atMs: Date.now(), infos };
+}
+
+function toJson({ infos }: Look, isList: boolean): string {
+  return JSON.stringify(isList ? infos : infos[0], null, 2);
+}
+
+function render({ atMs, infos }: Look, before: Look | undefined): string {
+  return infos
+    .map((info) => {
+      const earlier = before?.infos.find(({ path }) => path === info.path);
+      return renderInfo(
+        info,
+        atMs,
+        earlier === undefined ? undefined : ratesBetween(earlier, info, atMs - (before?.atMs ?? 0)),
+      );
+    })
+    .join('\n\n');
+}
+
+/** By what was given out in the time between two looks. */
+function ratesBetween(earlier: StoreInfo, later: StoreInfo, ms: number): Map<string, number> {
+  const rates = new Map<string, number>();
+  for (const { queue, nextId } of later.queues) {
+    const known = earlier.queues.find((one) => one.queue === queue);
+    if (known !== undefined && ms > 0) rates.set(queue, (1000 * (nextId - known.nextId)) / ms);
+  }
+  return rates;
 }

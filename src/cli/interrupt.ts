@@ -3,6 +3,7 @@
  * program at once.
  */
 import { constants } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import { EXIT_SIGNAL_BASE, Interrupted } from './exit-code.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -20,5 +21,14 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
     return await work(controller.signal);
   } finally {
     for (const name of SIGNALS) process.off(name, ask);
+  }
+}
+
+/** Resolves after `ms`, or at once when the program is asked to end. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await setTimeout(ms, undefined, { signal });
+  } catch (error) {
+    if (!signal.aborted) throw error;
   }
 }

@@ -4,18 +4,30 @@
  */
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
+import { backupCommand, restoreCommand } from './backup.js';
 import { catCommand } from './cat.js';
+import { compactCommand } from './compact.js';
+import { deadLettersCommand } from './dead-letters.js';
 import { demoCommand } from './demo.js';
+import { doctorCommand } from './doctor.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
+import { exportCommand } from './export.js';
 import { forwardCommand } from './forward.js';
 import { getCommand } from './get.js';
+import { importCommand } from './import.js';
 import { infoCommand } from './info.js';
+import { ingestCommand } from './ingest.js';
+import { inspectCommand } from './inspect.js';
+import { moveCommand } from './move.js';
 import { endQuietlyOnClosedPipe } from './output.js';
 import { pushCommand } from './push.js';
 import { removeCommand } from './remove.js';
 import { repairCommand } from './repair.js';
+import { replayCommand } from './replay.js';
 import { simCommand } from './sim.js';
+import { tailCommand } from './tail.js';
 import { verifyCommand } from './verify.js';
+import { whyCommand } from './why.js';
 
 function makeProgram(): Command {
   const program = new Command('evaq')
@@ -30,13 +42,26 @@ function makeProgram(): Command {
   const commands = [
     pushCommand(),
     catCommand(),
+    tailCommand(),
     getCommand(),
+    inspectCommand(),
     removeCommand(),
+    moveCommand(),
+    deadLettersCommand(),
+    exportCommand(),
+    importCommand(),
     forwardCommand(),
+    ingestCommand(),
+    replayCommand(),
     infoCommand(),
     verifyCommand(),
+    whyCommand(),
     repairCommand(),
+    backupCommand(),
+    restoreCommand(),
+    compactCommand(),
     simCommand(),
+    doctorCommand(),
     demoCommand(),
   ];
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));

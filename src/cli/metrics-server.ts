@@ -2,10 +2,18 @@
  * Metrics of a store over HTTP, for Prometheus. On the loopback alone: whoever wants them elsewhere has a proxy.
  */
 import { createServer } from 'node:http';
+import { InvalidArgumentError } from 'commander';
 import { codeOf, messageOf } from '../errors.js';
 import type { Evaq } from '../evaq.js';
 import { registerMetrics } from '../prometheus.js';
 import { UsageError } from './exit-code.js';
+
+/** `:PORT`, of the loopback. */
+export function parsePort(text: string): number {
+  const port = Number(/^(?:localhost|127\.0\.0\.1)?:(\d{1,5})$/.exec(text)?.[1]);
+  if (!(port <= 65_535)) throw new InvalidArgumentError('It is :PORT; the metrics are served on 127.0.0.1.');
+  return port;
+}
 
 /** Resolves when they can be asked for; with a function that ends that. */
 export async function serveMetrics(evaq: Evaq, port: number): Promise<() => Promise<void>> {

@@ -2,21 +2,24 @@
  * `evaq push`: standard input, record by record, into a queue. Several blocks of input are under way together, so that they
  * share commits, and no more than that, so that memory stays flat however slow the disk is.
  */
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { EvaqError } from '../errors.js';
-import { Evaq, type Queue } from '../evaq.js';
+import { Evaq, type PushEntry, type Queue } from '../evaq.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
 import { RecordSplitter } from '../streams/record-splitter.js';
 import { parseCount, queueOption } from './arguments.js';
-import { say } from './exit-code.js';
+import { say, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { formatCount } from './record-format.js';
+import { JSON_LINE_BYTES_MAX, parseRecordLine } from './records/record-from-json.js';
 
 interface PushFlags {
   readonly queue: string;
   readonly null: boolean;
   readonly batch: number;
   readonly create: boolean;
+  readonly json: boolean;
+  readonly header: readonly (readonly [string, string])[];
 }
 
 const NEWLINE_BYTE = 0x0a;
@@ -32,12 +35,28 @@ export function pushCommand(): Command {
     .addOption(
       new Option('--batch <n>', 'push n records at a time, each batch as a whole').argParser(parseCount).default(1),
     )
+    .option('--json', 'each line is a record as cat -o json prints it: {"payload": …, "headers": {…}}', false)
+    .addOption(
+      new Option('-H, --header <name=value>', 'a header of every record; may be repeated')
+        .argParser(parseHeader)
+        .default([]),
+    )
     .option('--no-create', 'fail where there is no store')
-    .addHelpText('after', '\nExits with 0 when every record is durable. Standard error tells how many, and their IDs.')
+    .addHelpText(
+      'after',
+      '\nExits with 0 when every record is durable. Standard error tells how many, and their IDs.\n\nExamples:\n  tail -F app.log | evaq push ./logs -H host=web-1\n  evaq cat ./orders --json -g failed | evaq push ./again --json',
+    )
     .action((dir: string, flags: PushFlags) => interruptible((signal) => push(dir, flags, signal)));
 }
 
+function parseHeader(text: string, before: readonly (readonly [string, string])[]): (readonly [string, string])[] {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('It is NAME=VALUE.');
+  return [...before, [text.slice(0, at), text.slice(at + 1)]];
+}
+
 async function push(dir: string, flags: PushFlags, signal: AbortSignal): Promise<void> {
+  if (flags.json && flags.null) throw new UsageError('--json takes lines: leave out --null');
   const evaq = await Evaq.open(dir, { create: flags.create });
   const tally = new Tally();
   try {
@@ -63,8 +82,14 @@ function tooLong(limit: number): Error {
 }
 
 async function pushInput(queue: Queue, flags: PushFlags, tally: Tally, signal: AbortSignal): Promise<void> {
-  const splitter = new RecordSplitter(flags.null ? 0 : NEWLINE_BYTE, DEFAULT_QUEUE_OPTIONS.recordBytesMax, tooLong);
+  const limit = flags.json ? JSON_LINE_BYTES_MAX : DEFAULT_QUEUE_OPTIONS.recordBytesMax;
+  const splitter = new RecordSplitter(flags.null ? 0 : NEWLINE_BYTE, limit, tooLong);
   const pusher = new Pusher(queue, flags.batch, tally);
+  const reading = entryReader(flags);
+  const add = (record: Buffer): void => {
+    const entry = reading(record);
+    if (entry !== undefined) pusher.add(entry);
+  };
   const stop = (): void => {
     process.stdin.destroy();
   };
@@ -72,11 +97,11 @@ async function pushInput(queue: Queue, flags: PushFlags, tally: Tally, signal: A
   try {
     const input: AsyncIterable<Buffer> = process.stdin;
     for await (const chunk of input) {
-      for (const record of splitter.split(chunk)) pusher.add(record);
+      for (const record of splitter.split(chunk)) add(record);
       await pusher.endOfBlock();
     }
     const rest = splitter.rest();
-    if (rest !== undefined) pusher.add(rest);
+    if (rest !== undefined) add(rest);
   } catch (error) {
     // An aborted read rejects; what had been read is pushed all the same.
     if (!signal.aborted) throw error;
@@ -88,12 +113,32 @@ async function pushInput(queue: Queue, flags: PushFlags, tally: Tally, signal: A
   if (tally.failed) throw tally.error;
 }
 
+/** What is pushed for a record of the input; `undefined`: nothing, it is the first or last line of an export. */
+function entryReader({ json, header }: PushFlags): (record: Buffer) => Buffer | PushEntry | undefined {
+  const headers = Object.fromEntries(header);
+  if (!json) return header.length === 0 ? (record) => record : (payload) => ({ payload, headers });
+  let line = 0;
+  return (record) => {
+    line++;
+    const parsed = parseRecordLine(record.toString());
+    if (parsed.kind === 'wrong') throw new UsageError(`line ${line} of the input: ${parsed.why}`);
+    if (parsed.kind !== 'record') return undefined;
+    const { payload, headers: own, dueMs } = parsed.record;
+    const all = { ...headers, ...own };
+    return {
+      payload,
+      ...(Object.keys(all).length === 0 ? {} : { headers: all }),
+      ...(dueMs === undefined ? {} : { deliverAt: dueMs }),
+    };
+  };
+}
+
 /** Pushes in order, with a bounded number of blocks under way. */
 export class Pusher {
   readonly #queue: Pick<Queue, 'push' | 'pushMany'>;
   readonly #batchSize: number;
   readonly #tally: Tally;
-  #batch: Buffer[] = [];
+  #batch: (Buffer | PushEntry)[] = [];
   #block: Promise<void>[] = [];
   readonly #blocks: Promise<unknown>[] = [];
 
@@ -103,9 +148,11 @@ export class Pusher {
     this.#tally = tally;
   }
 
-  add(record: Buffer): void {
+  add(record: Buffer | PushEntry): void {
     if (this.#batchSize === 1) {
-      this.#block.push(this.#tally.watch(this.#queue.push(record).then((id) => ({ firstId: id, lastId: id }))));
+      const pushed = 'payload' in record ? this.#queue.pushMany([record]) : this.#queue.push(record);
+      const span = pushed.then((one) => (typeof one === 'number' ? { firstId: one, lastId: one } : one));
+      this.#block.push(this.#tally.watch(span));
       return;
     }
     this.#batch.push(record);

@@ -1,25 +1,37 @@
 /** Records, sizes and times as they are printed. */
 import { isUtf8 } from 'node:buffer';
-import type { QueueRecord } from '../log/queue-record.js';
+import type { ShownRecord } from './records/shown-record.js';
 
 export const NEWLINE: Buffer = Buffer.from('\n');
 export const NUL: Buffer = Buffer.from('\0');
 
-/** One line of JSON. A payload that is no UTF-8 is `{"base64": …}`, so that nothing is lost. `offset` is that in a segment file. */
-export function recordToJson(record: QueueRecord, offset?: number): string {
-  const { id, payload, timestamp, headers, attempts, origin, reason, error, dueMs, redrives } = record;
+/** Version of the layout of a record as JSON. */
+const JSON_VERSION = 1;
+
+/**
+ * One line of JSON with all that a record has. A payload that is no UTF-8 is `{"base64": …}`, so that nothing is lost. `offset` is that in a segment
+ * file.
+ */
+export function recordToJson({ record, queue, offset }: ShownRecord): string {
+  const { id, payload, timestamp, headers, messageId, attempts, failedMs, origin, identity, reason, error, dueMs } =
+    record;
   return JSON.stringify({
+    v: JSON_VERSION,
     id,
+    queue,
     time: isoTime(timestamp),
     offset,
     payload: isUtf8(payload) ? payload.toString('utf8') : { base64: payload.toString('base64') },
     headers,
+    messageId,
     attempts,
+    failed: failedMs?.map(isoTime),
     reason,
     error,
     due: dueMs === undefined ? undefined : isoTime(dueMs),
-    redrives,
+    redrives: record.redrives,
     origin: origin === undefined ? undefined : { queue: origin.queue, id: origin.id, time: isoTime(origin.timestamp) },
+    identity,
   });
 }
 

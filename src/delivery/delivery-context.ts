@@ -59,7 +59,7 @@ export interface Addressing {
   readonly queue: string;
 }
 
-export function deliveryIdOf({ storeId, queue }: Addressing, { record }: Lease): string {
+export function deliveryIdOf({ storeId, queue }: Addressing, { record }: Pick<Lease, 'record'>): string {
   const { identity } = record;
   return identity === undefined ? `${storeId}:${queue}:${record.id}` : `${storeId}:${identity.queue}:${identity.id}`;
 }

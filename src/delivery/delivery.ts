@@ -368,8 +368,9 @@ export class Delivery implements AsyncDisposable {
 
   /** What is in other handlers has its time to end. */
   #refused(error: StopDelivery): void {
-    if (this.#ending !== undefined) return;
-    this.#refusal = error;
+    if (this.#state.kind === 'stopped') return;
+    // Also of what was on its way when it was stopped: it says what has to be seen to.
+    this.#refusal ??= error;
     this.#stop(error, GRACE_MS);
   }
 

@@ -15,6 +15,7 @@
  */
 import { assert } from '../assert.js';
 import type { RetryItem } from './delivery-frame.js';
+import type { Handout } from './delivery-parts.js';
 import type { DeliverySource } from './delivery-source.js';
 import { Finder, FRESH } from './finder.js';
 import type { Order } from './key-order.js';
@@ -22,7 +23,7 @@ import type { HeldLease, Lease } from './lease.js';
 import type { Ready } from './ready-buffer.js';
 import type { RetryEntry, RetryTable } from './retry-table.js';
 
-export class Dispatcher {
+export class Dispatcher implements Handout {
   readonly #source: DeliverySource;
   readonly #order: Order;
   /** Ascending. */

@@ -53,6 +53,7 @@ export class Judge {
         const arrived = outcome === undefined ? ended.kind === 'returned' : outcome.kind !== 'failed';
         failedBefore ||= !arrived;
         if (arrived && !isBehind) settlement.arrived(lease);
+        else if (ended.kind === 'threw' && isStopDelivery(ended.error)) settlement.failed(lease, ended.error, false);
         else settlement.release(lease);
       }
       for (const lease of rest) settlement.release(lease);

@@ -40,9 +40,12 @@ export class Pace {
     return this.#breaker?.state.kind ?? 'closed';
   }
 
-  /** Failures in a row for which nobody is to blame, of which there was at least one. */
+  /**
+   * Failures in a row for which nobody is to blame, of which there was at least one: by that a record waits that has met them. Where a breaker says when the
+   * next is tried, the first counts alone: a record that waited longer would still wait when the destination is back.
+   */
   get downStreak(): number {
-    return Math.max(1, this.#downStreak);
+    return this.#breaker === undefined ? Math.max(1, this.#downStreak) : 1;
   }
 
   begin(startsDoubtful: boolean, startDelayMs: number): void {

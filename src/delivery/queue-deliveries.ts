@@ -30,6 +30,12 @@ export interface QueueDeliveriesOptions {
   readonly synced: boolean;
 }
 
+/** As those have it that were begun here: what ends with the last delivery. */
+interface OwnWork extends Work {
+  readonly dispatcher: Dispatcher;
+  readonly log: DeliveryLog;
+}
+
 export interface Beginning {
   readonly options: ResolvedDelivery;
   readonly retry: ResolvedRetry;
@@ -69,7 +75,7 @@ export class QueueDeliveries {
   readonly #options: QueueDeliveriesOptions;
   readonly #running = new Set<Delivery>();
   #order: Order = 'none';
-  #work: Promise<Work> | undefined;
+  #work: Promise<OwnWork> | undefined;
   /** Nobody is asked any more for the keys of records. */
   #stopAsking: () => void = () => undefined;
   /** The last one's end: its file is closed before the next one is begun. */
@@ -134,7 +140,7 @@ export class QueueDeliveries {
     );
   }
 
-  async #start(order: Order): Promise<Work> {
+  async #start(order: Order): Promise<OwnWork> {
     const { source, vfs, dir, storeUuid, synced } = this.#options;
     await this.#ended;
     const state = await this.#load();
@@ -204,7 +210,7 @@ export class QueueDeliveries {
   }
 }
 
-async function close({ dispatcher, log }: Work): Promise<void> {
+async function close({ dispatcher, log }: OwnWork): Promise<void> {
   dispatcher.stop();
   await dispatcher.settled();
   await log.close();

@@ -7,6 +7,7 @@ import { optionNames, requireFunction, requireOptions } from '../arguments.js';
 import { classifyFailure, type FailureClass } from '../delivery/classify.js';
 import type { BatchContext, BatchResult } from '../delivery/delivery-context.js';
 import { DeadLetterError, RetryLater, StopDelivery } from '../delivery/delivery-errors.js';
+import type { DeliveryLike } from '../delivery/delivery-like.js';
 import type { BatchLimits, BatchOptions } from '../delivery/delivery-options.js';
 import type { DeliveryReport, DeliveryStats, StopOptions } from '../delivery/delivery-report.js';
 import type { BatchHandler } from '../delivery/invocation.js';
@@ -22,14 +23,7 @@ export interface ForwardSource {
 }
 
 /** What forwarding needs of a delivery. */
-export interface ForwardDelivery {
-  readonly done: Promise<DeliveryReport>;
-  drained(): Promise<void>;
-  pause(): void;
-  resume(): void;
-  stats(): DeliveryStats | Promise<DeliveryStats>;
-  stop(options?: StopOptions): Promise<void>;
-}
+export type ForwardDelivery = Omit<DeliveryLike, typeof Symbol.asyncDispose>;
 
 export interface ForwardOptions extends BatchOptions {
   /** The key by which the destination keeps the order, or finds the place (a partition, a routing key). It orders nothing here: that is `order`. */
@@ -159,8 +153,8 @@ class Outgoing {
     if (out.length === 0) return { failed };
     let result: unknown;
     try {
-      const { signal, queue } = context;
-      result = await this.#sink.deliver(out, { signal, queue });
+      const { signal, queue, ack } = context;
+      result = await this.#sink.deliver(out, { signal, queue, arrived: ack });
     } catch (error) {
       // What was found out of others is found out again: a batch of which nothing was said is halved.
       if (out.length > 1 || failed.length + 1 < records.length) throw ofAll(error);

@@ -23,6 +23,12 @@ export interface SinkContext {
   /** Aborted when the time of the batch is over, or the forwarding does not wait any longer. */
   readonly signal: AbortSignal;
   readonly queue: string;
+  /**
+   * To be called, if a sink likes, as soon as the destination has acknowledged a record: that holds, whatever becomes of the others, also where the time of
+   * the batch is over before `deliver` resolves. Without it what had arrived of such a batch is sent again. Absent where nobody listens.
+   * @throws RangeError for an ID that is not in the batch
+   */
+  readonly arrived?: (id: number) => void;
 }
 
 export interface SinkFailure {

@@ -13,9 +13,26 @@
  */
 import { crc32, placeMask } from '../checksum.js';
 import { readU64, writeU64 } from '../ids.js';
+import { type Field, fieldsInRow } from './field.js';
 
 export const COMMIT_HEADER_BYTES = 48;
 const CHECKED_BYTES = 44;
+
+/** As in the picture above. */
+export const COMMIT_HEADER_FIELDS: readonly Field[] = fieldsInRow(0, [
+  ['magic', 2, 'bytes'],
+  ['kind', 1],
+  ['flags', 1],
+  ['count', 4],
+  ['body bytes', 4],
+  ['body checksum', 4],
+  ['first ID', 8],
+  ['durable offset', 8],
+  ['time ms', 6],
+  ['zero', 2],
+  ['removal round', 4],
+  ['header checksum', 4],
+]);
 
 /** The first two bytes of every commit; neither zero nor text. */
 export const COMMIT_MAGIC = 0xe7c0;

@@ -13,6 +13,7 @@
 import { assert } from '../assert.js';
 import { crc32, seedOf } from '../checksum.js';
 import { readU64, writeU64 } from '../ids.js';
+import { type Field, fieldsInRow } from './field.js';
 
 export const FORMAT_MAJOR = 1;
 export const FORMAT_MINOR = 0;
@@ -21,6 +22,27 @@ const COPY_BYTES = 64;
 /** Both copies: where the frames of a file begin. */
 export const FILE_HEADER_BYTES = 128;
 assert(FILE_HEADER_BYTES === 2 * COPY_BYTES, 'a header and its copy fill the header');
+
+const COPY_PARTS = [
+  ['magic', 4, 'bytes'],
+  ['format major', 1],
+  ['format minor', 1],
+  ['flags', 2],
+  ['store UUID', 16, 'bytes'],
+  ['file ID', 8],
+  ['base ID', 8],
+  ['ID high water', 8],
+  ['created ms', 6],
+  ['queue mark', 2],
+  ['salt', 4],
+  ['checksum', 4],
+] as const;
+
+/** As in the picture above, and again for the copy. */
+export const FILE_HEADER_FIELDS: readonly Field[] = [
+  ...fieldsInRow(0, COPY_PARTS),
+  ...fieldsInRow(COPY_BYTES, COPY_PARTS),
+];
 
 export type FileKind = 'store' | 'segment' | 'tombstones' | 'delivery' | 'intake';
 

@@ -17,6 +17,7 @@
  */
 import { crc32, placeMask } from '../checksum.js';
 import { clampTime } from '../times.js';
+import { type Field, fieldsInRow } from './field.js';
 
 /** Length word and checksum, with which every frame begins. */
 export const HEAD_BYTES = 8;
@@ -25,6 +26,15 @@ export const SPARSE_FRAME_BYTES = 16;
 const HAS_META = 0x8000_0000;
 const LENGTH_MASK = 0x3fff_ffff;
 const RESERVED_BIT = 0x4000_0000;
+
+/** The parts of a frame in a buffer, as in the pictures above, with their places there. */
+export function frameFields(at: number, sparse: boolean, view: Readonly<FrameView>): Field[] {
+  const head = [['length', 4] as const, ['checksum', 4] as const];
+  const own = sparse ? [['ID +', 4] as const, ['time +', 4] as const] : [];
+  const meta =
+    view.metaAt === 0 ? [] : [['metadata bytes', 4] as const, ['metadata', view.metaBytes, 'bytes'] as const];
+  return fieldsInRow(at, [...head, ...own, ...meta, ['payload', view.payloadBytes, 'bytes']]);
+}
 
 /** Where the parts of one frame lie in a buffer. Mutable and reused. */
 export interface FrameView {
@@ -45,6 +55,16 @@ export function newFrameView(): FrameView {
 
 export function lengthWordOf(bodyBytes: number, hasMeta: boolean): number {
   return hasMeta ? (bodyBytes | HAS_META) >>> 0 : bodyBytes;
+}
+
+/** What stands behind the head of a frame: the metadata block, if there is one, and the payload. */
+export function frameBodyOf(payload: Uint8Array, meta: Uint8Array | undefined): Buffer {
+  if (meta === undefined) return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+  const body = Buffer.allocUnsafe(4 + meta.length + payload.length);
+  body.writeUInt32LE(meta.length, 0);
+  body.set(meta, 4);
+  body.set(payload, 4 + meta.length);
+  return body;
 }
 
 /** Bytes of the whole frame whose length word stands at `at`. Not to be trusted before the checksum. */

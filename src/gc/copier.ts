@@ -44,17 +44,33 @@ export class Copier {
     return this.#builder.length >= COPY_BYTES || this.#full.length > 0;
   }
 
+  /** Where the next commit will begin, and so about as much as the segment has. */
+  get bytes(): number {
+    return this.#end + this.#builder.length;
+  }
+
   /** Adds the record at `at` of a checked buffer, if it is one of those that are `live`. */
   add(source: LogSegment, live: LiveSet, buffer: Buffer, at: number, frame: FrameView): void {
-    const { id, timestamp } = frame;
+    const { id, timestamp, payloadBytes, metaAt, frameBytes } = frame;
     if (!live.has(id)) return;
     if (!this.#builder.accepts(id, timestamp)) this.#complete();
     const headBytes = source.rewritten ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
     const { minMs } = source.times;
-    this.#builder.addCopy(id, timestamp, buffer, at + headBytes, frame.frameBytes - headBytes, frame.metaAt > 0, minMs);
+    this.#builder.addCopy(id, timestamp, buffer, at + headBytes, frameBytes - headBytes, metaAt > 0, minMs);
+    this.#note(id, timestamp, payloadBytes);
+  }
+
+  /** Adds a record that comes from elsewhere, with its ID and time. IDs ascend. `body`: as `frameBodyOf` makes it. */
+  addForeign(id: number, timestamp: number, body: Buffer, hasMeta: boolean, payloadBytes: number): void {
+    if (!this.#builder.accepts(id, timestamp)) this.#complete();
+    this.#builder.addCopy(id, timestamp, body, 0, body.length, hasMeta);
+    this.#note(id, timestamp, payloadBytes);
+  }
+
+  #note(id: number, timestamp: number, payloadBytes: number): void {
     if (this.count === 0) this.#firstId = id;
     this.#times.note(id, timestamp);
-    this.#payloadBytes += frame.payloadBytes;
+    this.#payloadBytes += payloadBytes;
     this.count++;
     if (id === this.#runLast + 1) {
       this.#runLast = id;

@@ -6,6 +6,7 @@ import type { WaitOptions } from '../abortable.js';
 import { requireNoMore } from '../arguments.js';
 import type { Handler } from '../delivery/invocation.js';
 import { describe } from '../ids.js';
+import type { EvaqLike } from '../queue/queue-like.js';
 import type { QueueOptions } from '../queue/queue-options.js';
 import { LINK_GREETING, type LinkedQueueFacts } from './link-protocol.js';
 import { sentArguments } from './linked-arguments.js';
@@ -18,7 +19,7 @@ import { ThreadLink, type Welcome } from './thread-link.js';
  * A store that another thread of the process has open. Made by `Evaq.attach`. Its queues keep the same promises as those of `Evaq`. `await using` closes the
  * link at the end of the block; the store stays open where it is.
  */
-export class LinkedEvaq implements AsyncDisposable {
+export class LinkedEvaq implements EvaqLike {
   /** As `Evaq.wal`. */
   readonly wal: LinkedQueue;
   /** As `Evaq.deadLetters`. */

@@ -11,17 +11,9 @@ import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
 import { type IdSpan, tooLarge } from '../queue/commit-pipeline.js';
-import {
-  bytesOf,
-  type DeadLetterOptions,
-  type DeadLetterSelection,
-  type GcReport,
-  type Payload,
-  type PushEntry,
-  type PushManyOptions,
-  type PushOptions,
-  type QueueStats,
-} from '../queue/queue.js';
+import { bytesOf, type Payload, type PushEntry, type PushManyOptions, type PushOptions } from '../queue/push-entry.js';
+import type { DeadLetterOptions, DeadLetterSelection, GcReport, QueueStats } from '../queue/queue.js';
+import type { QueueLike } from '../queue/queue-like.js';
 import { QueueWritable, type WritableOptions } from '../streams/queue-writable.js';
 import type { LinkedQueueFacts, SentSelection } from './link-protocol.js';
 import { ownCopy, sentArguments, sentPayloads, withHeaders } from './linked-arguments.js';
@@ -38,7 +30,7 @@ import type { ThreadLink } from './thread-link.js';
  * `close` of the link or the store calls reject with EVAQ_CLOSED; where the link ends while a call is under way that rejects with EVAQ_FAILED, and whether it
  * took effect is not known here. There is no `pushSync`: nobody can wait for another thread and block.
  */
-export class LinkedQueue {
+export class LinkedQueue implements QueueLike {
   readonly name: string;
   readonly #link: ThreadLink;
   readonly #index: number;
@@ -190,10 +182,9 @@ export class LinkedQueue {
     return { ...stats, gc: { ...stats.gc, lastError: lastError instanceof EvaqError ? lastError : undefined } };
   }
 
-  /** As `Queue.size`. */
-  async size(): Promise<number> {
-    requireNoMore(arguments.length, 0, 'size');
-    return (await this.stats()).live;
+  /** As `Queue.size`, by a way there and back. */
+  get size(): Promise<number> {
+    return this.stats().then(({ live }) => live);
   }
 
   /**

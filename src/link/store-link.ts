@@ -33,7 +33,7 @@ export interface LinkTarget {
   readonly path: string;
   readonly wal: Queue;
   readonly deadLetters: Queue;
-  readonly queueNames: string[];
+  queueNames(): string[];
   queue(name: string, options?: object): Promise<Queue>;
 }
 
@@ -295,7 +295,7 @@ export class StoreLink {
   }
 
   #callStore(method: string, args: readonly unknown[]): unknown {
-    if (method === 'queueNames') return this.#target.queueNames;
+    if (method === 'queueNames') return this.#target.queueNames();
     if (method !== 'queue') throw new TypeError(`there is no call '${method}' over a link`);
     const found: unknown = Reflect.get(this.#target, 'queue');
     if (typeof found !== 'function') throw new TypeError("a store has no 'queue'");

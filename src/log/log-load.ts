@@ -225,13 +225,12 @@ export async function loadQueue(
     liveCount: log.liveCount,
     closedWithLive: clean ? tombstones.closedWithLive : undefined,
     damage,
+    isEndGone: isEndShort || isEndGone(kept),
     hasVanished: vanished > 0,
     evidence,
   };
   const told = findLosses(facts);
-  const isClosed = tombstones.closedWithLive !== undefined;
-  const isEndUnknown = evidence !== undefined || isEndShort || isEndGone(kept) || isEndMissing(facts, told);
-  if (isEndUnknown && !isClosed) nextId = Math.max(nextId, options.idFloor ?? 0);
+  if (isEndMissing(facts, told)) nextId = Math.max(nextId, options.idFloor ?? 0);
   return {
     queue,
     dir,

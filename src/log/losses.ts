@@ -47,6 +47,8 @@ export interface LossFacts {
   readonly closedWithLive: number | undefined;
   /** What was met in files. Without a last ID: up to the next record. */
   readonly damage: readonly Damage[];
+  /** Of what stood last in the log the end is gone or cannot be read: nothing there tells how many records it had. */
+  readonly isEndGone: boolean;
   /** Files went while they were being read: what is missed may have gone with them. */
   readonly hasVanished: boolean;
   /** The queue is in the register of its store, and this is missing of it: see `queue-evidence.ts`. */
@@ -86,6 +88,7 @@ export function withRanges(damage: Damage, ranges: readonly IdRange[]): Damage[]
 }
 
 const MISSING = 'a segment file is missing';
+const END_GONE = 'the end of the newest segment is gone';
 
 function findMissing(
   facts: LossFacts,
@@ -125,11 +128,11 @@ function findMissing(
   }
   const isNewestGone = lacksNewest(facts);
   const isUntold = evidence === undefined ? isNewestGone : told.every(({ lossless }) => lossless);
-  // Without a close it may have held more than is known of.
-  const isOpenEnded = isNewestGone && facts.tombstones.closedWithLive === undefined;
-  if (missing.length === 0 && isUntold) missing.push({ ...place, what, vague: true });
-  else if (isOpenEnded)
-    missing.push({ ...place, what: `${what}: what was lost beside that is not known`, vague: true });
+  if (missing.length === 0 && isUntold) return [{ ...place, what, vague: true }];
+  // Without a close there may have been more than is known of.
+  if (facts.tombstones.closedWithLive !== undefined || !(isNewestGone || facts.isEndGone)) return missing;
+  const open = isNewestGone ? what : END_GONE;
+  missing.push({ ...place, what: `${open}: what was lost beside that is not known`, vague: true });
   return missing;
 }
 
@@ -138,7 +141,9 @@ function findMissing(
  * of all.
  */
 export function isEndMissing(facts: LossFacts, told: readonly Damage[]): boolean {
-  if (facts.hasVanished || facts.tombstones.closedWithLive !== undefined) return false;
+  if (facts.tombstones.closedWithLive !== undefined) return false;
+  if (facts.isEndGone || facts.evidence !== undefined) return true;
+  if (facts.hasVanished) return false;
   if (lacksNewest(facts)) return true;
   const last = facts.segments.findLast(({ segment }) => !segment.isEmpty)?.segment.lastId ?? 0;
   return told.some(({ file, lastId = 0 }) => file === facts.dir && lastId > last);

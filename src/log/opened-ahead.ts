@@ -2,11 +2,13 @@
  * Files that are read one after the other are opened a few ahead, each with its first and last KiB in hand already: opening a store then waits
  * for the slowest file and not for the sum of all.
  */
+import { allOver } from '../all-over.js';
 import type { VfsFile } from '../vfs/vfs.js';
 
 /** What the header and link of a segment, and most footers, fit into. */
 const END_BYTES = 4096;
 const AHEAD_MAX = 8;
+const NOTHING = Buffer.alloc(0);
 
 /** The part of a file that loading needs. */
 export type LoadedFile = Pick<VfsFile, 'size' | 'readAt'>;
@@ -29,7 +31,8 @@ class FileWithEnds implements LoadedFile {
   static async read(file: VfsFile): Promise<FileWithEnds> {
     const size = await file.size();
     const bytes = Math.min(size, END_BYTES);
-    const [head, tail] = await Promise.all([readWhole(file, bytes, 0), readWhole(file, bytes, size - bytes)]);
+    const ends = [0, size - bytes].map((position) => readWhole(file, bytes, position));
+    const [head = NOTHING, tail = NOTHING] = await allOver(ends);
     return new FileWithEnds(file, size, head, tail, size - bytes);
   }
 

@@ -55,10 +55,16 @@ export async function startGeneration(env: RecoveryEnvironment, loaded: LoadedQu
       const account = accountOf(loaded.log.segments, loaded.nextId, NONE);
       return TombstoneLog.create(source, statement, account, () => host.yield());
     });
-    log.spare =
-      first ??
-      (await oldLogAsSpare(env, loaded, generation + 1)) ??
-      (await anotherSpare(env, loaded.dir, generation + 1));
+    try {
+      log.spare =
+        first ??
+        (await oldLogAsSpare(env, loaded, generation + 1)) ??
+        (await anotherSpare(env, loaded.dir, generation + 1));
+    } catch (error) {
+      // Nobody else knows of it yet.
+      await log.close();
+      throw error;
+    }
     return log;
   } catch (error) {
     throw reported(error, `starting a tombstone log for queue '${loaded.queue}'`, {

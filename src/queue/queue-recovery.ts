@@ -256,14 +256,24 @@ function unsealed({ found }: LoadedQueue): FoundSegment[] {
 /** The same, open, for a queue that starts. */
 export async function openUnsealed({ vfs }: RecoveryEnvironment, loaded: LoadedQueue): Promise<LeftSegment[]> {
   const left: LeftSegment[] = [];
-  for (const { segment, scan, contentEnd } of unsealed(loaded)) {
-    segment.building = scan?.index;
-    const active = newActiveSegment(segment, await vfs.open(segment.path, 'write'), undefined);
-    active.writtenEnd = contentEnd;
-    active.durableEnd = contentEnd;
-    left.push({ active, runs: runsOf(segment, scan) });
+  try {
+    for (const { segment, scan, contentEnd } of unsealed(loaded)) {
+      segment.building = scan?.index;
+      const active = newActiveSegment(segment, await vfs.open(segment.path, 'write'), undefined);
+      active.writtenEnd = contentEnd;
+      active.durableEnd = contentEnd;
+      left.push({ active, runs: runsOf(segment, scan) });
+    }
+  } catch (error) {
+    await closeUnsealed(left);
+    throw error;
   }
   return left;
+}
+
+/** For a queue that does not start after all. Never rejects. */
+export async function closeUnsealed(left: readonly LeftSegment[]): Promise<void> {
+  await Promise.all(left.map(({ active }) => active.file.close().catch(() => undefined)));
 }
 
 /** For the footer, where not all IDs between the first and the last are there. */
@@ -345,7 +355,7 @@ export async function startActive(
 ): Promise<ActiveSegment> {
   const start = { supply, failStop: env.failStop, nextId: loaded.nextId, relaxed, keep: 0, spendsReserve: true };
   const empty = reusable(loaded);
-  let draft: DraftSegment;
+  let draft: DraftSegment | undefined;
   try {
     draft = await startSegment(start);
     if (empty !== undefined) {
@@ -354,6 +364,8 @@ export async function startActive(
       await syncDirOrStop(env, loaded.dir);
     }
   } catch (error) {
+    // There, and empty: the next open takes it for a leftover.
+    await draft?.file.close().catch(() => undefined);
     if (empty === undefined || !isNoSpace(error)) throw error;
     draft = await reuseSegment(env.vfs, start, empty);
   }

@@ -3,9 +3,8 @@
  */
 import { Readable, Writable } from 'node:stream';
 import type { ReadableStream, WritableStream } from 'node:stream/web';
-import { types } from 'node:util';
 import { signalOf, throwIfAborted, untilAborted, type WaitOptions, waitOf } from '../abortable.js';
-import { isIterable, isPlain, optionNames, requireNoMore, requireOptions, requireWellFormed } from '../arguments.js';
+import { isIterable, type OptionNames, optionNames, requireNoMore, requireOptions } from '../arguments.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { BatchOptions, DeliveryOptions } from '../delivery/delivery-options.js';
 import type { BatchHandler, Handler } from '../delivery/invocation.js';
@@ -13,56 +12,40 @@ import { EvaqError } from '../errors.js';
 import { COMMIT_BODY_BYTES_MAX } from '../frame/commit-header.js';
 import { encodeMeta } from '../frame/metadata.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
-import { describe, requireCount, requireRecordId } from '../ids.js';
+import { describe, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
 import { QueueWritable, type WritableOptions } from '../streams/queue-writable.js';
-import { clampTime } from '../times.js';
 import { type IdSpan, tooLarge } from './commit-pipeline.js';
 import type { Checkpoint, MessageIds } from './intake.js';
 import type { Metas } from './push-batch.js';
+import {
+  bytesOf,
+  ENTRY_NAMES,
+  isEntry,
+  ownOf,
+  type Payload,
+  PUSH_MANY_NAMES,
+  PUSH_NAMES,
+  type PushEntry,
+  type PushManyOptions,
+  type PushOptions,
+  pushMetaOf,
+  requireText,
+  type SharedOptions,
+  sharedOf,
+} from './push-entry.js';
 import { type AddedHeaders, isPushObserved, type PushTrace, tracePush, tracePushSync } from './push-trace.js';
 import { closedError, type QueueCore } from './queue-core.js';
 import type { QueueDeadLetters } from './queue-dead-letters.js';
 import type { LimitStats } from './queue-limits.js';
-import { type HeadersLike, headersOf } from './record-headers.js';
-
-/** A payload: bytes as they are, a string as UTF-8. Copied before the call returns. */
-export type Payload = Uint8Array | string;
-
-export interface PushOptions extends WaitOptions {
-  /**
-   * Small named texts kept with the record, for content type, trace context and the like: an object, a `Map`, `Headers` or entries. They come back as
-   * an object.
-   */
-  readonly headers?: HeadersLike;
-  /** Not to be delivered before so many ms have passed; it is in the queue at once, and reads show it with its `dueMs`. */
-  readonly delayMs?: number;
-  /** The same as a date, or in ms since the epoch. */
-  readonly deliverAt?: number | Date;
-  /**
-   * Names the record for whoever pushes it: up to 1 KiB of UTF-8. In a queue with `dedupe` the first push with an ID comes in; while the ID is known
-   * others resolve with the same record ID, also when the record is gone by then, and write nothing.
-   */
-  readonly messageId?: string;
-}
-
-/** A payload with what belongs to it, for `pushMany`. */
-export interface PushEntry extends Omit<PushOptions, 'signal'> {
-  readonly payload: Payload;
-}
 
 /** Which records a stream of them has. */
 export interface ReadableOptions extends RecordsOptions {
   /** Wait for those that come, too. Default false. */
   readonly follow?: boolean;
-}
-
-export interface PushManyOptions extends Omit<PushOptions, 'messageId'> {
-  /** How far the source of the records has come with them: committed in the same commit. See `Queue.checkpoint`. */
-  readonly checkpoint?: Checkpoint;
 }
 
 export interface DeadLetterOptions {
@@ -149,11 +132,8 @@ export interface QueueHost {
 const READABLE_NAMES = optionNames('from', 'to', 'signal', 'follow');
 /** Records that a stream of them holds. */
 const READ_AHEAD = 64;
-const PUSH_NAMES = optionNames('headers', 'delayMs', 'deliverAt', 'messageId', 'signal');
-const PUSH_MANY_NAMES = optionNames('headers', 'delayMs', 'deliverAt', 'checkpoint', 'signal');
 const PUSH_SYNC_NAMES = optionNames('headers', 'delayMs', 'deliverAt', 'messageId');
-const ENTRY_NAMES = optionNames('payload', 'headers', 'delayMs', 'deliverAt', 'messageId');
-const DEAD_LETTER_NAMES = optionNames('reason', 'error', 'delayMs', 'signal');
+export const DEAD_LETTER_NAMES: OptionNames = optionNames('reason', 'error', 'delayMs', 'signal');
 
 /**
  * A durable queue. Its calls may be made concurrently. After `close` of the store all of them reject with EVAQ_CLOSED; after a failed
@@ -627,20 +607,11 @@ export class Queue {
 
   /** Metadata of a record; undefined where it has none. `place`: in front of the names in messages. */
   #metaOf(options: Omit<PushOptions, 'signal'> | undefined, place: string): Uint8Array | undefined {
-    if (options === undefined) return undefined;
-    const { headers, messageId } = options;
-    const dueMs = dueOf(options, place, this.#host.timeMs);
-    if (headers === undefined && dueMs === undefined && messageId === undefined) return undefined;
-    if (messageId !== undefined) {
-      requireText(messageId, `${place}messageId`, MESSAGE_ID_BYTES_MAX);
-      if (!this.#core.intake.dedupes)
-        throw new TypeError(`${place}messageId: queue '${this.name}' was opened without the option dedupe`);
-    }
-    return encodeMeta({
-      ...(messageId === undefined ? {} : { messageId }),
-      ...(headers === undefined ? {} : { headers: headersOf(headers, `${place}headers`) }),
-      ...(dueMs === undefined ? {} : { dueMs }),
-    });
+    const meta = options === undefined ? undefined : pushMetaOf(options, place, this.#host.timeMs);
+    if (meta === undefined) return undefined;
+    if (meta.messageId !== undefined && !this.#core.intake.dedupes)
+      throw new TypeError(`${place}messageId: queue '${this.name}' was opened without the option dedupe`);
+    return encodeMeta(meta);
   }
 
   #requireFit(bytes: number): void {
@@ -649,18 +620,9 @@ export class Queue {
   }
 }
 
-const MESSAGE_ID_BYTES_MAX = 1024;
 const SOURCE_BYTES_MAX = 256;
 const POSITION_BYTES_MAX = 1024;
 const CHECKPOINT_NAMES = optionNames('source', 'position');
-
-/** Throws a TypeError or RangeError unless it is a text that is not empty. */
-function requireText(value: unknown, name: string, bytesMax: number): asserts value is string {
-  if (typeof value !== 'string' || value === '') throw new TypeError(`${name} must be a text, got ${describe(value)}`);
-  requireWellFormed(value, name);
-  const bytes = Buffer.byteLength(value, 'utf8');
-  if (bytes > bytesMax) throw new RangeError(`${name} must have at most ${bytesMax} bytes in UTF-8, got ${bytes}`);
-}
 
 /** A checkpoint as it is given. Throws a TypeError or RangeError that names what is wrong. */
 function checkpointOf(value: unknown): Checkpoint | undefined {
@@ -680,81 +642,6 @@ function checkpointOf(value: unknown): Checkpoint | undefined {
   if (position === '') return { source, position };
   requireText(position, 'checkpoint.position', POSITION_BYTES_MAX);
   return { source, position };
-}
-
-/** U+FFFD in UTF-8: what stands where there was half of a character. */
-const REPLACEMENT = Buffer.from('\ufffd', 'utf8');
-
-/** Bytes of a payload. Throws a TypeError that names the argument. */
-export function bytesOf(payload: unknown, argument: string): Uint8Array {
-  if (types.isUint8Array(payload)) {
-    if (payload.length === 0 && isDetached(payload))
-      throw new TypeError(`${argument} has been transferred to another thread: its bytes are gone`);
-    return payload;
-  }
-  if (typeof payload === 'string') {
-    const bytes = Buffer.from(payload, 'utf8');
-    // Only where something was replaced can a text come back as another one.
-    if (bytes.includes(REPLACEMENT)) requireWellFormed(payload, argument);
-    return bytes;
-  }
-  throw new TypeError(`${argument} must be a Uint8Array or a string, got ${describe(payload)}`);
-}
-
-/** A view whose memory was transferred has a length of 0, too: no other view can be made of it. */
-function isDetached({ buffer }: Uint8Array): boolean {
-  try {
-    new Uint8Array(buffer);
-    return false;
-  } catch {
-    return true;
-  }
-}
-
-/** When a record is due, if that is said. Throws a TypeError or RangeError for what is no time. */
-function dueOf(
-  { delayMs, deliverAt }: Omit<PushOptions, 'signal'>,
-  place: string,
-  now: () => number,
-): number | undefined {
-  if (delayMs === undefined && deliverAt === undefined) return undefined;
-  if (delayMs !== undefined && deliverAt !== undefined) {
-    throw new TypeError(`${place}delayMs and ${place}deliverAt say the same: give one of them`);
-  }
-  if (delayMs !== undefined) {
-    requireCount(delayMs, `${place}delayMs`, 0);
-    return clampTime(now() + delayMs);
-  }
-  const at: unknown = types.isDate(deliverAt) ? deliverAt.getTime() : deliverAt;
-  requireCount(at, `${place}deliverAt`, 0);
-  return clampTime(at);
-}
-
-/** What the call gives all entries that have none: headers, a time. */
-type SharedOptions = Omit<PushOptions, 'signal' | 'messageId'>;
-
-/** Headers that can be gone through more than once. */
-function sharedOf(options: PushManyOptions | undefined): SharedOptions | undefined {
-  if (options?.headers === undefined) return options;
-  return { ...options, headers: headersOf(options.headers, 'headers') };
-}
-
-/** What belongs to an entry, and of what the call gives all that it has not itself. */
-function ownOf(entry: PushEntry, shared: SharedOptions | undefined): Omit<PushOptions, 'signal'> {
-  if (shared === undefined) return entry;
-  const { headers, delayMs, deliverAt } = shared;
-  const isTimed = entry.delayMs !== undefined || entry.deliverAt !== undefined;
-  return {
-    ...entry,
-    ...(entry.headers !== undefined || headers === undefined ? {} : { headers }),
-    ...(isTimed || delayMs === undefined ? {} : { delayMs }),
-    ...(isTimed || deliverAt === undefined ? {} : { deliverAt }),
-  };
-}
-
-/** A plain object is an entry; what has a class is a payload, or nothing. */
-function isEntry(value: unknown): value is PushEntry {
-  return typeof value === 'object' && value !== null && 'payload' in value && isPlain(value);
 }
 
 export function notFound(queue: string, id: number): EvaqError {

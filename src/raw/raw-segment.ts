@@ -7,7 +7,7 @@
  */
 import { signalOf, throwIfAborted, type WaitOptions, waitOf } from '../abortable.js';
 import { optionNames, requireNoMore, requireOptions, requireVfs } from '../arguments.js';
-import { EvaqError, isNotFound, reported } from '../errors.js';
+import { reported } from '../errors.js';
 import {
   COMMIT_FLAG_SPARSE,
   COMMIT_HEADER_BYTES,
@@ -17,7 +17,7 @@ import {
   KIND_RECORDS,
 } from '../frame/commit-header.js';
 import { CommitScanner } from '../frame/commit-scanner.js';
-import { decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
+import { FILE_HEADER_BYTES, type FileHeader, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import { decodeMeta } from '../frame/metadata.js';
 import { type FrameView, newFrameView, viewFrame } from '../frame/record-frame.js';
 import { storePathOf } from '../layout/store-path.js';
@@ -28,7 +28,8 @@ import { salvageBad } from '../segment/segment-salvage.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { newViewBuffer } from '../vfs/view-buffer.js';
-import { ReadOnlyVfs } from './read-only-vfs.js';
+import { badOf, type RawBad } from './raw-bad.js';
+import { openRawFile } from './raw-file.js';
 
 /** A range of the file, from its header on. `offset` and `bytes` cover the commit with its header. */
 export type RawCommit =
@@ -57,17 +58,7 @@ export type RawCommit =
   | { readonly kind: 'footer'; readonly offset: number; readonly bytes: number }
   /** Intact, and of a kind that this version does not know. */
   | { readonly kind: 'unknown'; readonly offset: number; readonly bytes: number; readonly code: number }
-  /** No valid commit: damage, or behind the last one a torn tail, zeros, or leftovers of the file's former life. */
-  | {
-      readonly kind: 'bad';
-      readonly offset: number;
-      readonly bytes: number;
-      /** The header's checksum holds and only the body's does not: then the next two say what it held. */
-      readonly headerIntact: boolean;
-      readonly firstId?: number;
-      readonly count?: number;
-      readonly allZero: boolean;
-    };
+  | RawBad;
 
 /** A record with its place. `offset` is that of its frame. */
 export interface RawRecord extends QueueRecord {
@@ -80,6 +71,13 @@ export interface RawRecord extends QueueRecord {
 export type RawEntry =
   | { readonly valid: true; readonly record: RawRecord }
   | { readonly valid: false; readonly damage: Extract<RawCommit, { kind: 'bad' }> };
+
+/** The record `id` stands in the commit whose header is at `offset`; or, in the middle of one, its frame does. */
+export interface RawIndexEntry {
+  readonly id: number;
+  readonly offset: number;
+  readonly mid: boolean;
+}
 
 export interface RawSegmentOptions {
   /** Default the real file system. */
@@ -144,20 +142,11 @@ export class RawSegment implements AsyncDisposable {
   }
 
   static async #open(at: string, vfs: Vfs): Promise<RawSegment> {
-    let file: VfsFile | undefined;
+    const { file, header, seed, damaged, size } = await openRawFile(at, 'segment', vfs);
     try {
-      file = await new ReadOnlyVfs(vfs).open(at, 'read');
-      const size = await file.size();
-      const head = Buffer.alloc(FILE_HEADER_BYTES);
-      const read = await file.readAt(head, 0, FILE_HEADER_BYTES, 0);
-      const decoding = decodeFileHeader(head.subarray(0, read), 'segment');
-      if (decoding.kind !== 'ok') throw headerError(at, decoding, head.toString('latin1', 0, 3) === 'Evq');
-      return new RawSegment(file, decoding, size, await readFooter(file, size, decoding.seed));
+      return new RawSegment(file, { header, seed, damaged }, size, await readFooter(file, size, seed));
     } catch (error) {
-      await file?.close().catch(() => undefined);
-      if (isNotFound(error)) {
-        throw new EvaqError('EVAQ_NOT_A_STORE', `there is no file ${at}`, { cause: error, details: { path: at } });
-      }
+      await file.close().catch(() => undefined);
       throw reported(error, `reading ${at}`, { path: at });
     }
   }
@@ -189,6 +178,24 @@ export class RawSegment implements AsyncDisposable {
       const records: RawRecord[] = [];
       walkFrames(body, header, (frame, at) => records.push(recordOf(body, frame, bodyOffset + at)));
       for (const record of records) yield { valid: true, record };
+    }
+  }
+
+  /**
+   * The index that its footer holds: where records stand, one for every few KiB. `undefined` where there is none, or it is damaged.
+   * @throws EVAQ_IO
+   */
+  async index(options?: WaitOptions): Promise<readonly RawIndexEntry[] | undefined> {
+    const signal = waitOf(arguments.length, 1, options, 'index');
+    throwIfAborted(signal);
+    const footer = this.#footer;
+    if (footer === undefined) return undefined;
+    try {
+      const index = await readFooterIndex(this.#file, footer, this.#seed);
+      throwIfAborted(signal);
+      return index?.ids.map((id, i) => ({ id, offset: index.offsets[i] ?? 0, mid: index.mids[i] === 1 }));
+    } catch (error) {
+      throw reported(error, `reading ${this.path}`, { path: this.path });
     }
   }
 
@@ -240,32 +247,6 @@ export class RawSegment implements AsyncDisposable {
   }
 }
 
-function headerError(
-  path: string,
-  decoding: { kind: 'unsupported'; major: number } | { kind: 'blank' | 'bad' },
-  ours: boolean,
-): EvaqError {
-  const details = { path };
-  if (decoding.kind === 'unsupported') {
-    return new EvaqError(
-      'EVAQ_UNSUPPORTED_VERSION',
-      `${path} has format ${decoding.major}, which this version of evaq does not know`,
-      { details, hint: 'Read it with the newer evaq that wrote it.' },
-    );
-  }
-  if (decoding.kind === 'bad' && ours) {
-    return new EvaqError(
-      'EVAQ_CORRUPT',
-      `${path}: the header is damaged in both of its copies, or is not a segment's`,
-      {
-        details: { ...details, offset: 0, bytes: FILE_HEADER_BYTES },
-      },
-    );
-  }
-  const why = decoding.kind === 'blank' ? 'it is blank' : 'it begins with something else';
-  return new EvaqError('EVAQ_NOT_A_STORE', `${path} is not a segment of an evaq store: ${why}`, { details });
-}
-
 function commitOf({ header, offset }: CommitScanner): RawCommit {
   const { kind, flags, bodyBytes, firstId, count, timestamp, durableOffset } = header;
   const bytes = COMMIT_HEADER_BYTES + bodyBytes;
@@ -274,12 +255,6 @@ function commitOf({ header, offset }: CommitScanner): RawCommit {
   if (kind !== KIND_RECORDS) return { kind: 'unknown', offset, bytes, code: kind };
   const sparse = (flags & COMMIT_FLAG_SPARSE) !== 0;
   return { kind: 'records', offset, bytes, firstId, count, timestamp, durableOffset, sparse };
-}
-
-function badOf({ bad, header }: CommitScanner): RawCommit {
-  const { offset, end, headerIntact, allZero } = bad;
-  const held = headerIntact && header.kind === KIND_RECORDS ? { firstId: header.firstId, count: header.count } : {};
-  return { kind: 'bad', offset, bytes: end - offset, headerIntact, ...held, allZero };
 }
 
 function walkFrames(body: Buffer, header: CommitHeader, take: (frame: FrameView, at: number) => void): void {

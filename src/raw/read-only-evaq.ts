@@ -19,6 +19,7 @@ import {
   WAL_QUEUE,
 } from '../layout/store-file.js';
 import { storePathOf } from '../layout/store-path.js';
+import type { EvaqReader } from '../log/queue-reader.js';
 import { BudgetedVfs } from '../vfs/budgeted-vfs.js';
 import { descriptorsOf } from '../vfs/descriptor-budget.js';
 import type { Host } from '../vfs/host.js';
@@ -64,7 +65,7 @@ function holdingTimer(host: Host): Timer {
 }
 
 /** Made by `ReadOnlyEvaq.open` or `Evaq.openReadOnly`. */
-export class ReadOnlyEvaq implements AsyncDisposable {
+export class ReadOnlyEvaq implements EvaqReader {
   /** Where the store is. */
   readonly path: string;
   readonly wal: ReadOnlyQueue;

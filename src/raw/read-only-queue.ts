@@ -9,12 +9,15 @@
 import { untilAborted, type WaitOptions, waitOf } from '../abortable.js';
 import { requireNoMore } from '../arguments.js';
 import { EvaqError, reported } from '../errors.js';
-import { requireCount, requireRecordId } from '../ids.js';
+import { describe, type IdRange, requireCount, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
+import type { QueueReader } from '../log/queue-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
+import type { TimeRange } from '../segment/segment-times.js';
+import { idFromEnd, rangesWithin } from './log-positions.js';
 import { PolledRecords } from './polled-records.js';
 import { haveSameNames, isListed, listQueueFiles } from './queue-files.js';
 import type { LostRange } from './raw-lost.js';
@@ -50,6 +53,14 @@ export interface ReadOnlyQueueStats {
   readonly damage: readonly Damage[];
 }
 
+/**
+ * - 'live': it is there, and not removed;
+ * - 'removed': it was, or its push was never acknowledged; its bytes may still be on disk;
+ * - 'lost': damage has taken it, or may have;
+ * - 'future': not given to a record yet.
+ */
+export type RecordState = 'live' | 'removed' | 'lost' | 'future';
+
 /** Calls `action` once after `ms`; the result cancels. */
 export type Timer = (ms: number, action: () => void) => () => void;
 
@@ -68,7 +79,7 @@ const POLL_MS_DEFAULT = 100;
 const RETRIES_MAX = 100;
 
 /** Reading a queue changes nothing on disk (P11). After `close` of the store every call rejects with EVAQ_CLOSED. */
-export class ReadOnlyQueue {
+export class ReadOnlyQueue implements QueueReader {
   readonly name: string;
   readonly #place: QueuePlace;
   readonly #skipDamage: boolean;
@@ -160,6 +171,48 @@ export class ReadOnlyQueue {
       const wait = (wake: () => void): (() => void) => this.#sleep(pollMs, wake);
       return { source: new PolledRecords({ read, wait, isOpen: () => !this.#closed }, from, to), signal };
     });
+  }
+
+  /**
+   * The ID of the live record that has `count` - 1 live ones behind it, so 1 for the last; where there are fewer, of the first; `undefined` where none is
+   * live. Reads no record.
+   * @throws as `stats`; RangeError unless `count` is a whole number above 0
+   */
+  async idFromEnd(count: number, options?: WaitOptions): Promise<number | undefined> {
+    const signal = waitOf(arguments.length, 2, options, 'idFromEnd');
+    requireCount(count, 'count', 1);
+    return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(idFromEnd(picture.log, count))));
+  }
+
+  /**
+   * Where to look for records of a stretch of time (ms since the epoch, both ends belong to it): ascending ranges of IDs outside of which none is of that
+   * time, whatever the clock did. Within them there may be others. Found by what the segments say of their times; reads no record.
+   * @throws as `stats`; TypeError unless both are numbers
+   */
+  async rangesWithin(range: TimeRange, options?: WaitOptions): Promise<IdRange[]> {
+    const signal = waitOf(arguments.length, 2, options, 'rangesWithin');
+    const { sinceMs, untilMs } = range;
+    for (const ms of [sinceMs, untilMs]) {
+      if (typeof ms !== 'number' || Number.isNaN(ms)) {
+        throw new TypeError(`rangesWithin: sinceMs and untilMs must be numbers, got ${describe(ms)}`);
+      }
+    }
+    return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(rangesWithin(picture.log, range))));
+  }
+
+  /**
+   * What became of an ID, as of the call; reads no record. Of a record that is live and cannot be read only reading it tells that.
+   * @throws as `stats`; RangeError unless `id` may be one
+   */
+  async stateOf(id: number, options?: WaitOptions): Promise<RecordState> {
+    const signal = waitOf(arguments.length, 2, options, 'stateOf');
+    requireRecordId(id, 'id');
+    return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(stateIn(picture, id))));
+  }
+
+  /** The number of live records. @throws as `stats` */
+  get size(): Promise<number> {
+    return this.stats().then(({ live }) => live);
   }
 
   /** @throws EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION, EVAQ_CORRUPT where files contradict each other */
@@ -375,6 +428,12 @@ function lostIn(picture: RawPicture, from: number, to: number): LostRange | unde
 function vagueIn({ vague }: RawPicture, from: number, to: number): LostRange | undefined {
   if (vague === undefined || vague.last < from || vague.first > to) return undefined;
   return { ...vague, first: Math.max(vague.first, from), last: Math.min(vague.last, to) };
+}
+
+function stateIn(picture: RawPicture, id: number): RecordState {
+  if (picture.log.isLive(id)) return 'live';
+  if ((lostIn(picture, id, id) ?? vagueIn(picture, id, id)) !== undefined) return 'lost';
+  return id >= picture.nextId ? 'future' : 'removed';
 }
 
 function isCorrupt(error: unknown): error is EvaqError {

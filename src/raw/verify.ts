@@ -101,7 +101,7 @@ export async function verifyStore(path: string | URL, options: VerifyOptions = {
   const torn: TornEnd[] = [];
   const queues: VerifiedQueue[] = [];
   try {
-    const { storeUuid, registered } = await identify(vfs, store, damage);
+    const { storeUuid, registered } = await identifyStore(vfs, store, damage);
     const listed = await listQueues(vfs, store);
     damage.push(...listed.strangers.map(strangerDamage));
     const names = [...listed.names, ...missingQueues(listed, registered)].sort();
@@ -123,13 +123,13 @@ export async function verifyStore(path: string | URL, options: VerifyOptions = {
   return { path: store, queues, damage, torn };
 }
 
-interface VerifiedStore {
+export interface VerifiedStore {
   readonly storeUuid: Buffer;
   readonly registered: ReadonlySet<string>;
 }
 
 /** The UUID of the store, and its register of queues: where STORE does not tell it any more, its other files do. */
-async function identify(vfs: Vfs, store: string, damage: Damage[]): Promise<VerifiedStore> {
+export async function identifyStore(vfs: Vfs, store: string, damage: Damage[]): Promise<VerifiedStore> {
   const file = `${store}/${STORE_FILE}`;
   try {
     const identity = await readStore(vfs, store);

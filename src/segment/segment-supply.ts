@@ -126,10 +126,17 @@ export class SegmentSupply {
     }
   }
 
-  /** A file of the pool; `undefined` if somebody deleted it. If it cannot be opened for now it stays in the pool. */
+  /**
+   * A file of the pool; `undefined` if somebody deleted it, or it has another name: then it is somebody's backup, and is not to be written to. If it
+   * cannot be opened for now it stays in the pool.
+   */
   async #reopen(pooled: string): Promise<{ readonly file: VfsFile; readonly formerBytes: number } | undefined> {
     let file: VfsFile | undefined;
     try {
+      if (await this.#isShared(pooled)) {
+        await this.#removeIfThere(pooled);
+        return undefined;
+      }
       file = await this.#options.vfs.open(pooled, 'write');
       return { file, formerBytes: await file.size() };
     } catch (error) {
@@ -138,6 +145,11 @@ export class SegmentSupply {
       this.#pool.push(pooled);
       throw error;
     }
+  }
+
+  /** Nobody can give it another name any more once it has left that of a segment: backups are made of segments. */
+  async #isShared(path: string): Promise<boolean> {
+    return ((await this.#options.vfs.stat(path))?.links ?? 1) > 1;
   }
 
   async #create(path: string, id: SegmentId): Promise<VfsFile> {
@@ -278,11 +290,15 @@ export class SegmentSupply {
     return { removed, recycled: joining, failure };
   }
 
-  /** Gives a dead file the name of a pool file. False if there is none left: somebody deleted it. */
+  /** Gives a dead file the name of a pool file. False if there is none left: somebody deleted it; or if it is somebody's backup, too, and is to be removed. */
   async #join(path: string, id: SegmentId): Promise<boolean> {
     const { vfs, dir } = this.#options;
     const free = `${dir}/${freeFileName(id)}`;
     this.#joining.set(id, free);
+    if (await this.#isShared(path)) {
+      this.#joining.delete(id);
+      return false;
+    }
     try {
       await vfs.rename(path, free);
       return true;
@@ -340,9 +356,15 @@ export class SegmentSupply {
     if (path === undefined) return;
     let isThere = true;
     try {
-      const size = (await vfs.stat(path))?.size;
+      const stat = await vfs.stat(path);
+      const size = stat?.size;
       // Deleted by somebody else.
       isThere = size !== undefined;
+      if ((stat?.links ?? 1) > 1) {
+        await this.#removeIfThere(path);
+        isThere = false;
+        return;
+      }
       if (size === undefined || size >= bytes) return;
       const file = await vfs.open(path, 'write');
       try {

@@ -324,7 +324,10 @@ export class SimDisk {
     return this.#machine.calls;
   }
 
-  /** Calls that broke the contract of the port, as sentences: use of a closed file, a close with calls under way. */
+  /**
+   * Calls that broke the contract of the port, as sentences: use of a closed file, a close with calls under way, a lock that was let go while a file in its
+   * folder was open for writing.
+   */
   get violations(): readonly string[] {
     return this.#machine.violations;
   }

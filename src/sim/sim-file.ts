@@ -242,7 +242,7 @@ export class SimFile implements VfsFile {
     if (this.#closed) return Promise.resolve();
     // What is under way when a process dies never ends: that is no fault of its code.
     if (this.#underWay > 0 && this.#process.alive) {
-      this.#machine.violations.push(`close of ${this.path} with ${this.#underWay} calls under way`);
+      this.#machine.violate(`close of ${this.path} with ${this.#underWay} calls under way`);
     }
     const effect = this.#onClose;
     // A close that fails has closed all the same.
@@ -262,8 +262,7 @@ export class SimFile implements VfsFile {
   closeBlocking(): void {
     if (this.#closed) return;
     this.#live();
-    if (this.#underWay > 0)
-      this.#machine.violations.push(`close of ${this.path} with ${this.#underWay} calls under way`);
+    if (this.#underWay > 0) this.#machine.violate(`close of ${this.path} with ${this.#underWay} calls under way`);
     this.#closed = true;
     const call = this.#machine.begin(this.#process, 'close', this.path, 'blocking');
     this.#onClose();
@@ -308,9 +307,7 @@ export class SimFile implements VfsFile {
 
   #refuse<T>(syscall: string): Promise<T> {
     if (!this.#process.alive) return new Promise(() => undefined);
-    this.#machine.violations.push(
-      `${syscall} of ${this.path}, which is ${this.#closed ? 'closed' : 'open for reading'}`,
-    );
+    this.#machine.violate(`${syscall} of ${this.path}, which is ${this.#closed ? 'closed' : 'open for reading'}`);
     return Promise.reject(new SimSystemError('EBADF', syscall));
   }
 }

@@ -19,12 +19,14 @@ export interface Incarnation {
   readonly id: number;
   readonly alive: boolean;
   /** Counts one more handle on `inode`; the result takes it back. */
-  opened(inode: number): () => void;
+  opened(inode: number, isWritable: boolean): () => void;
   isOpen(inode: number): boolean;
   /** Handles, all together. */
   readonly openCount: number;
   /** Inodes with how many handles there are on each. */
   readonly handles: ReadonlyMap<number, number>;
+  /** The inode of each handle that may write. */
+  readonly written: readonly number[];
   /** Timers that are neither due nor cancelled yet. */
   readonly timers: number;
   /** Who holds the process, without having let go. */
@@ -165,6 +167,21 @@ export class SimMachine {
   isOpen(inode: number): boolean {
     for (const process of this.processes) if (process.isOpen(inode)) return true;
     return false;
+  }
+
+  /** A call broke the contract of the port: a sentence for whoever asks. */
+  violate(sentence: string): void {
+    this.violations.push(sentence);
+  }
+
+  /** `who` lets go of the lock at `path`: what that protects it may not have open for writing any more. */
+  requireNothingWritten(path: string, who: Incarnation): void {
+    const folder = path.slice(0, path.lastIndexOf('/') + 1);
+    const paths = this.image.names.paths();
+    for (const inode of new Set(who.written)) {
+      const file = paths.get(inode);
+      if (file?.startsWith(folder)) this.violate(`release of ${path} while ${file} is open for writing`);
+    }
   }
 
   openHandles(): string[] {

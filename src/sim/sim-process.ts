@@ -15,6 +15,7 @@ export class SimProcess implements Incarnation {
   readonly host: Host;
   readonly #machine: SimMachine;
   readonly #open: Map<number, number> = new Map();
+  readonly #written: number[] = [];
   #openCount = 0;
   #alive = true;
   #timers = 0;
@@ -37,6 +38,7 @@ export class SimProcess implements Incarnation {
     if (!this.#alive) return;
     this.#alive = false;
     this.#open.clear();
+    this.#written.length = 0;
     this.#openCount = 0;
     const { locks, processes } = this.#machine;
     for (const [inode, holder] of locks) if (holder === this) locks.delete(inode);
@@ -44,11 +46,14 @@ export class SimProcess implements Incarnation {
     this.#machine.sweep();
   }
 
-  opened(inode: number): () => void {
+  opened(inode: number, isWritable: boolean): () => void {
+    if (isWritable) this.#written.push(inode);
     this.#open.set(inode, (this.#open.get(inode) ?? 0) + 1);
     this.#openCount++;
     return () => {
       this.#openCount = Math.max(0, this.#openCount - 1);
+      const at = isWritable ? this.#written.indexOf(inode) : -1;
+      if (at >= 0) this.#written.splice(at, 1);
       const left = (this.#open.get(inode) ?? 1) - 1;
       if (left > 0) this.#open.set(inode, left);
       else this.#open.delete(inode);
@@ -66,6 +71,10 @@ export class SimProcess implements Incarnation {
 
   get handles(): ReadonlyMap<number, number> {
     return this.#open;
+  }
+
+  get written(): readonly number[] {
+    return this.#written;
   }
 
   get timers(): number {

@@ -107,18 +107,23 @@ export class SimVfs implements Vfs {
   }
 
   create(path: string, anchor?: VfsAnchor): Promise<VfsFile> {
+    const createFile = (): number => {
+      this.#requireAnchor(anchor, 'open', path);
+      const slot = this.#image.names.slotOf(path, 'open');
+      if (this.#image.names.at(slot) !== undefined) throw new SimSystemError('EEXIST', 'open', path);
+      this.#machine.requireDescriptor(this.#process, 'open', path);
+      return this.#createFile(path);
+    };
     return this.#machine.perform(this.#process, {
       name: 'create',
       path,
       syscall: 'open',
       errorPaths: [path],
       costUs: NAME_US,
-      effect: () => {
-        this.#requireAnchor(anchor, 'open', path);
-        const slot = this.#image.names.slotOf(path, 'open');
-        if (this.#image.names.at(slot) !== undefined) throw new SimSystemError('EEXIST', 'open', path);
-        this.#machine.requireDescriptor(this.#process, 'open', path);
-        return this.#handle(path, this.#createFile(path), true);
+      effect: () => this.#handle(path, createFile(), true),
+      // The file may be there; a descriptor that nobody was given is not.
+      whenFaulty: ({ alsoDone }) => {
+        if (alsoDone === true) createFile();
       },
     });
   }
@@ -135,6 +140,7 @@ export class SimVfs implements Vfs {
         this.#requireAnchor(anchor, 'open', path);
         return this.#open(path, access === 'write');
       },
+      whenFaulty: () => undefined,
     });
   }
 
@@ -230,6 +236,7 @@ export class SimVfs implements Vfs {
       errorPaths: [path],
       costUs: NAME_US,
       effect: () => this.#lock(path, note, also),
+      whenFaulty: () => undefined,
     });
   }
 
@@ -251,7 +258,7 @@ export class SimVfs implements Vfs {
   }
 
   #handle(path: string, inode: number, isWritable: boolean): SimFile {
-    const close = this.#process.opened(inode);
+    const close = this.#process.opened(inode, isWritable);
     return new SimFile(path, inode, this.#machine, this.#process, isWritable, close);
   }
 
@@ -353,6 +360,7 @@ export class SimVfs implements Vfs {
           syscall: 'close',
           costUs: LOOKUP_US,
           effect: () => {
+            machine.requireNothingWritten(path, this.#process);
             for (const one of held) machine.locks.delete(one);
             held.clear();
           },

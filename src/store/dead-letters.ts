@@ -43,29 +43,16 @@ export class DeadLetters {
   /** Moves a record of `source` to its dead letters. */
   async add(source: QueueCore, id: number, options: DeadLetterOptions): Promise<number> {
     requireRecordId(id, 'id');
-    if (typeof options !== 'object' || options === null || typeof options.reason !== 'string') {
-      throw new TypeError(`options.reason must be a string, got ${describe(options?.reason)}`);
-    }
-    if (options.reason === '') throw new RangeError('options.reason must not be empty');
-    const { reason, error, delayMs = 0 } = options;
-    requireCount(delayMs, 'options.delayMs', 0);
+    const { reason, error, delayMs } = letterOf(options);
     const nowMs = timeOf(this.#options.host);
     const dueMs = clampTime(nowMs + delayMs);
-    const detail = error === undefined ? undefined : failureDetailOf(error);
     const moved = source.call(async () => {
       const found = this.#options.core(deadLettersNameOf(source.name));
       // Where it is open the record is claimed before anybody else has his turn.
       const target = 'then' in found ? await found : found;
       // Also where the store closes meanwhile: it is a part of a call that was let in.
       return target.finishing(() =>
-        moveRecord(source, target, id, (record) => ({
-          ...carriedMeta(record),
-          reason: reason.slice(0, TEXT_MAX),
-          ...(detail === undefined ? {} : { error: detail }),
-          attempts: (record.attempts ?? 0) + 1,
-          failedMs: [record.failedMs?.[0] ?? nowMs, nowMs],
-          dueMs,
-        })),
+        moveRecord(source, target, id, (record) => letterMeta(record, { reason, error, nowMs, dueMs })),
       );
     });
     // It may not have its claim yet.
@@ -80,18 +67,10 @@ export class DeadLetters {
 
   /** Moves a record that is leased, because its delivery is over; false where it is gone. */
   async addLeased(source: QueueCore, id: number, facts: FailureFacts): Promise<boolean> {
-    const { reason, error, attempts, firstFailureMs, lastFailureMs } = facts;
-    const detail = error === undefined ? undefined : failureDetailOf(error);
     return source.call(async () => {
       const target = await this.#options.core(deadLettersNameOf(source.name));
       return target.call(async () => {
-        const newId = await moveLeased(source, target, id, (record) => ({
-          ...carriedMeta(record),
-          reason: reason.slice(0, TEXT_MAX),
-          ...(detail === undefined ? {} : { error: detail }),
-          attempts,
-          failedMs: [record.failedMs?.[0] ?? firstFailureMs, lastFailureMs],
-        }));
+        const newId = await moveLeased(source, target, id, (record) => overMeta(record, facts));
         return newId !== undefined;
       });
     });
@@ -99,17 +78,7 @@ export class DeadLetters {
 
   /** Moves dead letters of `source` back to it; resolves with the new IDs. */
   async redrive(source: QueueCore, which: DeadLetterSelection, signal?: AbortSignal): Promise<number[]> {
-    // The list is the caller's, who may change it meanwhile.
-    const own: number[] = [];
-    if (typeof which !== 'function') {
-      if (!Array.isArray(which)) {
-        throw new TypeError(`redrive takes an array of record IDs or a function, got ${describe(which)}`);
-      }
-      for (const id of which) {
-        requireRecordId(id, 'ids');
-        own.push(id);
-      }
-    }
+    const own = typeof which === 'function' ? [] : idsOf(which);
     return source.call(async () => {
       const found = this.#options.core(deadLettersNameOf(source.name));
       const dead = 'then' in found ? await found : found;
@@ -120,6 +89,55 @@ export class DeadLetters {
       return outcome.moved.map(({ newId }) => newId);
     });
   }
+}
+
+/** What a caller says of a record that he gives up. @throws TypeError, RangeError that names what is wrong */
+export function letterOf(options: DeadLetterOptions): { reason: string; error: unknown; delayMs: number } {
+  if (typeof options !== 'object' || options === null || typeof options.reason !== 'string') {
+    throw new TypeError(`options.reason must be a string, got ${describe(options?.reason)}`);
+  }
+  if (options.reason === '') throw new RangeError('options.reason must not be empty');
+  const { reason, error, delayMs = 0 } = options;
+  requireCount(delayMs, 'options.delayMs', 0);
+  return { reason, error, delayMs };
+}
+
+/** A list of IDs as it is at the call: it is the caller's, who may change it meanwhile. */
+export function idsOf(which: unknown): number[] {
+  if (!Array.isArray(which)) {
+    throw new TypeError(`redrive takes an array of record IDs or a function, got ${describe(which)}`);
+  }
+  return which.map((id: unknown) => {
+    requireRecordId(id, 'ids');
+    return id;
+  });
+}
+
+/** Of a record that is given up by hand. */
+export function letterMeta(
+  record: QueueRecord,
+  { reason, error, nowMs, dueMs }: { reason: string; error: unknown; nowMs: number; dueMs: number },
+): RecordMeta {
+  return {
+    ...carriedMeta(record),
+    reason: reason.slice(0, TEXT_MAX),
+    ...(error === undefined ? {} : { error: failureDetailOf(error) }),
+    attempts: (record.attempts ?? 0) + 1,
+    failedMs: [record.failedMs?.[0] ?? nowMs, nowMs],
+    dueMs,
+  };
+}
+
+/** Of one whose delivery is over. */
+export function overMeta(record: QueueRecord, facts: FailureFacts): RecordMeta {
+  const { reason, error, attempts, firstFailureMs, lastFailureMs } = facts;
+  return {
+    ...carriedMeta(record),
+    reason: reason.slice(0, TEXT_MAX),
+    ...(error === undefined ? {} : { error: failureDetailOf(error) }),
+    attempts,
+    failedMs: [record.failedMs?.[0] ?? firstFailureMs, lastFailureMs],
+  };
 }
 
 /** The IDs of those dead letters that there are at the call and that the filter accepts. */
@@ -136,7 +154,7 @@ async function select(
 }
 
 /** The failure that ended many moves, with what had moved by then. */
-function partialFailure(error: unknown, { moved }: MoveOutcome): unknown {
+export function partialFailure(error: unknown, { moved }: Pick<MoveOutcome, 'moved'>): unknown {
   if (!(error instanceof EvaqError)) return error;
   const { code, message, cause, hint, details } = error;
   const told =

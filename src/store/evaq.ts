@@ -17,16 +17,10 @@ import type { LinkedEvaq } from '../link/linked-evaq.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { FreeSpace } from '../queue/free-space.js';
 import { type MoveOptions, type MoveResult, resolveMove } from '../queue/move-options.js';
-import {
-  type DeadLetterOptions,
-  type DeadLetterSelection,
-  notFound,
-  type Payload,
-  type PushOptions,
-  Queue,
-  type QueueHost,
-} from '../queue/queue.js';
+import type { Payload, PushOptions } from '../queue/push-entry.js';
+import { type DeadLetterOptions, type DeadLetterSelection, notFound, Queue, type QueueHost } from '../queue/queue.js';
 import { closedError, type QueueCore } from '../queue/queue-core.js';
+import type { EvaqLike } from '../queue/queue-like.js';
 import {
   QUEUE_OPTION_NAMES,
   type QueueOptions,
@@ -60,7 +54,7 @@ const QUEUE_NAMES = optionNames('signal', ...QUEUE_OPTION_NAMES);
  * A store, open for writing by this process alone. Made by `Evaq.open`. In TypeScript, and in JavaScript from Node 24 on,
  * `await using evaq = await Evaq.open(path)` closes it at the end of the block.
  */
-export class Evaq implements AsyncDisposable {
+export class Evaq implements EvaqLike {
   /** Where records wait until their destination has them. */
   readonly wal: Queue;
   /** The queue where records of the WAL queue go that could not be delivered; to look into it, and back: `wal.deadLetters`. */
@@ -227,7 +221,8 @@ export class Evaq implements AsyncDisposable {
   }
 
   /** The names of all queues. */
-  get queueNames(): string[] {
+  queueNames(): string[] {
+    requireNoMore(arguments.length, 0, 'queueNames');
     return this.#store.queueNames;
   }
 

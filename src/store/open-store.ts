@@ -5,6 +5,7 @@
  * A named queue that was closed cleanly and that nobody asks for is left as it is.
  */
 import { throwIfAborted } from '../abortable.js';
+import { allOver } from '../all-over.js';
 import { isDeliveryFile } from '../delivery/delivery-log-name.js';
 import { EvaqError, isNoSpace, messageOf, reported } from '../errors.js';
 import { FailStop } from '../fail-stop.js';
@@ -39,6 +40,7 @@ import { makeEvidence, removeEvidence } from '../queue/queue-evidence.js';
 import type { ResolvedQueueOptions } from '../queue/queue-options.js';
 import {
   closeDormant,
+  closeUnsealed,
   makeOpeningFile,
   openUnsealed,
   type RecoveryEnvironment,
@@ -49,6 +51,7 @@ import {
   startActive,
   type TornTail,
 } from '../queue/queue-recovery.js';
+import type { LeftSegment } from '../queue/segment-sealer.js';
 import { SegmentSupply } from '../segment/segment-supply.js';
 import type { TombstoneLog } from '../tombstone/tombstone-log.js';
 import { BudgetedVfs } from '../vfs/budgeted-vfs.js';
@@ -193,9 +196,9 @@ export class Store {
       const queues = `${path}/${QUEUES_DIR}`;
       await vfs.makeDir(queues);
       const names = new Set([WAL_QUEUE, DEAD_LETTERS_QUEUE, ...missing]);
-      await Promise.all([...names].map((name) => vfs.makeDir(queueDir(path, name))));
+      await allOver([...names].map((name) => vfs.makeDir(queueDir(path, name))));
       // A folder that is there may have been made by a process that died before it could sync the name.
-      await Promise.all([parentOf(path), path, queues].map((dir) => vfs.syncDir(dir)));
+      await allOver([parentOf(path), path, queues].map((dir) => vfs.syncDir(dir)));
 
       const failStop = new FailStop();
       const ground = new Ground({ path, identities: vfs.identities, host, failStop });
@@ -331,7 +334,13 @@ export class Store {
   async #start(name: string, options: ResolvedQueueOptions): Promise<QueueCore> {
     this.failStop.throwIfFailed();
     const { vfs, host } = this.options;
+    let unsealed: readonly LeftSegment[] = [];
     try {
+      const begun = this.#cores.get(name);
+      if (begun !== undefined) {
+        await begun.begin();
+        return begun;
+      }
       const dormant = this.#dormant.get(name) ?? (await this.#make(name));
       const env = recoveryEnvironment(this.options, this.#uuid, this.failStop, this.#ids, this.#reserve);
       const { loaded } = dormant;
@@ -349,7 +358,7 @@ export class Store {
       const { openingFile } = await findKept(vfs, loaded);
       if (openingFile !== undefined) supply.openingFile.adopt(openingFile);
       else await makeOpeningFile(env, supply);
-      const unsealed = await openUnsealed(env, loaded);
+      unsealed = await openUnsealed(env, loaded);
       dormant.active ??= await startActive(env, loaded, supply, options.durability !== 'sync');
       const { active } = dormant;
       if (dormant.hasLeftovers) await removeLeftovers(env, loaded);
@@ -378,6 +387,7 @@ export class Store {
       await core.begin();
       return core;
     } catch (error) {
+      if (!this.#cores.has(name)) await closeUnsealed(unsealed);
       throw reported(error, `opening queue '${name}'`, { queue: name });
     }
   }

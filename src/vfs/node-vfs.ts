@@ -21,6 +21,9 @@ const ESTALE = 116;
 /** A single read or write of more than this is cut by Linux (MAX_RW_COUNT); the loops below go on where it stopped. */
 const IO_BYTES_MAX = 0x7fff_f000;
 
+/** What `stat` counts blocks in, whatever the file system's own are. */
+const STAT_BLOCK_BYTES = 512;
+
 class NodeFile implements VfsFile {
   readonly path: string;
   readonly #fd: number;
@@ -216,7 +219,7 @@ export const nodeVfs: Vfs = {
   async stat(path): Promise<VfsStat | undefined> {
     try {
       const stat = await fs.promises.lstat(path);
-      return { kind: kindOf(stat), size: stat.size };
+      return { kind: kindOf(stat), size: stat.size, diskBytes: stat.blocks * STAT_BLOCK_BYTES, links: stat.nlink };
     } catch (error) {
       if (isNothingThere(error)) return undefined;
       throw error;
@@ -267,6 +270,8 @@ export const nodeVfs: Vfs = {
 
   rename: (from, to, anchor) => anchored(from, anchor, (within) => fs.promises.rename(within(from), within(to))),
   remove: (path, anchor) => anchored(path, anchor, (within) => fs.promises.unlink(within(path))),
+
+  link: (from, to) => fs.promises.link(from, to),
 
   async syncDir(dir, anchor): Promise<void> {
     // Windows cannot open a folder for this, and NTFS journals names by itself.

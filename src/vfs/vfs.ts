@@ -20,6 +20,10 @@ export interface VfsStat {
   /** Of the entry itself: a symbolic link is 'other'. */
   readonly kind: 'file' | 'directory' | 'other';
   readonly size: number;
+  /** Bytes of the disk that it takes, as `du` counts them. Undefined where the system does not tell. */
+  readonly diskBytes?: number;
+  /** Names that it has. More than one: what is written to it is seen under the others, too. Undefined where the system does not tell. */
+  readonly links?: number;
 }
 
 export type VfsLockResult =
@@ -129,6 +133,11 @@ export interface Vfs {
   /** Replaces `to`, in the same anchor, if it exists. Durable after `syncDir` of the folders of both. */
   rename(from: string, to: string, anchor?: VfsAnchor): Promise<void>;
   remove(path: string, anchor?: VfsAnchor): Promise<void>;
+  /**
+   * Gives a file one more name, which must not exist yet; both are the same file from then on. Rejects where the file system cannot do that, or not
+   * between the two places. Missing where there is no such thing.
+   */
+  link?(from: string, to: string): Promise<void>;
   /** Resolves when every name in `dir`, as they stood at the call, is durable. */
   syncDir(dir: string, anchor?: VfsAnchor): Promise<void>;
   /** Bytes that this process may still write in the file system of `path`. */

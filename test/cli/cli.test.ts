@@ -302,7 +302,7 @@ describe('info and verify', () => {
     const { code, stdout } = await evaq(['info', store]);
     expect(code).toBe(0);
     expect(stdout.toString()).toMatch(/state {6}closed/);
-    expect(stdout.toString()).toMatch(/wal +│ +2 │ +1 │ +4 │/);
+    expect(stdout.toString()).toMatch(/^wal +2 +1 +4 /m);
     const json: unknown = JSON.parse((await evaq(['info', store, '--json'])).stdout.toString());
     expect(json).toMatchObject({
       v: 1,

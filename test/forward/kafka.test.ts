@@ -6,16 +6,15 @@ import type { Kafka, Producer } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kafkaSink } from '../../src/forward/kafka.js';
 import type { SinkRecord } from '../../src/forward.js';
+import { because, startKafkaMock, WHY_NOT } from './brokers.js';
 import { type Arrived, forwardThroughKill, lettersOf } from './forward-through-kill.js';
-import { Server, whyNot } from './servers.js';
+import type { Server } from './servers.js';
 
 const real = process.env['EVAQ_KAFKA'];
-const missing = real === undefined ? whyNot('kcat', 'kafkajs') : undefined;
-const why = missing === undefined ? '' : ` [skipped: ${missing}]`;
-const ADDRESS = /bootstrap\.servers=([^\s,]+)/;
+const missing = real === undefined ? WHY_NOT.kafka : undefined;
 const run = Date.now().toString(36);
 
-describe.skipIf(missing !== undefined)(`a Kafka protocol server${why}`, () => {
+describe.skipIf(missing !== undefined)(`a Kafka protocol server${because(missing)}`, () => {
   let server: Server | undefined;
   let kafka: Kafka;
   let producer: Producer;
@@ -23,15 +22,9 @@ describe.skipIf(missing !== undefined)(`a Kafka protocol server${why}`, () => {
   beforeAll(async () => {
     let broker = real;
     if (broker === undefined) {
-      server = await Server.start({
-        binary: 'kcat',
-        // It lives as long as its input is open.
-        args: () => '-P -b mock -t keepalive -X test.mock.num.brokers=1 -d mock'.split(' '),
-        ready: async (_port, _folder, said) => {
-          if (!ADDRESS.test(said)) throw new Error('no address yet');
-        },
-      });
-      broker = ADDRESS.exec(server.said)?.[1] ?? '';
+      const mock = await startKafkaMock();
+      server = mock.server;
+      broker = mock.broker;
     }
     const { default: kafkajs } = await import('kafkajs');
     kafka = new kafkajs.Kafka({

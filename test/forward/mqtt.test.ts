@@ -2,20 +2,18 @@
  * The sink for MQTT, against a mosquitto. In the middle of it the way there is cut off, and not the broker: what a broker has acknowledged and not handed
  * on yet it keeps in memory, so a kill loses it whatever the sink does.
  */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as passTime } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mqttSink } from '../../src/forward/mqtt.js';
+import { because, startMosquitto, WHY_NOT } from './brokers.js';
 import { type Arrived, forwardThroughKill, lettersOf } from './forward-through-kill.js';
-import { Server, whyNot } from './servers.js';
+import type { Server } from './servers.js';
 import { WayThere } from './way-there.js';
 
-const missing = whyNot('mosquitto', 'mqtt');
-const why = missing === undefined ? '' : ` [skipped: ${missing}]`;
+const missing = WHY_NOT.mqtt;
 
-describe.skipIf(missing !== undefined)(`a real mosquitto${why}`, () => {
+describe.skipIf(missing !== undefined)(`a real mosquitto${because(missing)}`, () => {
   let server: Server;
   let way: WayThere;
   let client: MqttClient;
@@ -23,20 +21,7 @@ describe.skipIf(missing !== undefined)(`a real mosquitto${why}`, () => {
   const arrived = new Map<string, Arrived[]>();
 
   beforeAll(async () => {
-    server = await Server.start({
-      binary: 'mosquitto',
-      args: (port, folder) => {
-        const config = join(folder, 'mosquitto.conf');
-        const access = join(folder, 'access');
-        writeFileSync(access, 'topic readwrite open/#\ntopic read closed/#\n', { mode: 0o644 });
-        const limits = 'max_inflight_messages 0\nmax_queued_messages 0\nmessage_size_limit 10000\n';
-        writeFileSync(
-          config,
-          `listener ${port} 127.0.0.1\nallow_anonymous true\nuser root\nacl_file ${access}\n${limits}`,
-        );
-        return ['-c', config];
-      },
-    });
+    server = await startMosquitto();
     way = await WayThere.to(server.port);
     const { connectAsync } = await import('mqtt');
     receiver = await connectAsync({ port: server.port, protocolVersion: 5 });

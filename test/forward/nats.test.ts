@@ -1,36 +1,23 @@
 /** The sink for NATS JetStream, against a nats-server; atomic batches where the server has them. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type NatsSinkOptions, natsSink } from '../../src/forward/nats.js';
 import type { Sink } from '../../src/forward.js';
+import { because, startNats, WHY_NOT } from './brokers.js';
 import { type Arrived, forwardThroughKill, lettersOf } from './forward-through-kill.js';
-import { Server, whyNot } from './servers.js';
+import type { Server } from './servers.js';
 
-const missing = whyNot('nats-server', '@nats-io/jetstream') ?? whyNot('nats-server', '@nats-io/transport-node');
-const why = missing === undefined ? '' : ` [skipped: ${missing}]`;
+const missing = WHY_NOT.nats;
 
-describe.skipIf(missing !== undefined)(`a real nats-server${why}`, () => {
+describe.skipIf(missing !== undefined)(`a real nats-server${because(missing)}`, () => {
   let server: Server;
   let connection: NatsConnection;
   let manager: JetStreamManager;
   let sinkOf: (options: Pick<NatsSinkOptions<never>, 'subject' | 'mode' | 'stream' | 'ackTimeoutMs'>) => Sink;
 
   beforeAll(async () => {
-    server = await Server.start({
-      binary: 'nats-server',
-      args: (port, folder) => {
-        const config = join(folder, 'nats.conf');
-        const user = '{ user: all, password: x }, { user: few, password: x, permissions: { publish: "_INBOX.>" } }';
-        writeFileSync(
-          config,
-          `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${folder}" }\nno_auth_user: all\nauthorization { users: [${user}] }\n`,
-        );
-        return ['-c', config];
-      },
-    });
+    server = await startNats();
     const { connect, headers } = await import('@nats-io/transport-node');
     const { jetstreamManager } = await import('@nats-io/jetstream');
     connection = await connect({ port: server.port, reconnectTimeWait: 20, maxReconnectAttempts: -1 });

@@ -1,41 +1,20 @@
 /** The sink for PostgreSQL, against a server. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { postgresSink } from '../../src/forward/postgres.js';
+import { because, newPool, startPostgres, WHY_NOT } from './brokers.js';
 import { forwardThroughKill, lettersOf } from './forward-through-kill.js';
-import { otherThanRoot, outputOf, Server, whyNot } from './servers.js';
+import type { Server } from './servers.js';
 
-const missing = whyNot('postgres', 'pg') ?? whyNot('initdb');
-const why = missing === undefined ? '' : ` [skipped: ${missing}]`;
+const missing = WHY_NOT.postgres;
 
-describe.skipIf(missing !== undefined)(`a real PostgreSQL${why}`, () => {
+describe.skipIf(missing !== undefined)(`a real PostgreSQL${because(missing)}`, () => {
   let server: Server;
   let client: Pool;
 
   beforeAll(async () => {
-    const user = otherThanRoot('postgres');
-    const { Pool: PgPool } = await import('pg');
-    const newPool = (port: number): Pool => new PgPool({ host: '127.0.0.1', port, user: 'evaq', database: 'postgres' });
-    server = await Server.start({
-      binary: 'postgres',
-      user,
-      args: (port, folder) => {
-        const data = join(folder, 'data');
-        if (!existsSync(data)) outputOf('initdb', ['-D', data, '-U', 'evaq', '-A', 'trust', '-E', 'UTF8', '-N'], user);
-        return ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-c', 'unix_socket_directories='];
-      },
-      ready: async (port) => {
-        const pool = newPool(port);
-        try {
-          await pool.query('SELECT 1');
-        } finally {
-          await pool.end();
-        }
-      },
-    });
-    client = newPool(server.port);
+    server = await startPostgres();
+    client = await newPool(server.port);
     // A connection of the pool that is lost says so.
     client.on('error', () => undefined);
   });

@@ -1,56 +1,23 @@
 /** The sink for RabbitMQ, against a rabbitmq-server: with an epmd of its own, so that none is left behind. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { ChannelModel } from 'amqplib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rabbitmqSink } from '../../src/forward/rabbitmq.js';
+import { because, type Rabbitmq, startRabbitmq, WHY_NOT } from './brokers.js';
 import { type Arrived, forwardThroughKill, lettersOf } from './forward-through-kill.js';
-import { freePort, Server, whyNot } from './servers.js';
 
-const missing = whyNot('rabbitmq-server', 'amqplib') ?? whyNot('epmd');
-const why = missing === undefined ? '' : ` [skipped: ${missing}]`;
+const missing = WHY_NOT.rabbitmq;
 
-describe.skipIf(missing !== undefined)(`a real rabbitmq-server${why}`, () => {
-  let epmd: Server | undefined;
-  let server: Server;
+describe.skipIf(missing !== undefined)(`a real rabbitmq-server${because(missing)}`, () => {
+  let rabbitmq: Rabbitmq;
   let connect: () => Promise<ChannelModel>;
 
   beforeAll(async () => {
-    const mapper = await Server.start({
-      binary: 'epmd',
-      args: (port) => ['-port', String(port), '-address', '127.0.0.1'],
-    });
-    epmd = mapper;
-    const distPort = String(await freePort());
-    server = await Server.start({
-      binary: 'rabbitmq-server',
-      args: () => [],
-      env: (port, folder) => {
-        writeFileSync(join(folder, 'plugins'), '[].\n');
-        const settings = 'vm_memory_high_watermark.absolute = 2GB\ndisk_free_limit.absolute = 1MB\n';
-        writeFileSync(join(folder, 'rabbitmq.conf'), `listeners.tcp.1 = 127.0.0.1:${port}\n${settings}`);
-        return {
-          HOME: folder,
-          RABBITMQ_NODENAME: `evaq${port}@localhost`,
-          RABBITMQ_MNESIA_BASE: join(folder, 'mnesia'),
-          RABBITMQ_LOG_BASE: join(folder, 'log'),
-          RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
-          RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
-          RABBITMQ_PID_FILE: join(folder, 'pid'),
-          RABBITMQ_DIST_PORT: distPort,
-          ERL_EPMD_ADDRESS: '127.0.0.1',
-          ERL_EPMD_PORT: String(mapper.port),
-          ADDITIONAL_ERL_ARGS: '+S 1:1',
-        };
-      },
-      pids: (folder) => [Number(readFileSync(join(folder, 'pid'), 'utf8'))],
-    });
+    rabbitmq = await startRabbitmq();
     const amqp = await import('amqplib');
-    connect = () => amqp.connect(`amqp://guest:guest@127.0.0.1:${server.port}`);
+    connect = () => amqp.connect(rabbitmq.url);
   });
   afterAll(async () => {
-    await server?.end();
-    await epmd?.end();
+    await rabbitmq?.end();
   });
 
   async function onChannel<T>(action: (channel: Awaited<ReturnType<ChannelModel['createChannel']>>) => Promise<T>) {
@@ -77,7 +44,7 @@ describe.skipIf(missing !== undefined)(`a real rabbitmq-server${why}`, () => {
     await onChannel((channel) => channel.assertQueue('killed', { durable: true }));
     const { doubles } = await forwardThroughKill({
       sink: rabbitmqSink({ connect, routingKey: 'killed' }),
-      server,
+      server: rabbitmq.server,
       arrived: () => takeAll('killed'),
     });
     expect(doubles).toBeLessThanOrEqual(80);
@@ -126,7 +93,7 @@ describe.skipIf(missing !== undefined)(`a real rabbitmq-server${why}`, () => {
     await lost.probe?.(context);
     await lost.close?.();
     const { connect: open } = await import('amqplib');
-    const stranger = rabbitmqSink({ connect: () => open(`amqp://guest:wrong@127.0.0.1:${server.port}`) });
+    const stranger = rabbitmqSink({ connect: () => open(`amqp://guest:wrong@127.0.0.1:${rabbitmq.server.port}`) });
     await expect(stranger.deliver(records, context)).rejects.toMatchObject({ kind: 'unauthorized' });
     await expect(stranger.probe?.(context)).rejects.toMatchObject({ kind: 'unauthorized' });
   });

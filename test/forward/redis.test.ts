@@ -2,22 +2,18 @@
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { redisSink } from '../../src/forward/redis.js';
+import { because, startRedis, WHY_NOT } from './brokers.js';
 import { type Arrived, forwardThroughKill, lettersOf } from './forward-through-kill.js';
-import { Server, whyNot } from './servers.js';
+import type { Server } from './servers.js';
 
-const missing = whyNot('redis-server', 'ioredis');
-const why = missing === undefined ? '' : ` [skipped: ${missing}]`;
+const missing = WHY_NOT.redis;
 
-describe.skipIf(missing !== undefined)(`a real redis-server${why}`, () => {
+describe.skipIf(missing !== undefined)(`a real redis-server${because(missing)}`, () => {
   let server: Server;
   let client: Redis;
 
   beforeAll(async () => {
-    server = await Server.start({
-      binary: 'redis-server',
-      args: (port, folder) =>
-        `--port ${port} --bind 127.0.0.1 --dir ${folder} --appendonly yes --appendfsync always`.split(' '),
-    });
+    server = await startRedis();
     const { Redis: Client } = await import('ioredis');
     client = new Client(server.port, '127.0.0.1', { retryStrategy: () => 20 });
     client.on('error', () => undefined);

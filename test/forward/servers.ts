@@ -8,14 +8,19 @@ import { accessSync, chownSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, isAbsolute, join } from 'node:path';
 import { setTimeout as passTime } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 /** Only to end a start that would hang. */
 const UP_MS = 60_000;
 const require = createRequire(import.meta.url);
-/** Debian keeps servers where the path of a user does not lead; its rabbitmq-server in the path is a script that asks for a user of its own. */
-const FOLDERS = ['/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];
+/**
+ * Debian keeps servers where the path of a user does not lead; its rabbitmq-server in the path is a script that asks for a user of its own. The first folder is
+ * that of `scripts/newer-nats.sh`.
+ */
+const NEWER = fileURLToPath(new URL('../../node_modules/.cache/evaq', import.meta.url));
+const FOLDERS = [NEWER, '/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];
 
 /** Why a test cannot be: what is not installed. */
 export function whyNot(binary: string, client?: string): string | undefined {
@@ -28,8 +33,10 @@ export function whyNot(binary: string, client?: string): string | undefined {
   }
 }
 
+/** A path as it is, or a name that is looked for. */
 export function pathOf(binary: string): string | undefined {
-  return FOLDERS.map((folder) => join(folder, binary)).find((path) => {
+  const paths = isAbsolute(binary) ? [binary] : FOLDERS.map((folder) => join(folder, binary));
+  return paths.find((path) => {
     try {
       accessSync(path, constants.X_OK);
       return true;
@@ -72,7 +79,7 @@ export class Server {
   private constructor(spec: ServerSpec, port: number) {
     this.#spec = spec;
     this.port = port;
-    this.folder = mkdtempSync(join(tmpdir(), `evaq-${spec.binary}-`));
+    this.folder = mkdtempSync(join(tmpdir(), `evaq-${basename(spec.binary)}-`));
   }
 
   static async start(spec: ServerSpec): Promise<Server> {

@@ -34,7 +34,7 @@ async function check(machine: RecoveryMachine, facts: readonly Fact[]): Promise<
   const evaq = await open(machine);
   if (evaq.recovery.damage.length > 0) throw new Error(`damage: ${JSON.stringify(evaq.recovery.damage)}`);
   const content: Record<string, number[]> = {};
-  for (const name of evaq.queueNames) {
+  for (const name of evaq.queueNames()) {
     const ids: number[] = [];
     for await (const { id } of (await evaq.queue(name)).records()) ids.push(id);
     if (ids.length > 0) content[name] = ids;

@@ -364,7 +364,7 @@ describe('golden stores of format 1', () => {
     const store = join(dir, 'STORE');
     writeFileSync(store, readFileSync(store).subarray(0, 128));
     const evaq = await Evaq.open(dir);
-    const named = evaq.queueNames.filter((name) => name !== 'wal' && name !== 'dead-letters');
+    const named = evaq.queueNames().filter((name) => name !== 'wal' && name !== 'dead-letters');
     await evaq.queue(named[0] ?? '');
     await evaq.close();
     const bytes = readFileSync(store);

@@ -4,7 +4,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { codeOf, EvaqError, ioError, isNoSpace, isNotFound, isPassing, messageOf } from '../../src/errors.js';
 import { Evaq } from '../../src/evaq.js';
 import { SyncFailure } from '../../src/fail-stop.js';
-import type { Payload } from '../../src/queue/queue.js';
+import type { Payload } from '../../src/queue/push-entry.js';
 import type { Vfs } from '../../src/vfs/vfs.js';
 import { newDisk, openSim, rejection, SIM_PATH } from './store/store-fixture.js';
 

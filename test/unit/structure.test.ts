@@ -17,7 +17,7 @@ const RANKS: readonly (readonly string[])[] = [
   ['queue'],
   ['raw', 'link'],
   ['store'],
-  ['observation', 'forward'],
+  ['observation', 'forward', 'jetstream'],
   ['entry'],
   ['cli'],
 ];
@@ -26,6 +26,7 @@ const PROGRAMS = ['cli'];
 const SIM_MAY_SEE = ['leaves', 'vfs'];
 const LEAVES = [
   'abortable.ts',
+  'all-over.ts',
   'arguments.ts',
   'callback.ts',
   'errors.ts',

@@ -140,7 +140,7 @@ class HttpSink implements Sink {
     if (response.status >= 500) throw this.#errorOf(response, 'unavailable');
   }
 
-  async #eachByItself(records: readonly SinkRecord[], { signal }: SinkContext): Promise<SinkResult> {
+  async #eachByItself(records: readonly SinkRecord[], { signal, arrived }: SinkContext): Promise<SinkResult> {
     const failed: SinkFailure[] = [];
     let next = 0;
     const worker = async (): Promise<void> => {
@@ -149,7 +149,8 @@ class HttpSink implements Sink {
           () => undefined,
           (thrown: unknown) => ({ thrown }),
         );
-        if (error !== undefined) failed.push({ id: record.id, error: error.thrown });
+        if (error === undefined) arrived?.(record.id);
+        else failed.push({ id: record.id, error: error.thrown });
       }
     };
     await Promise.all(Array.from({ length: Math.min(this.#connections, records.length) }, worker));

@@ -68,7 +68,7 @@ class MqttSink implements Sink {
     this.#ackTimeoutMs = ackTimeoutOf(options.ackTimeoutMs);
   }
 
-  deliver(records: readonly SinkRecord[], { signal }: SinkContext): Promise<SinkResult> {
+  deliver(records: readonly SinkRecord[], { signal, arrived }: SinkContext): Promise<SinkResult> {
     return untilAnswered('mqtt', this.#ackTimeoutMs, signal, async () => {
       this.#requireConnection();
       const failed: SinkFailure[] = [];
@@ -76,6 +76,7 @@ class MqttSink implements Sink {
         records.map(async (record) => {
           try {
             await this.#publish(record);
+            arrived?.(record.id);
           } catch (error) {
             failed.push({ id: record.id, error });
           }

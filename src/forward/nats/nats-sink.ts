@@ -87,9 +87,9 @@ class NatsSink<Headers extends NatsHeadersLike> implements Sink {
     this.limits = mode === 'atomic' ? { maxRecords: BATCH_RECORDS_MAX } : {};
   }
 
-  deliver(records: readonly SinkRecord[], { signal }: SinkContext): Promise<SinkResult> {
+  deliver(records: readonly SinkRecord[], { signal, arrived }: SinkContext): Promise<SinkResult> {
     return untilAnswered('nats', this.#ackTimeoutMs, signal, () =>
-      this.#mode === 'atomic' && records.length > 1 ? this.#together(records) : this.#singly(records),
+      this.#mode === 'atomic' && records.length > 1 ? this.#together(records, arrived) : this.#singly(records, arrived),
     );
   }
 
@@ -101,7 +101,7 @@ class NatsSink<Headers extends NatsHeadersLike> implements Sink {
     });
   }
 
-  async #singly(records: readonly SinkRecord[]): Promise<SinkResult> {
+  async #singly(records: readonly SinkRecord[], arrived: SinkContext['arrived']): Promise<SinkResult> {
     const failed: SinkFailure[] = [];
     await Promise.all(
       records.map(async (record) => {
@@ -109,6 +109,7 @@ class NatsSink<Headers extends NatsHeadersLike> implements Sink {
           const ack = await this.#request(record, this.#headersOf(record));
           if (ack?.error !== undefined) throw ackErrorOf(ack.error);
           if (ack?.sequence === undefined) throw notJetStream();
+          arrived?.(record.id);
         } catch (error) {
           failed.push({ id: record.id, error });
         }
@@ -118,7 +119,7 @@ class NatsSink<Headers extends NatsHeadersLike> implements Sink {
   }
 
   /** The first and the last are answered; what comes between is judged with the last. */
-  async #together(records: readonly SinkRecord[]): Promise<SinkResult> {
+  async #together(records: readonly SinkRecord[], arrived: SinkContext['arrived']): Promise<SinkResult> {
     const batch = randomUUID();
     const messages = records.map((record, i) => {
       const headers = this.#headersOf(record);
@@ -131,7 +132,7 @@ class NatsSink<Headers extends NatsHeadersLike> implements Sink {
     const last = messages.at(-1);
     if (first === undefined || last === undefined) return { failed: [] };
     const begun = await this.#request(first.record, first.headers);
-    if (begun?.error !== undefined) return this.#refused(begun.error, records);
+    if (begun?.error !== undefined) return this.#refused(begun.error, records, arrived);
     // It has taken the first for a message by itself: a repeat of it is a duplicate.
     if (begun !== undefined) throw noBatches();
     for (const { record, headers, subject } of messages.slice(1, -1)) {
@@ -142,13 +143,17 @@ class NatsSink<Headers extends NatsHeadersLike> implements Sink {
       }
     }
     const ack = await this.#request(last.record, last.headers);
-    if (ack?.error !== undefined) return this.#refused(ack.error, records);
+    if (ack?.error !== undefined) return this.#refused(ack.error, records, arrived);
     if (ack?.batch !== batch) throw noBatches();
     return { failed: [] };
   }
 
-  async #refused(error: NonNullable<PubAck['error']>, records: readonly SinkRecord[]): Promise<SinkResult> {
-    if (error.errCode === HOLDS_DUPLICATE) return this.#singly(records);
+  async #refused(
+    error: NonNullable<PubAck['error']>,
+    records: readonly SinkRecord[],
+    arrived: SinkContext['arrived'],
+  ): Promise<SinkResult> {
+    if (error.errCode === HOLDS_DUPLICATE) return this.#singly(records, arrived);
     if (error.errCode === NO_ATOMIC) {
       throw new SinkError('unauthorized', `${error.description}: the stream needs allow_atomic, or mode 'single'`);
     }

@@ -3,7 +3,7 @@
  */
 import { untilAborted } from '../../abortable.js';
 import { requireClient, textOf, untilAnswered } from '../sink-client.js';
-import { SinkError } from '../sink-error.js';
+import { isSinkError, SinkError } from '../sink-error.js';
 
 /** What `connect` of `amqplib` resolves with. */
 export interface AmqpConnectionLike {
@@ -94,8 +94,24 @@ export class AmqpLink {
   /** One that nobody else has. Rejects where there is no connection, and none can be made. */
   async take(): Promise<AmqpChannel> {
     for (let free = this.#free.pop(); free !== undefined; free = this.#free.pop()) if (free.isOpen) return free;
-    const connection = await this.#connected();
-    return new AmqpChannel(await connection.createConfirmChannel());
+    const made = this.#connected();
+    const connection = await made;
+    let attempt: Promise<AmqpChannelLike> | undefined;
+    try {
+      const channel = await untilAnswered('rabbitmq', this.#timeoutMs, this.#end.signal, () => {
+        attempt = connection.createConfirmChannel();
+        return attempt;
+      });
+      return new AmqpChannel(channel);
+    } catch (error) {
+      // A broker that hangs: nothing will come of this connection. An error of the broker's has ended the attempt.
+      if (isSinkError(error) && this.#connection === made) {
+        this.#forget(made);
+        letGo(() => connection.close());
+      }
+      attempt?.catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Everything on it has been confirmed. */
@@ -162,6 +178,7 @@ const REFUSED = /ACCESS[-_]REFUSED|NOT_ALLOWED/;
 
 /** Of a connection or a channel that cannot be had. */
 export function connectErrorOf(error: unknown): SinkError {
+  if (isSinkError(error)) return error;
   const text = textOf(error);
   return new SinkError(REFUSED.test(text) ? 'unauthorized' : 'unavailable', text, { cause: error });
 }

@@ -65,11 +65,11 @@ class RabbitmqSink implements Sink {
     this.#link = new AmqpLink(connect, this.#ackTimeoutMs);
   }
 
-  async deliver(records: readonly SinkRecord[], { signal }: SinkContext): Promise<SinkResult> {
+  async deliver(records: readonly SinkRecord[], context: SinkContext): Promise<SinkResult> {
     const failed: SinkFailure[] = [];
     for (let left = records; left.length > 0; ) {
-      throwIfAborted(signal);
-      left = await this.#deliverPart(left, signal, failed);
+      throwIfAborted(context.signal);
+      left = await this.#deliverPart(left, context, failed);
     }
     return { failed };
   }
@@ -77,12 +77,10 @@ class RabbitmqSink implements Sink {
   /** Gives those that are behind a throw. */
   async #deliverPart(
     records: readonly SinkRecord[],
-    signal: AbortSignal,
+    { signal, arrived }: SinkContext,
     failed: SinkFailure[],
   ): Promise<readonly SinkRecord[]> {
-    const until = <T>(begin: () => Promise<T>): Promise<T> =>
-      untilAnswered('rabbitmq', this.#ackTimeoutMs, signal, begin);
-    const first = await until(() => this.#publish(records));
+    const first = await this.#publishInTime(records, signal, arrived);
     const { open, closedFor, behind } = first;
     failed.push(...first.failed);
     if (open.length < 2 || closedErrorOf(closedFor).kind !== 'rejected') {
@@ -91,7 +89,7 @@ class RabbitmqSink implements Sink {
     }
     for (const record of open) {
       throwIfAborted(signal);
-      const alone = await until(() => this.#publish([record]));
+      const alone = await this.#publishInTime([record], signal, arrived);
       failed.push(...alone.failed);
       if (alone.open.length > 0) failed.push({ id: record.id, error: closedErrorOf(alone.closedFor) });
     }
@@ -116,9 +114,34 @@ class RabbitmqSink implements Sink {
     }
   }
 
+  /** What is not confirmed in time is not published any more where it has not been. */
+  async #publishInTime(
+    records: readonly SinkRecord[],
+    signal: AbortSignal,
+    arrived: SinkContext['arrived'],
+  ): Promise<Published> {
+    const over = new AbortController();
+    try {
+      return await untilAnswered('rabbitmq', this.#ackTimeoutMs, signal, () =>
+        this.#publish(records, over.signal, arrived),
+      );
+    } finally {
+      over.abort();
+    }
+  }
+
   /** On a channel of its own: `open` is what it closed over, for `closedFor` where the broker said why. */
-  async #publish(records: readonly SinkRecord[]): Promise<Published> {
+  async #publish(
+    records: readonly SinkRecord[],
+    over: AbortSignal,
+    arrived: SinkContext['arrived'],
+  ): Promise<Published> {
     const channel = await this.#take();
+    if (over.aborted) {
+      // It came too late: somebody else may have it.
+      this.#link.giveBack(channel);
+      throwIfAborted(over);
+    }
     const failed: SinkFailure[] = [];
     const open: SinkRecord[] = [];
     const behind: SinkRecord[] = [];
@@ -129,6 +152,7 @@ class RabbitmqSink implements Sink {
           return;
         }
         const confirm = await this.#confirmOf(channel, record);
+        if (confirm.outcome === 'arrived') arrived?.(record.id);
         if (confirm.outcome === 'open') open.push(record);
         if (confirm.outcome === 'failed') failed.push({ id: record.id, error: confirm.error });
       }),

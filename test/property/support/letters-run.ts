@@ -444,7 +444,7 @@ class LettersRun {
   async #observe(): Promise<void> {
     const seen = new Map<number, { readonly queue: string; readonly record: QueueRecord }>();
     for (const name of QUEUES) {
-      if (name !== 'wal' && !this.#store.queueNames.includes(name)) continue;
+      if (name !== 'wal' && !this.#store.queueNames().includes(name)) continue;
       const queue = await this.#here(name);
       const read = async (): Promise<QueueRecord[]> => {
         const records: QueueRecord[] = [];

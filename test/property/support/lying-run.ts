@@ -227,7 +227,7 @@ class Run {
   async #use(store: string, vfs: CountingVfs, onCorruption: 'fail' | 'quarantine'): Promise<void> {
     const evaq = await Evaq.open(store, { onCorruption, create: false, gc: false, ports: { vfs, host: nodeHost } });
     try {
-      for (const name of evaq.queueNames) {
+      for (const name of evaq.queueNames()) {
         const queue: Queue | undefined = await orRefused(evaq.queue(name));
         if (queue === undefined) continue;
         await orRefused(this.#seeAll(queue.records()));

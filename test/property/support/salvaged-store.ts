@@ -220,6 +220,13 @@ function without(disk: SimDisk): SimDisk {
   return disk.crash(disk.nothingSurvives());
 }
 
+/** P8: no ID is given out again, but for those of which nothing tells that there were any. */
+async function requireNewId(store: SalvagedStore, evaq: Evaq, unstated: number, when: string): Promise<void> {
+  const given = [...store.live.keys(), ...store.removed].filter((id) => !store.loose.has(id) && id < unstated);
+  const id = await evaq.wal.push('new');
+  if (id <= Math.max(...given)) throw new BrokenPromise('P8', `after ${when} ID ${id} is given out again`);
+}
+
 /** Damages a copy of the store and checks all of it; throws a `BrokenPromise`. Resolves with how many records were lost. */
 export async function checkSalvage(store: SalvagedStore, damage: readonly Misfortune[]): Promise<number> {
   const disk = store.disk.fork();
@@ -259,6 +266,7 @@ export async function checkSalvage(store: SalvagedStore, damage: readonly Misfor
       !/footer|index/.test(one.what) &&
       !opened.recovery.damage.some((other) => JSON.stringify(other) === JSON.stringify(one)),
   );
+  await requireNewId(store, opened, unstated, 'an open');
   await opened.close();
   if (untold.length > 0)
     broken(`an open does not tell ${JSON.stringify(untold)}: ${JSON.stringify(opened.recovery.damage)}`);
@@ -282,5 +290,9 @@ export async function checkSalvage(store: SalvagedStore, damage: readonly Misfor
     (id) => !after.has(id) && !store.loose.has(id) && id < unstated && !isPlanned(id),
   );
   if (unplanned.length > 0) broken(`the plan does not name ${rangesOf(unplanned)}: ${JSON.stringify(plan)}`);
+  const again = without(repaired);
+  const mended = await Evaq.open(STORE, { ...portsOf(again), create: false, gc: false });
+  await requireNewId(store, mended, unstated, 'a repair');
+  await mended.close();
   return lost.length;
 }

@@ -649,7 +649,7 @@ class StoreRun {
     if (closed.kind === 'error') this.#expectTrouble(closed.error, 'close');
     const settled = await this.#await(Promise.all(this.#pending));
     if (settled.kind === 'died') return this.#afterDeath(this.#loss);
-    if (closed.kind === 'value') requireNothingOpen(this.disk);
+    requireNothingOpen(this.disk);
     this.#forget();
     await this.#openUntilOpen();
   }
@@ -864,7 +864,7 @@ class StoreRun {
       indexIntervalBytes,
     });
     try {
-      const extra = evaq.queueNames.includes('extra') ? await evaq.queue('extra') : undefined;
+      const extra = evaq.queueNames().includes('extra') ? await evaq.queue('extra') : undefined;
       return { evaq, extra };
     } catch (error) {
       await evaq.close().catch(() => undefined);

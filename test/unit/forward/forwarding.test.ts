@@ -171,6 +171,78 @@ describe('forwarding', () => {
     await evaq.close();
   });
 
+  it('P16: what has arrived of a batch that takes too long is not sent again', async () => {
+    const evaq = await openSim(newDisk());
+    await evaq.wal.pushMany(['a', 'slow', 'b']);
+    const sent: string[] = [];
+    let isFirst = true;
+    const sink = newSink(async (records, { arrived, signal }) => {
+      for (const { id, payload } of records) {
+        sent.push(payload.toString());
+        if (isFirst && payload.toString() === 'slow') {
+          isFirst = false;
+          await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+        }
+        arrived?.(id);
+      }
+    });
+    const forwarding = forward(evaq.wal, sink, { concurrency: 1, timeoutMs: 1000 });
+    await forwarding.drained();
+    expect([...sent].sort()).toEqual(['a', 'b', 'slow', 'slow']);
+    await forwarding.stop();
+    await evaq.close();
+  });
+
+  it('a refusal of what was on its way at a stop is told: by a record, and by a batch', async () => {
+    for (const isNamed of [true, false]) {
+      const evaq = await openSim(newDisk());
+      await evaq.wal.push('a');
+      let answer: () => void = () => undefined;
+      const asked = new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      const refusal = new SinkError('unauthorized', 'expired');
+      let begin: () => void = () => undefined;
+      const begun = new Promise<void>((resolve) => {
+        begin = resolve;
+      });
+      const sink = newSink(async () => {
+        begin();
+        await asked;
+        if (isNamed) return { failed: [{ id: 1, error: refusal }] };
+        throw refusal;
+      });
+      const forwarding = forward(evaq.wal, sink);
+      await begun;
+      const stopped = forwarding.stop();
+      answer();
+      await stopped;
+      await expect(forwarding.done).rejects.toMatchObject({ name: 'StopDelivery', reason: 'expired' });
+      const { reasons } = await evaq.health({ minFreeBytes: 0 });
+      expect(reasons).toMatchObject([{ code: 'delivery-stopped', queue: 'wal' }]);
+      expect(evaq.wal.size).toBe(1);
+      await evaq.close();
+    }
+  });
+
+  it('P16: a record that was on its way when the destination went does not wait longer than it is away', async () => {
+    const disk = newDisk();
+    const evaq = await openSim(disk);
+    await evaq.wal.push('a');
+    let isDown = true;
+    const sink = newSink(async () => {
+      if (isDown) throw new SinkError('unavailable', 'nobody at home');
+    });
+    const forwarding = forward(evaq.wal, sink, { breaker: { failures: 1, openMs: 1000, maxOpenMs: 2000 } });
+    for (let i = 0; i < 50_000 && sink.batches.length < 15; i++) await passTime(disk, 20);
+    isDown = false;
+    const backMs = disk.host.elapsed();
+    for (let i = 0; i < 5000 && evaq.wal.size > 0; i++) await passTime(disk, 20);
+    expect(disk.host.elapsed() - backMs).toBeLessThan(3000);
+    await forwarding.stop();
+    await evaq.close();
+  });
+
   it('map changes and drops; what map and key throw is the record’s', async () => {
     const evaq = await openSim(newDisk());
     await evaq.wal.pushMany(['keep', 'drop', 'throw', 'key']);

@@ -218,6 +218,25 @@ for (const [name, client] of [
       ]);
     });
 
+    it('says at once of each record that it has arrived', async () => {
+      const arrived: number[] = [];
+      const over = new AbortController();
+      let turns = 0;
+      const { url } = await serve((_received, response) => {
+        // The third is never answered.
+        if (++turns !== 3) response.writeHead(200).end();
+      });
+      const context = { signal: over.signal, queue: 'wal', arrived: (id: number) => void arrived.push(id) };
+      const batch = httpSink({ url, connections: 1, ...client }).deliver(
+        [1, 2, 3, 4].map((id) => recordOf(id, 'x')),
+        context,
+      );
+      await expect.poll(() => arrived).toEqual([1, 2]);
+      over.abort(new Error('too long'));
+      await batch.catch(() => undefined);
+      expect(arrived).toEqual([1, 2]);
+    });
+
     it('headers of the sink stand above those of a record, whatever their case, but for the type of its content', async () => {
       const { url, received } = await serve((_, response) => response.writeHead(204).end());
       const headers = { Authorization: 'Bearer mine', 'X-Tenant': 'us', 'Content-Type': 'text/plain' };

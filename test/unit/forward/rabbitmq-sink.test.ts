@@ -182,6 +182,64 @@ describe('rabbitmqSink', () => {
     expect(broker.closed).toBe(2);
   });
 
+  it('a broker that opens no channel is left for another connection; what was to go there does not go late', async () => {
+    const broker = new Broker();
+    let arrive: () => void = () => undefined;
+    const hanging = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    const connect = async (): Promise<AmqpConnectionLike> => {
+      const connection = await broker.connect();
+      if (broker.connections > 1) return connection;
+      const open = connection.createConfirmChannel.bind(connection);
+      connection.createConfirmChannel = async () => {
+        await hanging;
+        return open();
+      };
+      return connection;
+    };
+    const sink = rabbitmqSink({ connect, ackTimeoutMs: 10 });
+    await expect(failuresOf(sink, [recordOf(1, 'late')])).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect.poll(() => failuresOf(sink, [recordOf(2, 'a')]).catch(String)).toEqual([]);
+    expect([broker.connections, broker.closed]).toEqual([2, 1]);
+    arrive();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(broker.published.map(({ text }) => text)).toEqual(['a']);
+  });
+
+  it('what is connected too late publishes nothing of a batch that was given up', async () => {
+    const broker = new Broker();
+    const connect = async (): Promise<AmqpConnectionLike> => {
+      const connection = await broker.connect();
+      const open = connection.createConfirmChannel.bind(connection);
+      connection.createConfirmChannel = async () => {
+        // Later than the batch, in time for itself.
+        await new Promise((resolve) => setTimeout(resolve, 60));
+        return open();
+      };
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      return connection;
+    };
+    const sink = rabbitmqSink({ connect, ackTimeoutMs: 100 });
+    await expect(failuresOf(sink, [recordOf(1, 'late')])).rejects.toMatchObject({ kind: 'unavailable' });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(broker.channels).toBe(1);
+    expect(broker.published).toEqual([]);
+    // The channel that came is used by the next.
+    expect(await failuresOf(sink, [recordOf(2, 'a')])).toEqual([]);
+    expect([broker.channels, broker.published.length]).toEqual([1, 1]);
+  });
+
+  it('says at once what was confirmed, also where the batch takes too long', async () => {
+    const broker = new Broker();
+    const sink = rabbitmqSink({ connect: broker.connect, ackTimeoutMs: 20 });
+    const arrived: number[] = [];
+    const context = { ...CONTEXT, arrived: (id: number) => arrived.push(id) };
+    const batch = sink.deliver([recordOf(1, 'a'), recordOf(2, 'never'), recordOf(3, 'b')], context);
+    await expect(batch).rejects.toMatchObject({ kind: 'unavailable' });
+    expect(arrived).toEqual([1, 3]);
+  });
+
   it('closing waits for no attempt to connect, and for no broker that hangs', async () => {
     const broker = new Broker();
     let arrive: () => void = () => undefined;

@@ -22,7 +22,7 @@ describe('a signal', () => {
     ]) {
       await expect(call()).rejects.toBe(reason);
     }
-    expect([evaq.wal.size, evaq.queueNames.includes('other')]).toEqual([0, false]);
+    expect([evaq.wal.size, evaq.queueNames().includes('other')]).toEqual([0, false]);
   });
 
   test('that is aborted while the call waits: it is withdrawn where the store is', async () => {

@@ -116,12 +116,9 @@ describe('worker threads with a store that the main thread has', () => {
     const idle = start(evaq, `await evaq.wal.push('x'); say('pushed');`);
     expect(await idle.said()).toBe('pushed');
     expect(await idle.over).toBe(0);
-    const loose = start(evaq, `evaq.wal.process(({ id }) => say(id), { hold: false }); await evaq.wal.size();`);
+    const loose = start(evaq, `evaq.wal.process(({ id }) => say(id), { hold: false }); await evaq.wal.size;`);
     expect(await loose.over).toBe(0);
-    const held = start(
-      evaq,
-      `evaq.wal.process(({ payload }) => { say(payload.toString()); return evaq.wal.size(); });`,
-    );
+    const held = start(evaq, `evaq.wal.process(({ payload }) => { say(payload.toString()); return evaq.wal.size; });`);
     expect(await held.said()).toBe('x');
     await evaq.wal.push('later');
     expect(await held.said()).toBe('later');

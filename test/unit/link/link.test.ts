@@ -59,10 +59,10 @@ describe('calls over a link', () => {
     expect(await link.wal.redrive([1])).toEqual([7]);
     expect(await link.wal.removeThrough(6)).toBe(1);
     await link.wal.flush();
-    expect(await link.wal.size()).toBe(1);
+    expect(await link.wal.size).toBe(1);
     expect(await link.wal.stats()).toEqual(evaq.wal.stats());
     expect(await link.wal.compact()).toMatchObject({ copiedRecords: 0 });
-    expect([link.storeId, link.path, await link.queueNames()]).toEqual([evaq.storeId, evaq.path, evaq.queueNames]);
+    expect([link.storeId, link.path, await link.queueNames()]).toEqual([evaq.storeId, evaq.path, evaq.queueNames()]);
   });
 
   test.each(['reject', 'wait', 'drop-oldest'] as const)(

@@ -215,7 +215,7 @@ describe('options of a queue that is open', () => {
     await expect(evaq.queue('wal', { segmentBytes: 1 << 20 })).rejects.toThrow(/another segmentBytes/);
     await expect(callUntyped(evaq, 'queue', 'jobs', 'os')).rejects.toThrow(TypeError);
     await expect(callUntyped(evaq, 'queue', 'other', { segmentbytes: 1 << 20 })).rejects.toThrow(/'segmentBytes'/);
-    expect(evaq.queueNames).toEqual(['dead-letters', 'jobs', 'wal']);
+    expect(evaq.queueNames()).toEqual(['dead-letters', 'jobs', 'wal']);
   });
 });
 
@@ -226,7 +226,7 @@ describe('names of queues', () => {
     for (const name of ['Orders', 'ORDERS', 'WAL', 'Dead-Letters', 'con', 'NUL', 'com1', 'aux.jobs', 'jobs.']) {
       await expect(evaq.queue(name), name).rejects.toMatchObject({ code: 'EVAQ_QUEUE_NAME', details: { queue: name } });
     }
-    expect(evaq.queueNames).toEqual(['dead-letters', 'orders', 'wal']);
+    expect(evaq.queueNames()).toEqual(['dead-letters', 'orders', 'wal']);
   });
 
   it('are kept apart from those of the dead letters that a queue may have', async () => {

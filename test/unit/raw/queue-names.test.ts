@@ -94,7 +94,7 @@ describe('the folder of the queues', () => {
     writeFileSync(file, 'mine');
     const again = await openReal({}, evaq.path);
     expect(again.recovery.damage).toMatchObject([{ queue: 'notes', file, lossless: true }]);
-    expect(again.queueNames).toEqual(['dead-letters', 'wal']);
+    expect(again.queueNames()).toEqual(['dead-letters', 'wal']);
     await again.close();
     expect((await verifyStore(evaq.path)).damage).toMatchObject([{ file, lossless: true }]);
     expect((await surveyRepair(evaq.path)).plan.steps).toEqual([]);

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import type { Host } from '../../../src/vfs/host.js';
 import type { Vfs } from '../../../src/vfs/vfs.js';
+import { takeBroken } from '../../kept-contract.js';
 
 /** Several writers at once, with a timer, turns and chance in it. */
 async function workload({ vfs, host }: { readonly vfs: Vfs; readonly host: Host }): Promise<string[]> {
@@ -147,5 +148,19 @@ describe('for people', () => {
     await sync;
     await expect(file.sync()).rejects.toMatchObject({ code: 'EBADF' });
     expect(disk.violations).toEqual(['close of /f with 1 calls under way', 'fdatasync of /f, which is closed']);
+    expect(takeBroken()).toEqual(disk.violations);
+  });
+
+  test('so is a lock that is let go while a file in its folder is open for writing', async () => {
+    const disk = new SimDisk({ seed: 1 });
+    await disk.vfs.makeDir('/store');
+    await disk.vfs.makeDir('/store-2');
+    const locked = await disk.vfs.lock('/store/LOCK', '');
+    const within = await disk.vfs.create('/store/f');
+    const elsewhere = await disk.vfs.create('/store-2/f');
+    if (locked.kind === 'locked') await locked.lock.release();
+    expect(disk.violations).toEqual(['release of /store/LOCK while /store/f is open for writing']);
+    expect(takeBroken()).toEqual(disk.violations);
+    await Promise.all([within.close(), elsewhere.close()]);
   });
 });

@@ -239,7 +239,7 @@ describe('evaq.move', () => {
     await expect(callUntyped(evaq, 'move', jobs, {}, 'wal')).rejects.toThrow(/names nothing/);
     await expect(callUntyped(evaq, 'move', jobs, 'all', 'wal', { force: true })).rejects.toThrow(/no option 'force'/);
     await expect(callUntyped(evaq, 'move', jobs, 'all', 'wal', {}, 1)).rejects.toThrow(/at most 4 arguments/);
-    expect(evaq.queueNames).not.toContain('other');
+    expect(evaq.queueNames()).not.toContain('other');
     expect(jobs.size).toBe(1);
     await evaq.close();
     await rejection(evaq.move(jobs, 'all', 'wal'), 'EVAQ_CLOSED');

@@ -68,7 +68,7 @@ describe('list', () => {
     expect(await jobs.deadLetters.redrive()).toMatchObject({ moved: 0, gone: 0 });
     expect(await jobs.deadLetters.redrive([1, 2])).toMatchObject({ moved: 0, gone: 2 });
     expect(await jobs.deadLetters.purge('all')).toEqual({ purged: 0, gone: 0 });
-    expect(evaq.queueNames).not.toContain('jobs.dead');
+    expect(evaq.queueNames()).not.toContain('jobs.dead');
     await evaq.close();
   });
 

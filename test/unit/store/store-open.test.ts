@@ -58,7 +58,7 @@ describe('opening a store', () => {
     const evaq = await openReal({}, path);
     expect(evaq.recovery).toMatchObject({ created: true, clean: true, torn: [], damage: [], movesCompleted: 0 });
     expect(evaq.path).toBe(path);
-    expect(evaq.queueNames).toEqual(['dead-letters', 'wal']);
+    expect(evaq.queueNames()).toEqual(['dead-letters', 'wal']);
     await evaq.pushWal('kept');
     await evaq.close();
     const again = await openReal({}, path);
@@ -235,7 +235,7 @@ describe('what is not ours', () => {
     mkdirSync(join(evaq.path, 'queues/with space'));
     writeFileSync(join(evaq.path, 'queues/file'), '');
     const again = await openReal({}, evaq.path);
-    expect(again.queueNames).toEqual(['dead-letters', 'wal']);
+    expect(again.queueNames()).toEqual(['dead-letters', 'wal']);
     expect(readdirSync(join(evaq.path, 'queues')).sort()).toEqual([
       '.git',
       'dead-letters',
@@ -325,10 +325,10 @@ describe('the names of queues', () => {
       expect(queue.name).toBe(name);
       expect(await queue.push('here')).toBe(1);
       expect(await evaq.queue(name)).toBe(queue);
-      expect(evaq.queueNames).toContain(name);
+      expect(evaq.queueNames()).toContain(name);
       await evaq.close();
       const again = await openReal({}, evaq.path);
-      expect(again.queueNames).toContain(name);
+      expect(again.queueNames()).toContain(name);
       expect(await contentOf(await again.queue(name))).toEqual({ 1: 'here' });
       expect(await idsOf(again.wal)).toEqual([]);
     },

@@ -21,7 +21,8 @@ describe('a time in text', () => {
   it('P3: a record with any numbers in its metadata can be printed', () => {
     for (const value of [Number.MAX_SAFE_INTEGER, -1e300, Number.NaN, Infinity, 1n << 63n]) {
       const meta = decodeMeta(encode({ d: value, o: ['wal', 1, value], a: value }, { useBigInt64: true }));
-      const text = recordToJson({ id: 1, payload: Buffer.from('x'), timestamp: TIME_MS_MAX, ...meta });
+      const record = { id: 1, payload: Buffer.from('x'), timestamp: TIME_MS_MAX };
+      const text = recordToJson({ record: Object.assign(record, meta) });
       expect(JSON.parse(text)).toMatchObject({ id: 1, payload: 'x' });
     }
   });

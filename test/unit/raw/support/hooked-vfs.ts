@@ -1,5 +1,5 @@
 /**
- * The real file system with a hook in front of every call of a reader: what a writer does in between happens exactly there.
+ * The real file system, or another one, with a hook in front of every call of a reader: what a writer does in between happens exactly there.
  */
 
 import type { Host } from '../../../../src/vfs/host.js';
@@ -13,11 +13,18 @@ export interface HookedCall {
 }
 
 export class Hooks {
+  readonly #base: Vfs;
+  readonly #host: Host;
   /** Every call so far. */
   readonly calls: HookedCall[] = [];
   #planned: { readonly matches: (call: HookedCall) => boolean; readonly action: () => Promise<unknown> }[] = [];
   /** Called with what was read, which it may change. */
   spoil: ((call: HookedCall & { readonly position: number }, bytes: Uint8Array) => void) | undefined;
+
+  constructor(base: Vfs = nodeVfs, host: Host = nodeHost) {
+    this.#base = base;
+    this.#host = host;
+  }
 
   /** Runs `action` once, in front of the first call that matches. */
   before(matches: (call: HookedCall) => boolean, action: () => Promise<unknown>): void {
@@ -60,18 +67,19 @@ export class Hooks {
     };
     const hooked = <T>(name: string, path: string, run: () => Promise<T>): Promise<T> =>
       this.pass(name, path).then(run);
+    const base = this.#base;
     const vfs: Vfs = {
-      list: (dir) => hooked('list', dir, () => nodeVfs.list(dir)),
-      stat: (path) => hooked('stat', path, () => nodeVfs.stat(path)),
-      makeDir: (dir) => hooked('makeDir', dir, () => nodeVfs.makeDir(dir)),
-      create: (path) => hooked('create', path, () => nodeVfs.create(path)).then(file),
-      open: (path, access) => hooked(`open for ${access}`, path, () => nodeVfs.open(path, access)).then(file),
-      rename: (from, to) => hooked('rename', from, () => nodeVfs.rename(from, to)),
-      remove: (path) => hooked('remove', path, () => nodeVfs.remove(path)),
-      syncDir: (dir) => hooked('syncDir', dir, () => nodeVfs.syncDir(dir)),
-      freeBytes: (path) => hooked('freeBytes', path, () => nodeVfs.freeBytes(path)),
-      lock: (path, note, also) => hooked('lock', path, () => nodeVfs.lock(path, note, also)),
+      list: (dir) => hooked('list', dir, () => base.list(dir)),
+      stat: (path) => hooked('stat', path, () => base.stat(path)),
+      makeDir: (dir) => hooked('makeDir', dir, () => base.makeDir(dir)),
+      create: (path) => hooked('create', path, () => base.create(path)).then(file),
+      open: (path, access) => hooked(`open for ${access}`, path, () => base.open(path, access)).then(file),
+      rename: (from, to) => hooked('rename', from, () => base.rename(from, to)),
+      remove: (path) => hooked('remove', path, () => base.remove(path)),
+      syncDir: (dir) => hooked('syncDir', dir, () => base.syncDir(dir)),
+      freeBytes: (path) => hooked('freeBytes', path, () => base.freeBytes(path)),
+      lock: (path, note, also) => hooked('lock', path, () => base.lock(path, note, also)),
     };
-    return { vfs, host: nodeHost };
+    return { vfs, host: this.#host };
   }
 }

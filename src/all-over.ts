@@ -1,0 +1,16 @@
+/** Calls beside each other that leave nothing under way behind them. */
+
+/**
+ * Resolves with what all of `promises` resolve with, in their order. Rejects with the first failure in that order, but not before all of them are over:
+ * so that whoever closes a file or lets go of a lock then does it to none that is in use.
+ */
+export async function allOver<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  const results: T[] = [];
+  const failures: unknown[] = [];
+  for (const settled of await Promise.allSettled(promises)) {
+    if (settled.status === 'fulfilled') results.push(settled.value);
+    else failures.push(settled.reason);
+  }
+  if (failures.length > 0) throw failures[0];
+  return results;
+}

@@ -1,0 +1,146 @@
+/** `evaq backup`: a consistent copy of a store that may be in use. `evaq restore`: a store out of such a copy. */
+import { existsSync, rmSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { SingleBar } from 'cli-progress';
+import { Command } from 'commander';
+import { storeUsage, verifyStore } from '../raw.js';
+import { type BackupReport, backUpStore } from '../store/store-backup.js';
+import { ownLockNote } from '../store/store-lock.js';
+import { timeOf } from '../vfs/host.js';
+import { nodeHost } from '../vfs/node-host.js';
+import { nodeVfs } from '../vfs/node-vfs.js';
+import { formatAge } from './durations.js';
+import { EXIT_CORRUPT, say } from './exit-code.js';
+import { interruptible } from './interrupt.js';
+import { Output } from './output.js';
+import { formatBytes, formatCount, isoTime } from './record-format.js';
+
+export function backupCommand(): Command {
+  return new Command('backup')
+    .description('make a consistent copy of a store, in use or not, and verify it')
+    .argument('<dir>', 'the store')
+    .argument('<to>', 'a folder that is not there yet, or empty; it is a store then')
+    .option('--copy', 'share no file with the store: on another disk that is so anyway', false)
+    .option('--json', 'as JSON', false)
+    .addHelpText(
+      'after',
+      '\nTakes no lock, and changes nothing in the store. Segments that do not change any more get one more name (a hard\nlink) where <to> is on the same file system; with --copy, or elsewhere, they are copied. What is remembered of\nattempts at delivery is not in it.\n\nExamples:\n  evaq backup ./orders /mnt/backup/orders-2026-11-27\n  evaq backup ./orders ./orders.before-upgrade',
+    )
+    .action((dir: string, to: string, flags: { readonly copy: boolean; readonly json: boolean }) =>
+      interruptible(async (signal) => {
+        const report = await copyStore(resolve(dir), resolve(to), !flags.copy, signal);
+        await print(flags.json ? toJson(report) : renderBackup(report));
+      }),
+    );
+}
+
+export function restoreCommand(): Command {
+  return new Command('restore')
+    .description('say what restoring a backup would come to, and do it with --yes')
+    .argument('<backup>', 'what evaq backup has made')
+    .argument('<dir>', 'where the store is to be: a folder that is not there yet, or empty')
+    .option('--yes', 'do it', false)
+    .addHelpText(
+      'after',
+      '\nThe backup is verified, copied, and verified again; it stays as it is.\nExit codes: 0 done or said, 1 <dir> holds something, 3 the backup is damaged.\n\nExamples:\n  evaq restore /mnt/backup/orders-2026-11-27 ./orders\n  evaq restore /mnt/backup/orders-2026-11-27 ./orders --yes',
+    )
+    .action((backup: string, dir: string, { yes }: { readonly yes: boolean }) =>
+      interruptible((signal) => restore(resolve(backup), resolve(dir), yes, signal)),
+    );
+}
+
+async function restore(backup: string, dir: string, isMeant: boolean, signal: AbortSignal): Promise<void> {
+  const { damage, queues } = await verifyStore(backup, { signal });
+  if (damage.length > 0) {
+    say(
+      `${backup} is damaged in ${formatCount(damage.length, 'place')}: evaq verify tells where. Nothing was restored.`,
+    );
+    process.exitCode = EXIT_CORRUPT;
+    return;
+  }
+  if (!isMeant) {
+    const usage = await storeUsage(backup, { sample: false, signal });
+    const times = usage.queues.flatMap(({ segments }) => segments.map(({ toMs }) => toMs ?? 0));
+    const newestMs = Math.max(0, ...times);
+    await print(
+      [
+        `backup     ${backup}: ${formatBytes(usage.total.bytes)}, intact`,
+        ...queues
+          .filter(({ records }) => records > 0)
+          .map(({ queue, live }) => `           ${queue}: ${formatCount(live, 'record')}`),
+        newestMs === 0
+          ? 'newest     it holds no record'
+          : `newest     pushed ${formatAge(newestMs, Date.now())}, ${isoTime(newestMs)}`,
+        `to         ${dir}`,
+        'then       what was pushed after the backup is not there, and its IDs are given out again;',
+        '           what was removed after the backup is there again, and is delivered again;',
+        '           attempts at delivery are counted anew. The backup stays as it is.',
+      ].join('\n'),
+    );
+    say('nothing was changed; --yes does it');
+    return;
+  }
+  const report = await copyStore(backup, dir, false, signal);
+  await print(renderBackup(report).replace(/^backup {2}/, 'restored'));
+}
+
+async function copyStore(from: string, to: string, links: boolean, signal: AbortSignal): Promise<BackupReport> {
+  const wasThere = existsSync(to);
+  const { total } = await storeUsage(from, { sample: false, signal });
+  const bar = process.stderr.isTTY
+    ? new SingleBar({
+        format: '[{bar}] {percentage}% | {eta_formatted} left',
+        stream: process.stderr,
+        clearOnComplete: true,
+        hideCursor: true,
+      })
+    : undefined;
+  bar?.start(total.bytes, 0);
+  try {
+    return await backUpStore(from, to, {
+      vfs: nodeVfs,
+      host: nodeHost,
+      lockNote: ownLockNote(timeOf(nodeHost)),
+      links,
+      signal,
+      onBytes: (bytes) => bar?.update(Math.min(bytes, total.bytes)),
+    });
+  } catch (error) {
+    // It is no store, and nobody else's.
+    if (!wasThere) rmSync(to, { recursive: true, force: true });
+    throw error;
+  } finally {
+    bar?.stop();
+  }
+}
+
+async function print(text: string): Promise<void> {
+  const out = new Output();
+  await out.line(text);
+  await out.flush();
+}
+
+/** Version 1 of this layout. */
+function toJson({ atMs, ...report }: BackupReport): string {
+  return JSON.stringify({ v: 1, at: isoTime(atMs), ...report }, null, 2);
+}
+
+function renderBackup({
+  path,
+  atMs,
+  queues,
+  linkedFiles,
+  linkedBytes,
+  copiedFiles,
+  copiedBytes,
+}: BackupReport): string {
+  const live = queues.reduce((sum, queue) => sum + queue.live, 0);
+  const parts = [`${formatCount(copiedFiles, 'file')} copied (${formatBytes(copiedBytes)})`];
+  if (linkedFiles > 0)
+    parts.unshift(`${formatCount(linkedFiles, 'file')} shared with the store (${formatBytes(linkedBytes)})`);
+  return [
+    `backup     ${path}: ${formatCount(live, 'live record')} in ${formatCount(queues.length, 'queue')}, as of ${isoTime(atMs)}`,
+    `files      ${parts.join(', ')}`,
+    'verified   every byte; it can be opened, read and restored',
+  ].join('\n');
+}

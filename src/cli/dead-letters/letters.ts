@@ -1,0 +1,82 @@
+/** Which dead letters a command is about: in which queues, and which of them. Read without a lock. */
+
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { codeOfFailure } from '../../queue/dead-letter.js';
+import { EvaqError, type QueueRecord, type ReadOnlyEvaq } from '../../raw.js';
+import { deadLettersNameOf, holdsDeadLetters } from '../../store/dead-letters.js';
+import { UsageError } from '../exit-code.js';
+import { queuesMeant } from '../selection/queue-names.js';
+import { selectedRecords } from '../selection/selected-records.js';
+import { type SelectionFlags, selectionOf } from '../selection/selection.js';
+import { addSelection } from '../selection/selection-options.js';
+
+export interface LetterFlags extends SelectionFlags {
+  readonly queue?: string;
+  readonly code?: string;
+}
+
+/** The dead letters of one queue. */
+export interface LetterBox {
+  /** Whose they are. */
+  readonly home: string;
+  /** The queue that they are in. */
+  readonly name: string;
+}
+
+/** Adds the selection, `-q` and `--code`. */
+export function addLetterSelection(command: Command): Command {
+  return addSelection(command)
+    .addOption(
+      new Option('-q, --queue <name>', "dead letters of this queue; '*' for any part of a name; default: of all"),
+    )
+    .option('--code <code>', 'of that error code');
+}
+
+/** @throws EVAQ_QUEUE_NAME where `-q` names none */
+export async function boxesOf(store: ReadOnlyEvaq, wanted: string | undefined): Promise<LetterBox[]> {
+  const names = await store.queueNames();
+  const homes = names.filter((name) => !holdsDeadLetters(name) && names.includes(deadLettersNameOf(name)));
+  const meant = wanted === undefined ? homes : queuesMeant([wanted], homes);
+  return meant.map((home) => ({ home, name: deadLettersNameOf(home) }));
+}
+
+/** The selected letters of one box, in the order of their IDs. `ids`: these alone, if there are any. */
+export async function* lettersIn(
+  store: ReadOnlyEvaq,
+  { name }: LetterBox,
+  ids: readonly number[],
+  flags: LetterFlags,
+  signal: AbortSignal,
+): AsyncGenerator<QueueRecord, void, undefined> {
+  const queue = await store.queue(name);
+  if (ids.length > 0) {
+    for (const id of new Set(ids)) {
+      const record = await queue.get(id);
+      if (record === undefined) throw notThere(name, id);
+      yield record;
+    }
+    return;
+  }
+  const { count = Infinity, ...rest } = flags;
+  let left = count;
+  for await (const record of selectedRecords(queue, selectionOf(rest), signal)) {
+    if (flags.code !== undefined && codeOfFailure(record.error) !== flags.code) continue;
+    if (left-- <= 0) return;
+    yield record;
+  }
+}
+
+/** IDs are those of one queue. @throws UsageError where it is not said which */
+export function requireOneBox(boxes: readonly LetterBox[], ids: readonly number[]): void {
+  if (ids.length === 0 || boxes.length <= 1) return;
+  throw new UsageError(
+    `IDs are those of one queue: say whose dead letters by -q (${boxes.map(({ home }) => home).join(', ')})`,
+  );
+}
+
+export function notThere(queue: string, id: number): EvaqError {
+  return new EvaqError('EVAQ_RECORD_NOT_FOUND', `queue '${queue}' has no live record ${id}`, {
+    details: { queue, id },
+  });
+}

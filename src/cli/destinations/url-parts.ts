@@ -1,0 +1,42 @@
+/**
+ * Parts of a URL of ours: who and where, and a place (a topic, a subject, a stream) that may be another for each key.
+ */
+import { SinkError, type SinkRecord } from '../../forward.js';
+import { UsageError } from '../exit-code.js';
+
+/** `HOST:PORT`, and those that the option `hosts` has beside it. */
+export function hostsOf(url: URL, defaultPort: number, further: string | undefined): string[] {
+  if (url.hostname === '') throw new UsageError(`--to ${url.protocol}//: the host is missing`);
+  const first = `${url.hostname}:${url.port === '' ? defaultPort : url.port}`;
+  return [first, ...(further?.split(',') ?? []).filter((host) => host !== '')];
+}
+
+/** `undefined` where it has none. */
+export function credentialsOf({ username, password }: URL): { user: string; password: string } | undefined {
+  if (username === '' && password === '') return undefined;
+  return { user: decodeURIComponent(username), password: decodeURIComponent(password) };
+}
+
+/** The URL without its path and its options. */
+export function serverOf(url: URL): URL {
+  const server = new URL(url);
+  server.pathname = '';
+  server.search = '';
+  server.hash = '';
+  return server;
+}
+
+const KEY = '{key}';
+
+/** The path as a place: a text, or, where it holds `{key}`, a function that puts the key of a record there. `what` is the word for it. */
+export function placeOf({ pathname, protocol }: URL, what: string): string | ((record: SinkRecord) => string) {
+  const place = decodeURIComponent(pathname.slice(1));
+  if (place === '') throw new UsageError(`--to ${protocol}//HOST:PORT/${what.toUpperCase()}: the ${what} is missing`);
+  if (!place.includes(KEY)) return place;
+  return ({ key }) => {
+    if (key === undefined) {
+      throw new SinkError('rejected', `the ${what} is ${place}, and the record has no key`, { reason: 'no-key' });
+    }
+    return place.replaceAll(KEY, () => key);
+  };
+}

@@ -1,0 +1,100 @@
+/**
+ * `evaq ingest`: what comes from elsewhere into a queue, with how far that is in the same commit. Killed at any moment it goes on where its records end.
+ */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { Evaq } from '../evaq.js';
+import { parseCount, parseId, queueOption } from './arguments.js';
+import { applyConfig } from './config-file.js';
+import { say, UsageError } from './exit-code.js';
+import { fileSource } from './ingest/file-source.js';
+import { kafkaSource } from './ingest/kafka-source.js';
+import type { IngestFlags, Source } from './ingest/source.js';
+import { SourceIntake } from './ingest/source-intake.js';
+import { interruptible } from './interrupt.js';
+import { parsePort, serveMetrics } from './metrics-server.js';
+import { formatCount } from './record-format.js';
+
+interface Flags extends IngestFlags {
+  readonly from?: string;
+  readonly queue: string;
+  readonly metrics?: number;
+  readonly lockTimeout: number;
+}
+
+export function ingestCommand(): Command {
+  const command = new Command('ingest')
+    .description('push what comes from a file or a topic, each record once; makes the store if there is none')
+    .argument('<dir>', 'the store')
+    .addOption(
+      new Option('--from <source>', 'where from: file:PATH, kafka://HOST:PORT/TOPIC (docs/ingest.md)').env('EVAQ_FROM'),
+    )
+    .addOption(queueOption())
+    .option('-f, --follow', 'go on with what comes, until Ctrl-C', false)
+    .addOption(
+      new Option(
+        '--source <name>',
+        'the name by which the queue keeps how far it has come; default: what --from says',
+      ).argParser(parseSource),
+    )
+    .option('-0, --null', 'file: lines end with a NUL byte instead of a newline', false)
+    .addOption(new Option('--line-bytes <n>', 'file: what a line has at most').argParser(parseCount))
+    .addOption(
+      new Option('--long <how>', 'what becomes of a longer one: pieces, or nothing')
+        .choices(['split', 'skip'])
+        .default('split'),
+    )
+    .addOption(
+      new Option('--leave-ms <ms>', 'file: one that was renamed is left when it was not written to for so long')
+        .argParser(parseId)
+        .default(2000),
+    )
+    .addOption(
+      new Option('--metrics <:port>', 'metrics for Prometheus there, at /metrics; needs prom-client').argParser(
+        parsePort,
+      ),
+    )
+    .addOption(new Option('--lock-timeout <ms>', 'wait so long for another writer').argParser(parseId).default(0))
+    .option(
+      '--config <file>',
+      'options from a file of JSON, by their long names; what the command line says comes first',
+    )
+    .addHelpText(
+      'after',
+      '\nExits with 0 when all that was there is durable, or was before.\n\nExamples:\n  evaq ingest ./outbox --from file:/var/log/access.log --follow\n  evaq ingest ./outbox --from kafka://127.0.0.1:9092/orders',
+    );
+  command.hook('preAction', () => applyConfig(command));
+  return command.action((dir: string, flags: Flags) => interruptible((signal) => run(dir, flags, signal)));
+}
+
+async function run(dir: string, flags: Flags, signal: AbortSignal): Promise<void> {
+  const source = sourceOf(flags);
+  await using evaq = await Evaq.open(dir, { lockTimeoutMs: flags.lockTimeout });
+  if (evaq.recovery.created) say(`made a new store at ${evaq.path}`);
+  const queue = await evaq.queue(flags.queue);
+  const server = flags.metrics === undefined ? undefined : await serveMetrics(evaq, flags.metrics);
+  const intake = new SourceIntake(queue, say);
+  const { recordBytesMax: bytesMax } = queue;
+  try {
+    await source.run(intake, { bytesMax, storeId: evaq.storeId, queue: queue.name, signal });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    await server?.();
+    say(`${formatCount(intake.records, 'record')} of ${source.name} pushed`);
+  }
+  signal.throwIfAborted();
+}
+
+function sourceOf(flags: Flags): Source {
+  const { from } = flags;
+  if (from === undefined) throw new UsageError('say where from, by --from, EVAQ_FROM or the file of --config');
+  if (from.startsWith('file:')) return fileSource(from.slice('file:'.length), flags);
+  const url = URL.canParse(from) ? new URL(from) : undefined;
+  if (url?.protocol === 'kafka:') return kafkaSource(url, flags);
+  throw new UsageError('--from must be file:PATH or kafka://HOST:PORT/TOPIC');
+}
+
+function parseSource(text: string): string {
+  if (text === '' || Buffer.byteLength(text) > 200) throw new InvalidArgumentError('It has 1 to 200 bytes.');
+  return text;
+}

@@ -1,0 +1,167 @@
+/**
+ * `evaq tail`: the last records, and with `-f` those that come, across rolled segments, GC, a writer's death and the next writer. Takes no lock, writes
+ * nothing.
+ */
+import { Command } from 'commander';
+import type { QueueRecord } from '../log/queue-record.js';
+import { ReadOnlyEvaq, type ReadOnlyQueue } from '../raw.js';
+import { say } from './exit-code.js';
+import { interruptible, pause } from './interrupt.js';
+import { addOutput, type OutputFlags, RecordPrinter } from './records/record-printer.js';
+import { queuesMeant, queuesOption } from './selection/queue-names.js';
+import { rangeOf, rangesOf } from './selection/selected-records.js';
+import { hasTimes, isSelected, type Selection, type SelectionFlags, selectionOf } from './selection/selection.js';
+import { addSelection } from './selection/selection-options.js';
+import { lastRecords } from './tail/last-records.js';
+import { mergedRecords, type RecordSource } from './tail/merged-records.js';
+import { QuietFolders } from './tail/quiet-folders.js';
+
+interface TailFlags extends SelectionFlags, OutputFlags {
+  readonly queue: readonly string[];
+  readonly follow: boolean;
+  readonly skipDamaged: boolean;
+}
+
+const COUNT_DEFAULT = 10;
+/** What is committed is seen within this, and the time of a look. */
+const POLL_MS = 100;
+const BATCH = { maxBytes: 1024 * 1024, maxRecords: 8192 };
+
+export function tailCommand(): Command {
+  const command = new Command('tail')
+    .description('print the last records of queues, merged by time, and with -f those that come')
+    .argument('<dir>', 'the store')
+    .addOption(queuesOption())
+    .option('-f, --follow', 'go on with what comes, until Ctrl-C', false);
+  return addOutput(
+    addSelection(command, { count: `the last so many records that are selected (default: ${COUNT_DEFAULT})` }),
+  )
+    .option('--skip-damaged', 'go on behind records that are damaged', false)
+    .addHelpText(
+      'after',
+      "\nExamples:\n  evaq tail ./orders -n 3 --format '%i %t %p'\n  evaq tail ./orders -f -q '*' -g error --format '%t %q %p'",
+    )
+    .action((dir: string, flags: TailFlags) => interruptible((signal) => tail(dir, flags, signal)));
+}
+
+async function tail(dir: string, flags: TailFlags, signal: AbortSignal): Promise<void> {
+  const printer = new RecordPrinter(flags);
+  const selection = selectionOf(flags);
+  // Who says from where on wants all of it, unless he says how many.
+  const isWhole = flags.count === undefined && (flags.from !== undefined || flags.since !== undefined);
+  const count = isWhole ? 0 : (flags.count ?? COUNT_DEFAULT);
+  await using store = await ReadOnlyEvaq.open(dir, { onCorruption: flags.skipDamaged ? 'quarantine' : 'fail' });
+  const followed = new Map<string, Follower>();
+  for (const name of queuesMeant(flags.queue, await store.queueNames())) {
+    followed.set(name, await Follower.begin(await store.queue(name), selection, count));
+  }
+  await printLast([...followed.values()], count, printer);
+  if (!flags.follow) {
+    if (isWhole) await printNew([...followed.values()], selection, printer, signal);
+    return signal.throwIfAborted();
+  }
+  const quiet = new QuietFolders(store.path);
+  for (;;) {
+    await findNew(store, flags, selection, followed);
+    const sources = quiet.stirring([...followed.keys()]).flatMap((name) => followed.get(name) ?? []);
+    await printNew(sources, selection, printer, signal, (queue, id) => followed.get(queue)?.note(id));
+    if (signal.aborted || [...followed.values()].every(({ isDone }) => isDone)) break;
+    await pause(POLL_MS, signal);
+  }
+  for (const { queue, seenId } of followed.values()) say(`stopped behind ID ${seenId} of queue '${queue}'`);
+  signal.throwIfAborted();
+}
+
+/** What has come since, of all of them by time. */
+async function printNew(
+  sources: readonly RecordSource[],
+  selection: Selection,
+  printer: RecordPrinter,
+  signal: AbortSignal,
+  seen: (queue: string, id: number) => void = () => undefined,
+): Promise<void> {
+  for await (const { queue, record } of mergedRecords(sources)) {
+    if (signal.aborted) break;
+    seen(queue, record.id);
+    if (!isSelected(record, selection)) continue;
+    const full = printer.print({ record, queue });
+    if (full !== undefined) await full;
+  }
+  await printer.flush();
+}
+
+/** The last of all of them together, by time. */
+async function printLast(followers: readonly Follower[], count: number, printer: RecordPrinter): Promise<void> {
+  const merged: { readonly queue: string; readonly record: QueueRecord }[] = [];
+  const sources = followers.map(({ queue, takeLast }): RecordSource => ({ queue, read: takeLast }));
+  for await (const one of mergedRecords(sources)) merged.push(one);
+  for (const one of merged.slice(-count)) await printer.print(one);
+  await printer.flush();
+}
+
+/** Queues that are meant by a pattern and have been made meanwhile: all that they hold has come. */
+async function findNew(
+  store: ReadOnlyEvaq,
+  flags: TailFlags,
+  selection: Selection,
+  followed: Map<string, Follower>,
+): Promise<void> {
+  if (!flags.queue.some((name) => name.includes('*'))) return;
+  for (const name of queuesMeant(flags.queue, await store.queueNames())) {
+    if (!followed.has(name)) followed.set(name, await Follower.begin(await store.queue(name), selection, 0));
+  }
+}
+
+class Follower implements RecordSource {
+  readonly #from: ReadOnlyQueue;
+  readonly #to: number;
+  #last: readonly QueueRecord[];
+  #nextId: number;
+  /** Up to here all has been shown that is selected. */
+  seenId: number;
+
+  private constructor(from: ReadOnlyQueue, last: readonly QueueRecord[], nextId: number, to: number) {
+    this.#from = from;
+    this.#last = last;
+    this.#nextId = nextId;
+    this.seenId = nextId - 1;
+    this.#to = to;
+  }
+
+  /** Begins behind the last `count` records; with `count` 0 in front of all that are selected. */
+  static async begin(queue: ReadOnlyQueue, selection: Selection, count: number): Promise<Follower> {
+    const { first, last: to } = await rangeOf(queue, selection);
+    const end = count === 0 ? undefined : await queue.idFromEnd(1);
+    if (end === undefined) {
+      const ranges = hasTimes(selection) ? await rangesOf(queue, selection) : [];
+      return new Follower(queue, [], Math.max(first, ranges[0]?.first ?? 0, 1), to);
+    }
+    return new Follower(queue, await lastRecords(queue, selection, count, end), Math.max(first, end + 1), to);
+  }
+
+  get queue(): string {
+    return this.#from.name;
+  }
+
+  /** Nothing that is selected can come any more. */
+  get isDone(): boolean {
+    return this.#nextId > this.#to;
+  }
+
+  note(id: number): void {
+    this.seenId = id;
+  }
+
+  readonly takeLast = (): Promise<readonly QueueRecord[]> => {
+    const last = this.#last;
+    this.#last = [];
+    return Promise.resolve(last);
+  };
+
+  readonly read = async (): Promise<readonly QueueRecord[]> => {
+    if (this.isDone) return [];
+    const records = await this.#from.read({ from: this.#nextId, ...BATCH });
+    this.#nextId = (records.at(-1)?.id ?? this.#nextId - 1) + 1;
+    return this.isDone ? records.filter(({ id }) => id <= this.#to) : records;
+  };
+}

@@ -1,0 +1,181 @@
+/** `evaq why`: where the bytes of a store are, and what keeps them. Takes no lock, writes nothing. */
+import { Command } from 'commander';
+import {
+  type QueueUsage,
+  type SegmentFate,
+  type SegmentUsage,
+  type StoreUsage,
+  storeUsage,
+  type UsedSpace,
+} from '../raw.js';
+import { parseBytes, parseShare } from './arguments.js';
+import { formatAge } from './durations.js';
+import { interruptible } from './interrupt.js';
+import { Output } from './output.js';
+import { plainTable } from './plain-table.js';
+import { formatBytes, formatCount, isoTime } from './record-format.js';
+import { holderOf } from './store-holder.js';
+
+interface WhyFlags {
+  readonly json: boolean;
+  readonly segmentBytes?: number;
+  readonly liveShare?: number;
+}
+
+export function whyCommand(): Command {
+  return new Command('why')
+    .description('tell where the bytes of a store are, what keeps them, and what GC will do about it')
+    .argument('<dir>', 'the store')
+    .option('--segment-bytes <n>', "the writer's segmentBytes, if it has set it", parseBytes)
+    .option('--live-share <share>', "the writer's gc.liveShareMax, if it has set it", parseShare)
+    .option('--json', 'as JSON', false)
+    .addHelpText(
+      'after',
+      "\nThe sum is what `du` says. What GC will do goes by the default settings, since a store does not hold those of\nits writer.\n\nExamples:\n  evaq why ./orders\n  evaq why ./orders --json | jq '.queues[].segments[] | select(.liveRecords == 1)'",
+    )
+    .action((dir: string, flags: WhyFlags) => interruptible((signal) => why(dir, flags, signal)));
+}
+
+async function why(dir: string, { json, segmentBytes, liveShare }: WhyFlags, signal: AbortSignal): Promise<void> {
+  const usage = await storeUsage(dir, {
+    signal,
+    ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    ...(liveShare === undefined ? {} : { liveShareMax: liveShare }),
+  });
+  const out = new Output();
+  await out.line(json ? toJson(usage) : render(usage, holderOf(usage.path) !== undefined, Date.now()));
+  await out.flush();
+}
+
+/** Version 1 of this layout. */
+function toJson({ queues, ...rest }: StoreUsage): string {
+  const timed = queues.map(({ segments, ...queue }) => {
+    return { ...queue, segments: segments.map(timesAsText) };
+  });
+  return JSON.stringify({ v: 1, ...rest, queues: timed }, null, 2);
+}
+
+function timesAsText({ fromMs, toMs, ...segment }: SegmentUsage): object {
+  return {
+    ...segment,
+    from: fromMs === undefined ? undefined : isoTime(fromMs),
+    to: toMs === undefined ? undefined : isoTime(toMs),
+  };
+}
+
+function render(usage: StoreUsage, isOpen: boolean, nowMs: number): string {
+  const { path, queues, store, backups, others, total } = usage;
+  const lines = [`${path}  ${formatBytes(total.diskBytes)} on disk, in ${formatCount(total.files, 'file')}`];
+  for (const queue of queues) if (!isBare(queue)) lines.push('', ...renderQueue(queue, nowMs));
+  const bare = queues.filter(isBare);
+  const rest: (readonly [string, UsedSpace])[] = [
+    [
+      `empty queues (${bare.length})`,
+      bare.filter(({ elsewhere }) => !elsewhere).reduce((sum, { total: one }) => plus(sum, one), NOTHING),
+    ],
+    ['STORE, LOCK, folders', store],
+    ['backups of repairs', backups],
+    ["not evaq's", others],
+  ];
+  lines.push('', ...rest.filter(([, space]) => space.diskBytes > 0 || space.files > 0).map(restLine));
+  const fates = queues.flatMap(({ segments }) => segments.map(({ fate }) => fate));
+  const legend = LEGEND.filter(({ is }) => fates.some(is)).map(({ says }) => says(isOpen));
+  if (queues.some(({ segments }) => segments.some(({ shared }) => shared)))
+    legend.push('*: a backup has the same file: its bytes come back when both are gone.');
+  if (legend.length > 0) lines.push('', ...legend);
+  return lines.join('\n');
+}
+
+const NOTHING: UsedSpace = { files: 0, bytes: 0, diskBytes: 0 };
+
+function plus(a: UsedSpace, b: UsedSpace): UsedSpace {
+  return { files: a.files + b.files, bytes: a.bytes + b.bytes, diskBytes: a.diskBytes + b.diskBytes };
+}
+
+/** Nothing to tell of but that it takes some space. */
+function isBare({ segments, quarantine, others, unreadable, elsewhere }: QueueUsage): boolean {
+  const isEmpty = segments.every(({ records }) => records === 0);
+  return isEmpty && quarantine.files === 0 && others.files === 0 && unreadable === undefined && !elsewhere;
+}
+
+function renderQueue(usage: QueueUsage, nowMs: number): string[] {
+  const { queue, segments, total, unreadable, elsewhere } = usage;
+  const where = elsewhere ? ', behind a link: not in the sum' : '';
+  const lines = [`queue ${queue}  ${formatBytes(total.diskBytes)} on disk${where}`];
+  if (unreadable !== undefined) lines.push(`  what is live is not known: ${unreadable}`);
+  if (segments.length > 0) {
+    const head = ['IDs', 'pushed', 'live', 'dead', 'on disk', 'first live', 'GC will'];
+    const rows = segments.map((segment) => segmentRow(segment, nowMs));
+    const table = plainTable(head, ['left', 'left', 'right', 'right', 'right', 'right', 'left'], rows);
+    lines.push(...table.split('\n').map((line) => `  ${line}`));
+  }
+  const rest: (readonly [string, UsedSpace])[] = [
+    ['removals (tombstone logs)', usage.tombstones],
+    ['kept to be overwritten', usage.pool],
+    ['deliveries, message IDs', usage.logs],
+    ['unfinished, or kept for opening', usage.leftovers],
+    ['quarantine, kept for you', usage.quarantine],
+    ["not evaq's, or unreadable", usage.others],
+  ];
+  lines.push(...rest.filter(([, space]) => space.files > 0 || space.diskBytes > 0).map(restLine));
+  return lines;
+}
+
+function restLine([name, { diskBytes, files }]: readonly [string, UsedSpace]): string {
+  return `  ${name.padEnd(32)}${formatBytes(diskBytes).padStart(10)}  ${files === 0 ? '' : formatCount(files, 'file')}`.trimEnd();
+}
+
+function segmentRow(segment: SegmentUsage, nowMs: number): (string | number)[] {
+  const { firstId, lastId, toMs, liveRecords, records, diskBytes, pinnedById, shared, fate } = segment;
+  return [
+    firstId === undefined ? 'none yet' : firstId === lastId ? `${firstId}` : `${firstId} to ${lastId}`,
+    toMs === undefined ? '-' : formatAge(toMs, nowMs),
+    liveRecords,
+    records - liveRecords,
+    `${formatBytes(diskBytes)}${shared ? '*' : ''}`,
+    pinnedById ?? '-',
+    shortly(fate, segment),
+  ];
+}
+
+function shortly(fate: SegmentFate, { liveRecords, records }: SegmentUsage): string {
+  if (fate.kind === 'drop') return 'drop it';
+  if (fate.kind === 'leave') return 'collect it at rest';
+  if (fate.kind === 'keep') return KEEP_WORDS[fate.why](Math.floor((100 * liveRecords) / Math.max(records, 1)));
+  const others = fate.others === 0 ? '' : `, with ${fate.others} more`;
+  return fate.kind === 'merge' ? `merge it${others}` : `rewrite it${others}: -${formatBytes(fate.gainBytes)}`;
+}
+
+const KEEP_WORDS: Record<Extract<SegmentFate, { kind: 'keep' }>['why'], (share: number) => string> = {
+  live: () => 'keep it: all live',
+  'mostly-live': (share) => `keep it: ${share} % live`,
+  'small-gain': () => 'keep it: little to gain',
+  active: () => 'append to it',
+  unsealed: () => 'seal it first',
+  damaged: () => 'keep it: damaged',
+};
+
+const LEGEND: readonly { readonly is: (fate: SegmentFate) => boolean; readonly says: (isOpen: boolean) => string }[] = [
+  {
+    is: ({ kind }) => kind === 'drop',
+    says: (isOpen) =>
+      `drop: nothing in it is live; it goes ${isOpen ? 'at the next look of GC' : 'when a writer opens the store'}.`,
+  },
+  {
+    is: ({ kind }) => kind === 'rewrite' || kind === 'merge',
+    says: (isOpen) =>
+      `rewrite, merge: what is live is copied${isOpen ? '' : ' when a writer has the store open,'} once nothing was removed from it for 2 s.`,
+  },
+  {
+    is: ({ kind }) => kind === 'leave',
+    says: (isOpen) =>
+      isOpen
+        ? 'collect at rest: the queue appends to it; left alone for up to 18 s it is left for a new one, and rewritten or dropped.'
+        : 'collect at rest: it is the newest; the next writer begins another, and collects it.',
+  },
+  {
+    is: (fate) => fate.kind === 'keep' && fate.why === 'damaged',
+    says: () =>
+      'damaged: it stays until nothing in it is live, and goes to quarantine/ then; `evaq verify` tells more.',
+  },
+];

@@ -1,0 +1,128 @@
+/**
+ * One moment of a store that is in use, for a backup: of each queue which segments there are, how far each reaches, and which records are live; so that
+ * of all queues together it could have been the state of the store, but for records that were removed or moved while it was being looked at.
+ *
+ * Queues are looked at one after the other, and records move between them meanwhile. So each is looked at twice, and what has arrived from another queue
+ * is told by its origin:
+ *
+ *     it arrived, and its queue was looked at after that     it is there: at its source it is not live, whatever that one's removals said by then
+ *     it arrived behind what was seen of its queue           it is not there yet: at its source it is live still
+ *     what is known of it does not fit together, or a file   look at everything again
+ *     went away in between
+ *
+ * What GC takes away belongs to records that are removed. A removal that was durable before the first look is seen by it, and none is taken back here
+ * but that of a move whose other end is not in the cut.
+ */
+import { EvaqError, isNotFound } from '../errors.js';
+import type { RecordOrigin } from '../frame/metadata.js';
+import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
+import { loadStable, type QueuePlace } from './raw-picture.js';
+import { RawSegment } from './raw-segment.js';
+
+export interface QueueCut {
+  readonly place: QueuePlace;
+  /** With its liveness as it is in the cut. */
+  readonly loaded: LoadedQueue;
+}
+
+/**
+ * Segments of which it was known, before the cut was begun, that they have their footers: of what is in them all removals at their sources had been
+ * durable by then.
+ */
+export type SettledSegments = ReadonlySet<string>;
+
+/**
+ * `undefined`: it changed while it was looked at; to be tried again. Rejects with EVAQ_CORRUPT where anything is damaged, EVAQ_UNSUPPORTED_VERSION, or
+ * EVAQ_IO.
+ */
+export async function cutStore(
+  places: readonly QueuePlace[],
+  settled: SettledSegments,
+): Promise<readonly QueueCut[] | undefined> {
+  const cuts = new Map<string, QueueCut>();
+  const laters = new Map<string, LoadedQueue>();
+  for (const place of places) cuts.set(place.queue, { place, loaded: await loadIntact(place) });
+  for (const place of places) laters.set(place.queue, await loadIntact(place));
+  try {
+    // What had left a queue before the look at it, for one that had been looked at already, is nowhere: it is put back.
+    for (const { place, loaded } of cuts.values()) {
+      for (const { id, origin } of await arrivals(place, laters.get(place.queue)?.found ?? [], settled)) {
+        if (id >= loaded.nextId && !putBack(origin, cuts.get(origin.queue), laters.get(origin.queue))) return undefined;
+      }
+    }
+    for (const { place, loaded } of cuts.values()) {
+      for (const { origin } of await arrivals(place, loaded.found, settled))
+        cuts.get(origin.queue)?.loaded.log.kill(origin.id);
+    }
+  } catch (error) {
+    if (isNotFound(error) || (error instanceof EvaqError && isNotFound(error.cause))) return undefined;
+    throw error;
+  }
+  return [...cuts.values()];
+}
+
+/** Loads a queue. Rejects with EVAQ_CORRUPT where it is damaged so that something is lost. */
+export async function loadIntact(place: QueuePlace): Promise<LoadedQueue> {
+  const { loaded, damage } = await loadStable(place);
+  const lost = damage.find(({ lossless }) => !lossless);
+  if (lost === undefined) return loaded;
+  const { file, offset, bytes, what } = lost;
+  throw new EvaqError('EVAQ_CORRUPT', `queue '${place.queue}': ${file} is damaged at offset ${offset}: ${what}`, {
+    details: { queue: place.queue, path: file, offset, bytes },
+    hint: "See 'evaq verify' for all of it, and 'evaq repair', which keeps what it changes; or copy the folder while nobody has it open.",
+  });
+}
+
+interface Arrival {
+  readonly id: number;
+  readonly origin: RecordOrigin;
+}
+
+/** Records that came from other queues, in segments of which it is not known that their sources have forgotten them. */
+async function arrivals(
+  { vfs }: QueuePlace,
+  found: readonly FoundSegment[],
+  settled: SettledSegments,
+): Promise<readonly Arrival[]> {
+  const arrived: Arrival[] = [];
+  for (const { segment, scan } of found) {
+    if (segment.isEmpty || settled.has(segment.path)) continue;
+    if (scan !== undefined) {
+      arrived.push(...scan.moved);
+      continue;
+    }
+    await using raw = await RawSegment.open(segment.path, { vfs });
+    for await (const entry of raw.records()) {
+      if (entry.valid && entry.record.origin !== undefined)
+        arrived.push({ id: entry.record.id, origin: entry.record.origin });
+    }
+  }
+  return arrived;
+}
+
+/** A record has left its origin for a place that is not in the cut. False: where it was cannot be told any more. */
+function putBack({ id }: RecordOrigin, source: QueueCut | undefined, later: LoadedQueue | undefined): boolean {
+  // Of a queue that was made meanwhile.
+  if (source === undefined || later === undefined) return false;
+  const { log, found, nextId } = source.loaded;
+  if (log.isLive(id)) return true;
+  if (id < nextId) {
+    if (!isIn(found, id)) return false;
+    log.revive(id);
+    return true;
+  }
+  // It had come there only after that queue was looked at. Where it had been before, its arrival there tells; or it had not come by the second look, either.
+  return id >= later.nextId || isIn(later.found, id);
+}
+
+/** Whether a record is in a segment, live or dead. */
+function isIn(found: readonly FoundSegment[], id: number): boolean {
+  return found.some(
+    (one) => !one.segment.isEmpty && one.segment.firstId <= id && id <= one.segment.lastId && holds(one, id),
+  );
+}
+
+function holds({ footer, scan }: FoundSegment, id: number): boolean {
+  const runs = footer === undefined ? scan?.runs : footer.summary.runs;
+  return runs === undefined || runs.some(({ first, last }) => first <= id && id <= last);
+}

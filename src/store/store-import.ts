@@ -1,0 +1,255 @@
+/**
+ * A new store out of records that have IDs and times already: an export, as it was. What is pushed gets an ID and a time; so these do not go through a
+ * queue, but into sealed segments, as GC writes them, which hold any IDs and times.
+ *
+ * The store is made under another name beside its place, opened and counted, and gets its own name last: after a crash it is there as a whole or not at all.
+ * One call at a time. After one that rejected only `abandon` is of use.
+ */
+import { assert } from '../assert.js';
+import { EvaqError, reported } from '../errors.js';
+import { syncFile, syncFolder } from '../fail-stop.js';
+import { HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
+import { encodeMeta, type RecordMeta } from '../frame/metadata.js';
+import { frameBodyOf } from '../frame/record-frame.js';
+import { Copier } from '../gc/copier.js';
+import { type IdRange, NEXT_ID_MAX, type SegmentId, segmentId } from '../ids.js';
+import { queueDir, readStore, STORE_FILE } from '../layout/store-file.js';
+import { encodeFooter } from '../segment/segment-footer.js';
+import { parseSegmentFileName } from '../segment/segment-name.js';
+import { type DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
+import { clampTime } from '../times.js';
+import { TombstoneLog } from '../tombstone/tombstone-log.js';
+import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
+import { timeOf } from '../vfs/host.js';
+import { nodeVfsFor } from '../vfs/node-access.js';
+import { nodeHost } from '../vfs/node-host.js';
+import type { Vfs } from '../vfs/vfs.js';
+import { Evaq } from './evaq.js';
+
+export interface ImportedRecord {
+  readonly queue: string;
+  readonly id: number;
+  readonly timestamp: number;
+  readonly payload: Buffer;
+  readonly meta: RecordMeta;
+}
+
+/** A record that cannot be in the store that is made. */
+export class ForeignRecordError extends Error {
+  override readonly name = 'ForeignRecordError';
+}
+
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+const INDEX_INTERVAL_BYTES = 4096;
+/** Behind all that a store has when it was made and closed. */
+const FIRST_ROUND = 1000;
+
+/** The segment that is being filled, of one queue. */
+interface Filling {
+  readonly draft: DraftSegment;
+  readonly copier: Copier;
+}
+
+interface ImportedQueue {
+  readonly dir: string;
+  /** What it was made with, an empty segment and a tombstone log: they go where there are records. */
+  readonly oldFiles: readonly string[];
+  readonly allocateId: () => SegmentId;
+  /** IDs that no record has: they count as removed. */
+  readonly gaps: IdRange[];
+  lastSegmentId: number;
+  readonly supply: SegmentSupply;
+  filling: Filling | undefined;
+  lastId: number;
+  count: number;
+}
+
+export class StoreImport {
+  /** Where it is made. */
+  readonly draftPath: string;
+  readonly #path: string;
+  readonly #vfs: Vfs;
+  readonly #storeUuid: Buffer;
+  readonly #queues: ReadonlyMap<string, ImportedQueue>;
+
+  private constructor(
+    path: string,
+    draftPath: string,
+    vfs: Vfs,
+    storeUuid: Buffer,
+    queues: ReadonlyMap<string, ImportedQueue>,
+  ) {
+    this.#storeUuid = storeUuid;
+    this.#path = path;
+    this.draftPath = draftPath;
+    this.#vfs = vfs;
+    this.#queues = queues;
+  }
+
+  /**
+   * Makes an empty store with those queues under another name.
+   * @throws EVAQ_NOT_A_STORE where there is something at `path` or at that name already; as `Evaq.open` and `Evaq.queue`
+   */
+  static async begin(path: string, queues: readonly string[]): Promise<StoreImport> {
+    const draftPath = `${path}.import`;
+    const vfs = await nodeVfsFor({ path: draftPath, mode: undefined, like: `${draftPath}/${STORE_FILE}` });
+    for (const one of [path, draftPath]) await requireNothing(vfs, one);
+    const made = await Evaq.open(draftPath);
+    try {
+      // A queue of dead letters comes behind its own.
+      for (const name of [...queues].sort()) await made.queue(name);
+    } finally {
+      await made.close();
+    }
+    const identity = await readStore(vfs, draftPath);
+    assert(identity !== undefined, 'the store was made');
+    const named = new Map<string, ImportedQueue>();
+    for (const name of queues) named.set(name, await importedQueue(vfs, queueDir(draftPath, name), identity.uuid));
+    return new StoreImport(path, draftPath, vfs, identity.uuid, named);
+  }
+
+  /**
+   * To be awaited where it returns something. IDs of a queue ascend.
+   * @throws ForeignRecordError for an ID that does not, or a queue that was not named; EVAQ_IO, EVAQ_NO_SPACE
+   */
+  add({ queue: name, id, timestamp, payload, meta }: ImportedRecord): Promise<void> | undefined {
+    const queue = this.#queues.get(name);
+    if (queue === undefined) throw new ForeignRecordError(`there is no queue '${name}' in the export`);
+    if (id <= queue.lastId || id >= NEXT_ID_MAX) {
+      throw new ForeignRecordError(`ID ${id} of queue '${name}' stands behind ${queue.lastId}: IDs ascend`);
+    }
+    const { filling } = queue;
+    if (filling === undefined)
+      return this.#beginSegment(queue, id).then(() => this.add({ queue: name, id, timestamp, payload, meta }));
+    const hasMeta = Object.keys(meta).length > 0;
+    const body = frameBodyOf(payload, hasMeta ? encodeMeta(meta) : undefined);
+    filling.copier.addForeign(id, clampTime(timestamp), body, hasMeta, payload.length);
+    if (id > queue.lastId + 1) queue.gaps.push({ first: queue.lastId + 1, last: id - 1 });
+    queue.lastId = id;
+    queue.count++;
+    if (filling.copier.bytes >= SEGMENT_BYTES) return this.#endSegment(queue);
+    return filling.copier.wantsFlush ? this.#reported(filling.copier.flush()) : undefined;
+  }
+
+  /** Seals all, opens the store once, counts, and gives it its name. Resolves with the number of records. */
+  async finish(): Promise<number> {
+    for (const queue of this.#queues.values()) {
+      await this.#endSegment(queue);
+      if (queue.count > 0) await this.#reported(this.#account(queue));
+    }
+    let records = 0;
+    // Its first writer: it takes in what was put there, and leaves it closed.
+    const evaq = await Evaq.open(this.draftPath, { create: false });
+    try {
+      for (const [name, { count }] of this.#queues) {
+        const { live } = (await evaq.queue(name)).stats();
+        if (live !== count) {
+          throw new EvaqError(
+            'EVAQ_CORRUPT',
+            `queue '${name}': of ${count} records that were imported ${live} are there`,
+            {
+              details: { queue: name, path: this.draftPath },
+            },
+          );
+        }
+        records += live;
+      }
+    } finally {
+      await evaq.close();
+    }
+    const vfs = this.#vfs;
+    await requireNothing(vfs, this.#path);
+    await this.#reported(vfs.rename(this.draftPath, this.#path).then(() => syncFolder(vfs, parentOf(this.#path))));
+    return records;
+  }
+
+  /** Closes what is open. What was made is left where it is. */
+  async abandon(): Promise<void> {
+    for (const queue of this.#queues.values()) await queue.filling?.draft.file.close().catch(() => undefined);
+  }
+
+  async #beginSegment(queue: ImportedQueue, firstId: number): Promise<void> {
+    const draft = await this.#reported(queue.supply.draft(firstId, HEADER_FLAG_REWRITTEN, 0, 0));
+    queue.filling = { draft, copier: new Copier(draft, INDEX_INTERVAL_BYTES, 0) };
+  }
+
+  async #endSegment(queue: ImportedQueue): Promise<void> {
+    const { filling } = queue;
+    if (filling === undefined) return;
+    const { draft, copier } = filling;
+    queue.filling = undefined;
+    await this.#reported(this.#seal(queue, draft, copier));
+  }
+
+  async #seal(queue: ImportedQueue, draft: DraftSegment, copier: Copier): Promise<void> {
+    await copier.flush();
+    const summary = copier.summary([]);
+    const footer = encodeFooter(summary, copier.index, draft.seed, 0, timeOf(nodeHost));
+    await draft.file.writeAt(footer, 0, footer.length, summary.dataEnd);
+    await syncFile(draft.file);
+    await queue.supply.publishComplete(draft);
+    queue.lastSegmentId = draft.id;
+  }
+
+  /** A tombstone log in which every ID that is not there is removed: so nothing is missed, now or later. */
+  async #account({ dir, oldFiles, allocateId, gaps, lastId, lastSegmentId }: ImportedQueue): Promise<void> {
+    const nowMs = timeOf(nodeHost);
+    const nextId = lastId + 1;
+    const generation = allocateId();
+    const statement = {
+      round: FIRST_ROUND,
+      nextId,
+      dataSegmentId: lastSegmentId,
+      dataOffset: 0,
+      sealedBelow: lastSegmentId + 1,
+      segmentIdMax: lastSegmentId,
+      liveRecords: 0,
+      accountedBelow: nextId,
+      timestamp: nowMs,
+    };
+    const salt = new Uint32Array(1);
+    nodeHost.random(new Uint8Array(salt.buffer));
+    const source = { vfs: this.#vfs, dir, storeUuid: this.#storeUuid, generation, salt: salt[0] ?? 0, nowMs };
+    const log = await TombstoneLog.create(source, statement, gaps, () => nodeHost.yield());
+    await log.close();
+    for (const file of oldFiles) await this.#vfs.remove(file);
+    await syncFolder(this.#vfs, dir);
+  }
+
+  async #reported<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      throw reported(error, `importing into ${this.draftPath}`, { path: this.draftPath });
+    }
+  }
+}
+
+async function requireNothing(vfs: Vfs, path: string): Promise<void> {
+  const stat = await vfs.stat(path);
+  const isEmpty = stat?.kind === 'directory' && (await vfs.list(path)).length === 0;
+  if (stat === undefined || isEmpty) return;
+  throw new EvaqError('EVAQ_NOT_A_STORE', `there is something at ${path}: an import makes a store of its own`, {
+    details: { path },
+    hint: 'Name a folder that is not there yet.',
+  });
+}
+
+/** A queue that was made and closed: what comes in takes the place of what it was made with. */
+async function importedQueue(vfs: Vfs, dir: string, storeUuid: Buffer): Promise<ImportedQueue> {
+  let idMax = 0;
+  const oldFiles: string[] = [];
+  for (const { name } of await vfs.list(dir)) {
+    const segment = parseSegmentFileName(name);
+    const log = parseTombstoneFileName(name);
+    if (log?.kind === 'log' || segment?.kind === 'segment') oldFiles.push(`${dir}/${name}`);
+    idMax = Math.max(idMax, segment?.segmentId ?? 0, log?.generation ?? 0);
+  }
+  const allocateId = (): SegmentId => segmentId(++idMax);
+  const supply = new SegmentSupply({ vfs, host: nodeHost, dir, storeUuid, allocateId, poolMax: 0 });
+  return { dir, oldFiles, allocateId, gaps: [], lastSegmentId: 0, supply, filling: undefined, lastId: 0, count: 0 };
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(1, path.lastIndexOf('/')));
+}

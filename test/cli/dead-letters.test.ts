@@ -1,0 +1,110 @@
+/** Dead letters and moves through the shell: what is said, what is planned, and what is done. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { Evaq } from '../../src/evaq.js';
+import { snapshotOf } from '../unit/raw/support/disk.js';
+import { cliPath, evaq } from './support/evaq-cli.js';
+
+beforeAll(async () => {
+  await cliPath();
+});
+
+async function withLetters(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'evaq-letters-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const store = join(folder, 'store');
+  await using library = await Evaq.open(store);
+  const jobs = await library.queue('jobs');
+  await jobs.pushMany(['a', 'b', 'c', '\u001b[31mred']);
+  await library.wal.pushMany(['x', 'y']);
+  const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  for (const id of [1, 2])
+    await jobs.deadLetter(id, { reason: 'down', error: new Error('cannot send', { cause: refused }) });
+  await jobs.deadLetter(4, { reason: 'bad\u001b[2J input' });
+  await library.deadLetter(2, { reason: 'no route' });
+  return store;
+}
+
+describe('dead-letters', () => {
+  test('summary, ls, show and export tell by reason and code, send no escapes, and change nothing', async () => {
+    const store = await withLetters();
+    const before = snapshotOf(store);
+    const summary = await evaq(['dead-letters', store]);
+    expect(summary).toMatchObject({ code: 0, stderr: '' });
+    expect(summary.stdout.toString()).toMatch(
+      /^dead letters of jobs: 3\ncount +reason .*\n +2 +down +ECONNREFUSED +.* 1$/m,
+    );
+    const json: unknown = JSON.parse(
+      (await evaq(['dead-letters', 'summary', store, '-q', 'jobs', '--json'])).stdout.toString(),
+    );
+    expect(json).toMatchObject({
+      v: 1,
+      queues: [
+        { queue: 'jobs', total: 3, groups: [{ count: 2, code: 'ECONNREFUSED', sample: { id: 1 } }, { count: 1 }] },
+      ],
+    });
+    const list = (await evaq(['dead-letters', 'ls', store, '--code', 'ECONNREFUSED', '-n', '1'])).stdout.toString();
+    expect(list.trimEnd().split('\n').length).toBe(2);
+    expect(list).toMatch(/ 1 +jobs +.* ECONNREFUSED +down$/m);
+    const shown = (await evaq(['dead-letters', 'show', store, '3', '-q', 'jobs'])).stdout.toString();
+    expect(shown).not.toContain('\u001b');
+    expect(shown).toContain('record 4 of jobs');
+    const exported = (await evaq(['dead-letters', 'export', store, '--reason', 'no route'])).stdout.toString();
+    expect(JSON.parse(exported)).toMatchObject({ payload: 'y', reason: 'no route', origin: { queue: 'wal', id: 2 } });
+    expect((await evaq(['dead-letters', 'show', store, '9', '-q', 'jobs'])).code).toBe(6);
+    expect(snapshotOf(store)).toEqual(before);
+  });
+
+  test('redrive and purge say what they would do, and do it with --yes', async () => {
+    const store = await withLetters();
+    const before = snapshotOf(store);
+    const plan = await evaq(['dead-letters', 'redrive', store, '--code', 'ECONNREFUSED']);
+    expect(plan).toMatchObject({
+      code: 0,
+      stderr: 'evaq: would redrive 2 records of jobs.dead: 1 to 2\nevaq: nothing was changed; --yes does it\n',
+    });
+    expect((await evaq(['dead-letters', 'purge', store, '--yes'])).code).toBe(2);
+    expect((await evaq(['dead-letters', 'redrive', store, '1', '--yes'])).code).toBe(2);
+    expect(snapshotOf(store)).toEqual(before);
+    const redriven = await evaq([
+      'dead-letters',
+      'redrive',
+      store,
+      '--reason',
+      'down',
+      '--limit',
+      '1',
+      '--rate',
+      '100',
+      '--yes',
+    ]);
+    expect(redriven).toMatchObject({ code: 0, stderr: 'evaq: redrove 1 record of jobs.dead (1 to jobs)\n' });
+    expect((await evaq(['dead-letters', 'purge', store, '2', '-q', 'jobs', '--yes'])).stderr).toBe(
+      'evaq: purged 1 record of jobs.dead\n',
+    );
+    await using library = await Evaq.openReadOnly(store);
+    const jobs = await (await library.queue('jobs')).read();
+    expect(jobs.map(({ payload }) => payload.toString())).toEqual(['c', 'a']);
+    const left = await (await library.queue('jobs.dead')).read();
+    expect(left.map(({ id }) => id)).toEqual([3]);
+  });
+});
+
+describe('move', () => {
+  test('moves what is selected, each once, and only with --yes', async () => {
+    const store = await withLetters();
+    expect((await evaq(['move', store, '--from', 'wal', '--to', 'jobs'])).code).toBe(2);
+    expect((await evaq(['move', store, '--from', 'wal', '--to', 'none', '--all'])).code).toBe(6);
+    const plan = await evaq(['move', store, '--from', 'wal', '--to', 'jobs', '-g', '^x']);
+    expect(plan.stderr).toContain('would move to jobs 1 record of wal: 1\n');
+    const moved = await evaq(['move', store, '--from', 'wal', '--to', 'jobs', '-g', '^x', '--yes']);
+    expect(moved).toMatchObject({ code: 0, stderr: 'evaq: moved 1 record from wal to jobs\n' });
+    expect((await evaq(['move', store, '1', '--from', 'wal', '--to', 'jobs', '--yes'])).code).toBe(6);
+    await using library = await Evaq.openReadOnly(store);
+    expect((await library.wal.read()).length).toBe(0);
+    const jobs = await (await library.queue('jobs')).read();
+    expect(jobs.map(({ payload }) => payload.toString())).toEqual(['c', 'x']);
+  });
+});

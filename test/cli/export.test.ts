@@ -1,0 +1,177 @@
+/** `evaq export`, `import`, and `push` of JSON, as a user runs them. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { parseRecordLine } from '../../src/cli/records/record-from-json.js';
+import { Evaq } from '../../src/evaq.js';
+import { cliPath, evaq } from './support/evaq-cli.js';
+
+beforeAll(async () => {
+  await cliPath();
+});
+
+function temporary(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'evaq-export-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return join(folder, 'store');
+}
+
+/** A store with all that a record may have: bytes, headers, a due time, a dead letter, gaps. */
+async function full(): Promise<string> {
+  const store = temporary();
+  await using library = await Evaq.open(store);
+  const mail = await library.queue('mail', { dedupe: { windowMs: 60_000, windowRecords: 10 } });
+  await library.wal.pushMany(['é\n"', Buffer.from([0xff, 0, 0x80]), '', 'gone', 'to be dead']);
+  await library.wal.push('headers', { headers: { 'content-type': 'x', __proto__x: '' }, deliverAt: Date.now() + 1e7 });
+  await library.wal.remove(4);
+  await mail.push('once', { messageId: 'm-1' });
+  const dead = await mail.push('letter');
+  await library.deadLetter(5, { reason: 'no route', error: new Error('400', { cause: new TypeError('inner') }) });
+  await mail.deadLetter(dead, { reason: 'other' });
+  return store;
+}
+
+/** All lines but the first, which names the store. */
+async function exported(store: string, ...args: string[]): Promise<string[]> {
+  const { stdout, code } = await evaq(['export', store, ...args]);
+  expect(code).toBe(0);
+  return stdout.toString().trimEnd().split('\n').slice(1);
+}
+
+describe('an export', () => {
+  test('loses nothing: a store that is made of it gives the same, and goes on behind it', async () => {
+    const store = await full();
+    const { stdout } = await evaq(['export', store]);
+    const copy = temporary();
+    expect(await evaq(['import', copy], stdout)).toMatchObject({ code: 0, stderr: 'evaq: imported 7 records\n' });
+    const lines = await exported(store);
+    expect(lines.length).toBe(8);
+    expect(await exported(copy)).toEqual(lines);
+    expect(await evaq(['verify', copy, '--strict'])).toMatchObject({ code: 0 });
+    await using library = await Evaq.open(copy);
+    expect(library.recovery.damage).toEqual([]);
+    expect(await library.wal.push('next')).toBe(7);
+    const { moved } = await library.wal.deadLetters.redrive('all');
+    expect(moved).toBe(1);
+  });
+
+  test('of many records, with gaps, over several segments, is as it was', async () => {
+    const store = temporary();
+    const payload = 'p'.repeat(5000);
+    {
+      await using library = await Evaq.open(store);
+      for (let i = 0; i < 30; i++) await library.wal.pushMany(Array.from({ length: 500 }, () => payload));
+      await library.wal.removeMany(Array.from({ length: 5000 }, (_, i) => 3 * i + 1));
+    }
+    const { stdout } = await evaq(['export', store, '-q', 'wal']);
+    const copy = temporary();
+    expect(await evaq(['import', copy], stdout)).toMatchObject({ code: 0, stderr: 'evaq: imported 10000 records\n' });
+    expect(await evaq(['verify', copy])).toMatchObject({ code: 0 });
+    expect((await evaq(['cat', copy, '--format', '%i'])).stdout).toEqual(
+      (await evaq(['cat', store, '--format', '%i'])).stdout,
+    );
+  });
+
+  test('of a selection names the queues and says at its end how many there were', async () => {
+    const store = await full();
+    const lines = await exported(store, '-q', '*', '--reason', 'no route');
+    expect(lines.map((line): unknown => JSON.parse(line))).toMatchObject([
+      { v: 1, queue: 'dead-letters', reason: 'no route', origin: { queue: 'wal', id: 5 }, attempts: 1 },
+      { kind: 'end', records: 1 },
+    ]);
+  });
+});
+
+describe('an import', () => {
+  test('that is cut off, or wrong, makes no store, and says why in a line', async () => {
+    const { stdout } = await evaq(['export', await full()]);
+    const lines = stdout.toString().trimEnd().split('\n');
+    const input = (...some: (string | undefined)[]): string => some.map((line) => `${line}\n`).join('');
+    const last = lines.at(-1);
+    for (const [what, text, message] of [
+      ['cut off', input(...lines.slice(0, -1)), /cut off/],
+      ['a record is missing', input(...lines.slice(0, 2), last), /had 7 records, and 1 are there/],
+      ['twice the same ID', input(lines[0], lines[1], lines[1], last), /line 3 .*IDs ascend/],
+      ['no JSON', input(lines[0], '{'), /line 2 of the input: it is no JSON/],
+      ['no export', 'a\nb\n', /line 1 of the input: it is no JSON/],
+      ['a record first', input(lines[1]), /tells of no store/],
+      ['nothing', '', /nothing on standard input/],
+      ['something behind it', input(...lines, lines[1]), /behind the end/],
+    ] as const) {
+      const copy = temporary();
+      const { code, stderr } = await evaq(['import', copy], text);
+      expect({ what, made: existsSync(copy), ok: code === 0 }).toEqual({ what, made: false, ok: false });
+      expect(stderr).toMatch(message);
+      expect(stderr).not.toMatch(/ at .*\.(?:js|mjs|ts):\d/);
+    }
+  });
+
+  test('does not touch what is there, and takes what there is of a cut export if it is told to', async () => {
+    const store = await full();
+    const { stdout } = await evaq(['export', store]);
+    const there = await evaq(['import', store], stdout);
+    expect(there.code).toBe(1);
+    expect(there.stderr).toMatch(/there is something at/);
+    const cut = stdout.toString().split('\n').slice(0, 3).join('\n');
+    const copy = temporary();
+    expect(await evaq(['import', copy, '--truncated'], `${cut}\n`)).toMatchObject({ code: 0 });
+    expect((await exported(copy)).length).toBe(3);
+  });
+
+  test('into a store that there is gives new IDs, and keeps payloads and headers', async () => {
+    const { stdout } = await evaq(['export', await full()]);
+    const other = temporary();
+    await evaq(['push', other], 'first\n');
+    expect(await evaq(['import', other, '--renumber'], stdout)).toMatchObject({ code: 0 });
+    const records = (await exported(other)).map((line): { queue?: string; headers?: object } => JSON.parse(line));
+    expect(records.map(({ queue }) => queue)).toEqual([
+      'dead-letters',
+      'mail',
+      'mail.dead',
+      'wal',
+      'wal',
+      'wal',
+      'wal',
+      'wal',
+      undefined,
+    ]);
+    expect(records.at(-2)?.headers).toEqual({ 'content-type': 'x', __proto__x: '' });
+  });
+});
+
+describe('push', () => {
+  test('takes lines of JSON, and headers for all', async () => {
+    const store = temporary();
+    const lines = ['{"payload":"a"}', '{"payload":{"base64":"/w=="},"headers":{"k":"own","z":"1"}}'];
+    const pushed = await evaq(['push', store, '--json', '-H', 'k=v', '-H', 'empty='], `${lines.join('\n')}\n`);
+    expect(pushed.code).toBe(0);
+    const out = await evaq(['cat', store, '--format', '%H', '-o', 'line']);
+    expect(out.code).toBe(2);
+    expect((await evaq(['cat', store, '--format', '%s %H'])).stdout.toString()).toBe(
+      '1 {"k":"v","empty":""}\n1 {"k":"own","empty":"","z":"1"}\n',
+    );
+    const wrong = await evaq(['push', store, '--json'], '{"payload":"b"}\n{"text":"c"}\n');
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toMatch(/pushed 1 record, ID 3\n.*line 2 of the input: there is no field 'text'/);
+  });
+});
+
+describe('a line of JSON', () => {
+  test.each([
+    ['[]', 'it is no object'],
+    ['{"v":2,"payload":"x"}', 'its version is 2'],
+    ['{"payload":5}', "'payload' is a text"],
+    ['{"payload":{"base64":"§"}}', 'no base64'],
+    ['{"payload":"\\ud800"}', 'surrogate'],
+    ['{"payload":"x","headers":{"a":1}}', "the header 'a' is no text"],
+    ['{"payload":"x","headers":[]}', "'headers' is no object"],
+    ['{"payload":"x","id":-1}', "'id' is no whole number"],
+    ['{"payload":"x","time":"soon"}', "'time' is no time"],
+    ['{"payload":"x","origin":{"queue":"a"}}', "'origin' has no queue and ID"],
+    ['{"payload":"x","error":{}}', "'error' has no message"],
+    ['{"payload":"x","more":1}', "there is no field 'more'"],
+  ])('%s is refused', (line, why) => {
+    expect(parseRecordLine(line)).toMatchObject({ kind: 'wrong', why: expect.stringContaining(why) });
+  });
+});

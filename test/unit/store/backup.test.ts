@@ -1,0 +1,359 @@
+/** Backups of stores that are in use: each is a store that holds what it must, once, and nothing that had gone before. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { Evaq, EvaqError } from '../../../src/evaq.js';
+import { verifyStore } from '../../../src/raw.js';
+import { SimDisk } from '../../../src/sim.js';
+import { type BackupReport, backUpStore } from '../../../src/store/store-backup.js';
+import { ownLockNote } from '../../../src/store/store-lock.js';
+import { type Host, timeOf } from '../../../src/vfs/host.js';
+import { nodeHost } from '../../../src/vfs/node-host.js';
+import { nodeVfs } from '../../../src/vfs/node-vfs.js';
+import type { Vfs } from '../../../src/vfs/vfs.js';
+import { type HookedCall, Hooks } from '../raw/support/hooked-vfs.js';
+import '../../seeded.js';
+
+interface Ports {
+  readonly vfs: Vfs;
+  readonly host: Host;
+}
+
+const NODE: Ports = { vfs: nodeVfs, host: nodeHost };
+
+function temporary(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'evaq-backup-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+function backUp(from: string, to: string, { vfs, host }: Ports, links = true): Promise<BackupReport> {
+  return backUpStore(from, to, { vfs, host, links, lockNote: ownLockNote(timeOf(host)) });
+}
+
+/** When things happened to the record of one name, by a counter that never stands still. */
+interface Fate {
+  pushed?: number;
+  removing?: number;
+  removed?: number;
+}
+
+/** A writer that pushes, removes, moves back and forth, compacts and reopens nothing, until it is told to stop. */
+class Workload {
+  readonly fates = new Map<string, Fate>();
+  /** What is where, by name; a record that is on the way is in neither. */
+  readonly #at = new Map<string, { readonly queue: string; readonly id: number }>();
+  readonly #evaq: Evaq;
+  readonly #random: () => number;
+  #time = 0;
+  #names = 0;
+  #stopped = false;
+  moves = 0;
+
+  constructor(evaq: Evaq, random: () => number) {
+    this.#evaq = evaq;
+    this.#random = random;
+  }
+
+  tick(): number {
+    return ++this.#time;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async run(actors: number): Promise<void> {
+    await Promise.all(Array.from({ length: actors }, () => this.#act()));
+  }
+
+  async #act(): Promise<void> {
+    while (!this.#stopped) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const chance = this.#random();
+      if (chance < 0.4) await this.#push();
+      else if (chance < 0.7) await this.#remove();
+      else if (chance < 0.85) await this.#bury();
+      else if (chance < 0.99) await this.#redrive();
+      else await this.#evaq.wal.compact();
+    }
+  }
+
+  async #push(): Promise<void> {
+    const queue = await this.#evaq.queue(this.#random() < 0.7 ? 'wal' : 'jobs');
+    const names = Array.from({ length: 1 + Math.floor(this.#random() * 12) }, () => `r${this.#names++}`);
+    for (const name of names) this.fates.set(name, {});
+    const { firstId } = await queue.pushMany(
+      names.map((name) => `${name} ${'x'.repeat(Math.floor(this.#random() * 5000))}`),
+    );
+    for (const [i, name] of names.entries()) {
+      this.#fate(name).pushed = this.tick();
+      this.#at.set(name, { queue: queue.name, id: firstId + i });
+    }
+  }
+
+  /** A few in a row, so that segments die. */
+  async #remove(): Promise<void> {
+    const names = [...this.#at.keys()].filter((name) => this.#at.get(name)?.queue !== 'dead-letters');
+    const from = this.#random() < 0.7 ? 0 : Math.floor(this.#random() * names.length);
+    const chosen = names.slice(from, from + 1 + Math.floor(this.#random() * 12));
+    await Promise.all(
+      chosen.map(async (name) => {
+        const place = this.#take(name);
+        if (place === undefined) return;
+        this.#fate(name).removing = this.tick();
+        await (await this.#evaq.queue(place.queue)).remove(place.id);
+        this.#fate(name).removed = this.tick();
+      }),
+    );
+  }
+
+  async #bury(): Promise<void> {
+    const name = this.#any((queue) => queue === 'wal');
+    const place = name === undefined ? undefined : this.#take(name);
+    if (name === undefined || place === undefined) return;
+    this.moves++;
+    const id = await this.#evaq.deadLetter(place.id, { reason: 'test' });
+    this.#at.set(name, { queue: 'dead-letters', id });
+  }
+
+  async #redrive(): Promise<void> {
+    const name = this.#any((queue) => queue === 'dead-letters');
+    const place = name === undefined ? undefined : this.#take(name);
+    if (name === undefined || place === undefined) return;
+    this.moves++;
+    let newId: number | undefined;
+    await this.#evaq.wal.deadLetters.redrive([place.id], {
+      force: true,
+      onProgress: ({ batch }) => {
+        newId ??= batch[0]?.newId;
+      },
+    });
+    if (newId !== undefined) this.#at.set(name, { queue: 'wal', id: newId });
+  }
+
+  #any(isIn: (queue: string) => boolean): string | undefined {
+    const names = [...this.#at.entries()].filter(([, { queue }]) => isIn(queue)).map(([name]) => name);
+    return names[Math.floor(this.#random() * names.length)];
+  }
+
+  #take(name: string): { readonly queue: string; readonly id: number } | undefined {
+    const place = this.#at.get(name);
+    this.#at.delete(name);
+    return place;
+  }
+
+  #fate(name: string): Fate {
+    const fate = this.fates.get(name);
+    if (fate === undefined) throw new Error(`${name} was never pushed`);
+    return fate;
+  }
+}
+
+/** How often each name is live in a store. */
+async function namesIn(path: string, ports: Ports): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
+  await using store = await Evaq.openReadOnly(path, { ports });
+  for (const name of await store.queueNames()) {
+    for await (const { payload } of (await store.queue(name)).records()) {
+      const text = payload.toString('latin1');
+      const key = text.slice(0, text.indexOf(' '));
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
+
+/** What is wrong with a backup that was begun at `since` and ready at `until`. */
+function wrongs(
+  fates: ReadonlyMap<string, Fate>,
+  counts: ReadonlyMap<string, number>,
+  since: number,
+  until: number,
+): string[] {
+  const wrong: string[] = [];
+  for (const [name, { pushed = Infinity, removing = Infinity, removed = Infinity }] of fates) {
+    const count = counts.get(name) ?? 0;
+    if (count > 1) wrong.push(`${name} is there ${count} times`);
+    if (count === 0 && pushed < since && removing > until) wrong.push(`${name} is missing`);
+    if (count > 0 && removed < since) wrong.push(`${name} is there again`);
+  }
+  for (const name of counts.keys()) if (!fates.has(name)) wrong.push(`${name} was never pushed`);
+  return wrong;
+}
+
+function generator(seed: number): () => number {
+  let state = seed >>> 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
+
+describe('a backup of a store in use', () => {
+  test('P1, P2, P10: holds each record once that was there before and after, and none that had gone, on a simulated disk', async () => {
+    let moves = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 1e6 }), async (seed) => {
+        const disk = new SimDisk({ seed });
+        const ports = { vfs: disk.vfs, host: disk.host };
+        const evaq = await Evaq.open('/store', { ports, segmentBytes: 64 * 1024, recycleSegments: 2 });
+        const work = new Workload(evaq, generator(seed));
+        const running = work.run(4);
+        for (let i = 0; i < 3; i++) {
+          while (work.fates.size < 150 * (i + 1)) await new Promise((resolve) => setImmediate(resolve));
+          const since = work.tick();
+          await backUp('/store', `/backup-${i}`, ports);
+          const until = work.tick();
+          expect(wrongs(work.fates, await namesIn(`/backup-${i}`, ports), since, until)).toEqual([]);
+        }
+        work.stop();
+        await running;
+        await evaq.close();
+        // What became of the store since has changed nothing in them.
+        for (let i = 0; i < 3; i++) expect((await verifyStore(`/backup-${i}`, { vfs: disk.vfs })).damage).toEqual([]);
+        moves += work.moves;
+      }),
+      { numRuns: 3, endOnFailure: true },
+    );
+    expect(moves).toBeGreaterThan(100);
+  }, 60_000);
+
+  /** What the writer does all at once in between, so that segments with what has moved are sealed by then. */
+  const BURSTS: Readonly<Record<string, (evaq: Evaq) => Promise<void>>> = {
+    'all dead letters go back, and their new segment is sealed': async (evaq) => {
+      await evaq.wal.deadLetters.redrive('all', { force: true });
+      await fill(evaq, 'later', 60);
+    },
+    'records become dead letters, and their new segment is sealed': async (evaq) => {
+      for await (const { id } of evaq.wal.records()) if (id % 2 === 0) await evaq.deadLetter(id, { reason: 'burst' });
+      await evaq.deadLetters.compact();
+    },
+    'dead letters go back, and back again, and GC has its way': async (evaq) => {
+      await evaq.wal.deadLetters.redrive('all', { force: true });
+      for await (const { id } of evaq.wal.records({ from: 41 })) await evaq.deadLetter(id, { reason: 'again' });
+      await fill(evaq, 'later', 60);
+      await evaq.wal.compact();
+      await evaq.deadLetters.compact();
+    },
+  };
+
+  async function fill(evaq: Evaq, name: string, count: number): Promise<void> {
+    for (let i = 0; i < count; i += 20) {
+      await evaq.wal.pushMany(Array.from({ length: 20 }, (_, k) => `${name}${i + k} ${'x'.repeat(3000)}`));
+    }
+  }
+
+  test.each(Object.entries(BURSTS))(
+    'P10: each record is there once, whenever %s',
+    async (_, burst) => {
+      let isOver = false;
+      for (let at = 1; !isOver; at++) {
+        const disk = new SimDisk({ seed: at });
+        const ports = { vfs: disk.vfs, host: disk.host };
+        const evaq = await Evaq.open('/store', { ports, segmentBytes: 64 * 1024 });
+        await fill(evaq, 'r', 80);
+        for (let id = 41; id <= 80; id++) await evaq.deadLetter(id, { reason: 'test' });
+        const hooks = new Hooks(disk.vfs, disk.host);
+        let listings = 0;
+        const isThen = ({ name, path }: HookedCall): boolean =>
+          name === 'list' && path.startsWith('/store/queues/') && ++listings === at;
+        hooks.before(isThen, () => burst(evaq));
+        const report = await backUp('/store', '/backup', hooks.ports);
+        const counts = await namesIn('/backup', ports);
+        const names = Array.from({ length: 80 }, (_name, i) => `r${i}`);
+        expect(names.filter((name) => counts.get(name) !== 1)).toEqual([]);
+        expect(report.queues.reduce((sum, { live }) => sum + live, 0)).toBe(counts.size);
+        await evaq.close();
+        isOver = !hooks.allRan;
+      }
+    },
+    30_000,
+  );
+
+  test('P6: files that a backup shares are never written to again, nor does opening the backup change the store', async () => {
+    const folder = temporary();
+    const store = join(folder, 'store');
+    const backup = join(folder, 'backup');
+    await using evaq = await Evaq.open(store, { segmentBytes: 64 * 1024, recycleSegments: 4 });
+    const fillAll = async (name: string): Promise<void> => {
+      for (let i = 0; i < 10; i++)
+        await evaq.wal.pushMany(Array.from({ length: 20 }, () => `${name} ${'x'.repeat(3000)}`));
+    };
+    await fillAll('a');
+    const report = await backUp(store, backup, NODE);
+    expect(report.linkedFiles).toBeGreaterThan(5);
+    const dir = join(backup, 'queues/wal');
+    const shared = readdirSync(dir).filter((name) => name.endsWith('.seg') && statSync(join(dir, name)).nlink > 1);
+    expect(shared.length).toBeGreaterThan(5);
+    const before = shared.map((name) => readFileSync(join(dir, name)));
+    // All of it dies, and what is pushed then would overwrite dead files.
+    for (let round = 0; round < 3; round++) {
+      await evaq.wal.removeThrough(Number.MAX_SAFE_INTEGER - 1);
+      await evaq.wal.compact();
+      await fillAll('b');
+    }
+    expect(shared.map((name) => readFileSync(join(dir, name)))).toEqual(before);
+    expect((await verifyStore(backup)).damage).toEqual([]);
+
+    // The other way round: the backup is used as a store, while the store shares with it.
+    const second = join(folder, 'second');
+    await backUp(store, second, NODE);
+    {
+      await using copy = await Evaq.open(second, { segmentBytes: 64 * 1024 });
+      expect(copy.wal.stats().live).toBe(evaq.wal.stats().live);
+      await copy.wal.removeThrough(Number.MAX_SAFE_INTEGER - 1);
+      await copy.wal.compact();
+      for (let i = 0; i < 10; i++) await copy.wal.pushMany(Array.from({ length: 20 }, () => `c ${'x'.repeat(3000)}`));
+    }
+    expect((await verifyStore(store)).damage).toEqual([]);
+    for await (const { payload } of evaq.wal.records()) expect(payload.toString('latin1', 0, 2)).toBe('b ');
+  });
+
+  test('message IDs and checkpoints go with it, and IDs are not given out twice', async () => {
+    const folder = temporary();
+    const store = join(folder, 'store');
+    {
+      await using evaq = await Evaq.open(store, { dedupe: {} });
+      await evaq.pushWal('a', { messageId: 'm1' });
+      await evaq.wal.pushMany([{ payload: 'b', messageId: 'm2' }], { checkpoint: { source: 's', position: '17' } });
+      await evaq.wal.remove(1);
+      await backUp(store, join(folder, 'backup'), NODE);
+    }
+    await using copy = await Evaq.open(join(folder, 'backup'), { dedupe: {} });
+    await expect(copy.pushWal('b again', { messageId: 'm2' })).rejects.toMatchObject({ code: 'EVAQ_DUPLICATE' });
+    expect(await copy.pushWal('c', { messageId: 'm3' })).toBe(3);
+    expect(await copy.wal.checkpoint('s')).toBe('17');
+  });
+
+  test('refuses a folder that holds something, a store that is damaged, and what is no store; what it left is none', async () => {
+    const folder = temporary();
+    const store = join(folder, 'store');
+    {
+      await using evaq = await Evaq.open(store);
+      await evaq.wal.pushMany(['a', 'b', 'c']);
+    }
+    const codeOf = async (from: string, to: string): Promise<unknown> =>
+      backUp(from, to, NODE).then(
+        () => 'done',
+        (error: unknown) => (error instanceof EvaqError ? error.code : error),
+      );
+    expect(await codeOf(store, folder)).toBe('EVAQ_IO');
+    expect(await codeOf(join(folder, 'none'), join(folder, 'to'))).toBe('EVAQ_NOT_A_STORE');
+    const [segment = ''] = readdirSync(join(store, 'queues/wal')).filter((name) => name.endsWith('.seg'));
+    const path = join(store, 'queues/wal', segment);
+    const bytes = readFileSync(path);
+    // The body of a sealed segment: only reading every byte finds it.
+    bytes.writeUInt8(bytes.readUInt8(128 + 48 + 9) ^ 1, 128 + 48 + 9);
+    writeFileSync(path, bytes);
+    expect(await codeOf(store, join(folder, 'to-2'))).toBe('EVAQ_CORRUPT');
+    bytes.fill(7, 0, 128);
+    writeFileSync(path, bytes);
+    expect(await codeOf(store, join(folder, 'to-3'))).toBe('EVAQ_CORRUPT');
+    await expect(Evaq.openReadOnly(join(folder, 'to-3'))).rejects.toThrow();
+  });
+});
