@@ -70,6 +70,11 @@ function isPlanted(nth: number): boolean {
 
 /** A test for each: `EVAQ_PLANTED=all` for all of them, otherwise every second one. */
 export function theyAreFound(bugs: readonly PlantedBug[]): void {
+  test('each has its place in the sources', () => {
+    const edits = bugs.flatMap((bug) => bug.edits ?? []);
+    const lost = edits.filter(({ file, find }) => !readFileSync(join('src', file), 'utf8').includes(find));
+    expect(lost).toEqual([]);
+  });
   describe('a planted bug is found', () => {
     for (const [i, bug] of bugs.entries()) {
       test.skipIf(!isPlanted(i))(bug.title, { timeout: TIMEOUT_MS }, async () => {
