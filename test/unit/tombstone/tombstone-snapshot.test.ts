@@ -14,6 +14,7 @@ const STATEMENT = {
   sealedBelow: 0,
   segmentIdMax: 1,
   liveRecords: 0,
+  hasIntake: false,
   timestamp: 1,
 };
 
