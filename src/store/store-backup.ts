@@ -12,6 +12,7 @@
  */
 import { EvaqError, isNotFound, reported } from '../errors.js';
 import { encodeFileHeader, fileSeed } from '../frame/file-header.js';
+import type { IdRange } from '../ids.js';
 import { parseIntakeFileName } from '../intake/intake-name.js';
 import { listQueues, missingQueueError, missingQueues } from '../layout/queue-names.js';
 import { encodeRegister } from '../layout/queue-register.js';
@@ -30,7 +31,7 @@ import { accountOf, NONE } from '../queue/account.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
 import { newGeneration } from '../queue/removal-pipeline.js';
 import type { QueuePlace } from '../raw/raw-picture.js';
-import { cutStore, loadIntact, type QueueCut } from '../raw/store-cut.js';
+import { cutStore, loadIntact, type QueueCut, type SettledIds, settledIn } from '../raw/store-cut.js';
 import { verifyStore } from '../raw/verify.js';
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
 import { DESCRIPTORS_MAX } from '../vfs/descriptor-budget.js';
@@ -229,14 +230,15 @@ class Target {
     this.#options = options;
   }
 
-  /** Adds what will not change any more, and resolves with it. */
-  async addSettled(places: readonly QueuePlace[]): Promise<Set<string>> {
-    const settled = new Set<string>();
+  /** Adds what will not change any more, and resolves with what is in it. */
+  async addSettled(places: readonly QueuePlace[]): Promise<SettledIds> {
+    const settled = new Map<string, IdRange[]>();
     for (const place of places) {
-      for (const { segment, footer } of (await loadIntact(place)).found) {
-        if (footer === undefined) continue;
-        if (await this.#files.addWhole(segment.path, await this.#place(place.queue, segment.path)))
-          settled.add(segment.path);
+      const loaded = await loadIntact(place);
+      settled.set(place.queue, settledIn(loaded));
+      for (const { segment, footer } of loaded.found) {
+        if (footer !== undefined)
+          await this.#files.addWhole(segment.path, await this.#place(place.queue, segment.path));
       }
     }
     return settled;
