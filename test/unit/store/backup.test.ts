@@ -338,6 +338,34 @@ describe('a backup of a store in use', () => {
     expect(await idsOf(evaq.wal)).toEqual([1]);
   });
 
+  test('one that is ended when it is a store already leaves none; of two at once in one place one is whole', async () => {
+    const disk = new SimDisk({ seed: 1 });
+    const ports = { vfs: disk.vfs, host: disk.host };
+    await using evaq = await Evaq.open('/store', { ports });
+    await evaq.wal.pushMany(['a ', 'b ']);
+    const ending = new AbortController();
+    const hooks = new Hooks(disk.vfs, disk.host);
+    hooks.before(
+      ({ name, path }) => name === 'syncDir' && path === '/ended' && disk.read('/ended/STORE') !== undefined,
+      async () => ending.abort(new Error('ended')),
+    );
+    const options = { host: disk.host, links: true, lockNote: ownLockNote(timeOf(disk.host)) };
+    const ended = backUpStore('/store', '/ended', { ...options, vfs: hooks.ports.vfs, signal: ending.signal });
+    await expect(ended).rejects.toThrow('ended');
+    expect(hooks.allRan).toBe(true);
+    expect((await disk.vfs.list('/ended')).map(({ name }) => name)).toEqual(['queues']);
+
+    const both = await Promise.allSettled([backUp('/store', '/both', ports), backUp('/store', '/both', ports)]);
+    expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect((await verifyStore('/both', { vfs: disk.vfs })).damage).toEqual([]);
+    expect(await namesIn('/both', ports)).toEqual(
+      new Map([
+        ['a', 1],
+        ['b', 1],
+      ]),
+    );
+  });
+
   test('P6: files that a backup shares are never written to again, nor does opening the backup change the store', async () => {
     const folder = temporary();
     const store = join(folder, 'store');
