@@ -52,7 +52,12 @@ async function exportStore(dir: string, flags: ExportFlags, signal: AbortSignal)
   for (const name of queues) {
     if (records >= selection.count) break;
     const queue = await store.queue(name);
-    for await (const record of selectedRecords(queue, { ...selection, count: selection.count - records }, signal)) {
+    for await (const record of selectedRecords(queue, { ...selection, count: selection.count - records })) {
+      if (signal.aborted) {
+        await out.flush();
+        say(`stopped in front of ID ${record.id} of queue '${name}', ${formatCount(records, 'record')} exported`);
+        throw signal.reason;
+      }
       records++;
       const full = out.line(recordToJson({ record, queue: name }));
       if (full !== undefined) await full;
