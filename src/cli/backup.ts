@@ -1,16 +1,19 @@
 /** `evaq backup`: a consistent copy of a store that may be in use. `evaq restore`: a store out of such a copy. */
-import { existsSync, rmSync } from 'node:fs';
+import { readdirSync, rmdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import { Command } from 'commander';
+import { isNotFound } from '../errors.js';
+import { STORE_FILE } from '../layout/store-file.js';
+import { isOfTheSystem } from '../layout/store-place.js';
 import { storeUsage, verifyStore } from '../raw.js';
-import { type BackupReport, backUpStore } from '../store/store-backup.js';
+import { type BackupOptions, type BackupReport, backUpStore } from '../store/store-backup.js';
 import { ownLockNote } from '../store/store-lock.js';
 import { timeOf } from '../vfs/host.js';
+import { nodeVfsFor } from '../vfs/node-access.js';
 import { nodeHost } from '../vfs/node-host.js';
-import { nodeVfs } from '../vfs/node-vfs.js';
 import { formatAge } from './durations.js';
-import { EXIT_CORRUPT, say } from './exit-code.js';
+import { EXIT_CORRUPT, Refused, say } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
 import { formatBytes, formatCount, isoTime } from './record-format.js';
@@ -28,7 +31,7 @@ export function backupCommand(): Command {
     )
     .action((dir: string, to: string, flags: { readonly copy: boolean; readonly json: boolean }) =>
       interruptible(async (signal) => {
-        const report = await copyStore(resolve(dir), resolve(to), !flags.copy, signal);
+        const report = await copyStore(resolve(dir), resolve(to), { links: !flags.copy, skipsIds: false }, signal);
         await print(flags.json ? toJson(report) : renderBackup(report));
       }),
     );
@@ -50,6 +53,8 @@ export function restoreCommand(): Command {
 }
 
 async function restore(backup: string, dir: string, isMeant: boolean, signal: AbortSignal): Promise<void> {
+  if (holdsSomething(dir))
+    throw new Refused(`${dir} holds something: name a folder that is not there yet, or an empty one`);
   const { damage, queues } = await verifyStore(backup, { signal });
   if (damage.length > 0) {
     say(
@@ -72,7 +77,8 @@ async function restore(backup: string, dir: string, isMeant: boolean, signal: Ab
           ? 'newest     it holds no record'
           : `newest     pushed ${formatAge(newestMs, Date.now())}, ${isoTime(newestMs)}`,
         `to         ${dir}`,
-        'then       what was pushed after the backup is not there, and its IDs are given out again;',
+        'then       what was pushed after the backup is not there; new IDs begin far behind all that can have been',
+        '           given out, so that no new record has the delivery ID of a lost one;',
         '           what was removed after the backup is there again, and is delivered again;',
         '           attempts at delivery are counted anew. The backup stays as it is.',
       ].join('\n'),
@@ -80,13 +86,29 @@ async function restore(backup: string, dir: string, isMeant: boolean, signal: Ab
     say('nothing was changed; --yes does it');
     return;
   }
-  const report = await copyStore(backup, dir, false, signal);
+  const report = await copyStore(backup, dir, { links: false, skipsIds: true }, signal);
   await print(renderBackup(report).replace(/^backup {2}/, 'restored'));
 }
 
-async function copyStore(from: string, to: string, links: boolean, signal: AbortSignal): Promise<BackupReport> {
-  const wasThere = existsSync(to);
+function holdsSomething(dir: string): boolean {
+  try {
+    return readdirSync(dir).some((name) => !isOfTheSystem(name));
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+async function copyStore(
+  from: string,
+  to: string,
+  how: Pick<BackupOptions, 'links' | 'skipsIds'>,
+  signal: AbortSignal,
+): Promise<BackupReport> {
   const { total } = await storeUsage(from, { sample: false, signal });
+  // It belongs to whom its folder belongs to, and may be read by whoever may read the store.
+  const vfs = await nodeVfsFor({ path: to, mode: undefined, like: `${from}/${STORE_FILE}` });
+  const folders: string[] = [];
   const bar = process.stderr.isTTY
     ? new SingleBar({
         format: '[{bar}] {percentage}% | {eta_formatted} left',
@@ -98,19 +120,28 @@ async function copyStore(from: string, to: string, links: boolean, signal: Abort
   bar?.start(total.bytes, 0);
   try {
     return await backUpStore(from, to, {
-      vfs: nodeVfs,
+      ...how,
+      vfs,
       host: nodeHost,
       lockNote: ownLockNote(timeOf(nodeHost)),
-      links,
       signal,
+      onFolder: (path) => folders.push(path),
       onBytes: (bytes) => bar?.update(Math.min(bytes, total.bytes)),
     });
   } catch (error) {
-    // It is no store, and nobody else's.
-    if (!wasThere) rmSync(to, { recursive: true, force: true });
+    for (const folder of folders.reverse()) removeIfEmpty(folder);
     throw error;
   } finally {
     bar?.stop();
+  }
+}
+
+/** What is in it by now, or what came in its place, is somebody else's. */
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // It is left.
   }
 }
 

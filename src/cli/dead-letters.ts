@@ -30,8 +30,7 @@ export function deadLettersCommand(): Command {
     redriveCommand(),
     purgeCommand(),
   ];
-  for (const action of actions)
-    command.addCommand(action.copyInheritedSettings(command), { isDefault: action.name() === 'summary' });
+  for (const action of actions) command.addCommand(action, { isDefault: action.name() === 'summary' });
   return command;
 }
 

@@ -1,9 +1,10 @@
 /** `evaq doctor`: whether this machine, and this place, can keep a store. */
 import { existsSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { Command } from 'commander';
 import { EvaqError, messageOf } from '../errors.js';
+import { STORE_FILE } from '../layout/store-file.js';
 import { lookAtFileSystem } from './doctor/file-system.js';
 import type { Finding } from './doctor/finding.js';
 import { lookAtMachine } from './doctor/machine.js';
@@ -43,9 +44,10 @@ async function examine(dir: string, isNamed: boolean, writes: boolean): Promise<
   while (!existsSync(place)) place = dirname(place);
   findings.push(...lookAtFileSystem(place));
   // Beside the store and not in it: what is in a store's folder is the store's.
-  const beside = isNamed && place === dir && dirname(dir) !== dir ? dirname(dir) : place;
+  const isMeant = isNamed || existsSync(join(dir, STORE_FILE));
+  const beside = isMeant && place === dir && dirname(dir) !== dir ? dirname(dir) : place;
   if (writes) findings.push(probeSyncs(isSameDisk(beside, place) ? beside : place));
-  if (isNamed) findings.push(await lookAtStore(dir));
+  if (isMeant) findings.push(await lookAtStore(dir));
   return findings;
 }
 

@@ -18,8 +18,15 @@ async function makeProgram(): Promise<Command> {
       'after',
       '\nExit codes: 0 done, 1 failed, 2 called wrongly, 3 damage found, 4 torn end (verify --strict), 5 locked,\n6 no such record or queue, 7 some became dead letters, 128 + n ended by signal n.',
     );
-  for (const command of await loadCommands(process.argv[2])) program.addCommand(command.copyInheritedSettings(program));
+  for (const command of await loadCommands(process.argv[2])) program.addCommand(inheriting(command, program));
   return program;
+}
+
+/** Commands within a command, too: each has its own way to end and to speak, unless it is told. */
+function inheriting(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent);
+  for (const inner of command.commands) inheriting(inner, command);
+  return command;
 }
 
 guardStandardStreams();

@@ -59,6 +59,7 @@ function addPlaces(command: Command): void {
 
 async function move(dir: string, ids: readonly number[], flags: MoveCommandFlags, signal: AbortSignal): Promise<void> {
   const { from, to, rate } = flags;
+  if (from === to) throw new UsageError(`--from and --to are the same queue, ${from}`);
   const chosen = await planOf(dir, ids, flags, signal);
   if (!isMeant(flags, `move to ${to}`, from, chosen)) {
     sayNothingChanged();

@@ -424,6 +424,9 @@ async function loadSegment(
   const promised = Math.max(durableOffset, scan.promisedOffset);
   const verdict = judgeSegment(scan, { durableOffset: promised, sealed });
   if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);
+  // A copy had its footer before it had its name, and what it was made of had one before: those moves were over by then. In a store that was imported
+  // an origin may be an ID that is another record's now.
+  if ((header.flags & HEADER_FLAG_REWRITTEN) !== 0) scan.moved.length = 0;
   for (const range of verdict.damage) {
     const lost = range.lastId >= range.firstId;
     damage.push({

@@ -14,8 +14,11 @@
  * but that of a move whose other end is not in the cut.
  */
 import { EvaqError, isNotFound } from '../errors.js';
+import { HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import type { RecordOrigin } from '../frame/metadata.js';
+import type { IdRange } from '../ids.js';
 import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
+import type { MovedRecord } from '../segment/segment-scan.js';
 import { loadStable, type QueuePlace } from './raw-picture.js';
 import { RawSegment } from './raw-segment.js';
 
@@ -26,10 +29,27 @@ export interface QueueCut {
 }
 
 /**
- * Segments of which it was known, before the cut was begun, that they have their footers: of what is in them all removals at their sources had been
- * durable by then.
+ * By queue, the IDs of records in segments that had their footers before the cut was begun: of what had moved into those all removals at the sources were
+ * durable by then, and that is long ago where the store was imported: what is now at such an ID of the source may be another record. By IDs and not by
+ * files, for GC writes such records anew meanwhile.
  */
-export type SettledSegments = ReadonlySet<string>;
+export type SettledIds = ReadonlyMap<string, readonly IdRange[]>;
+
+/** Those of one queue, ascending. What is between two segments that are in it belongs to it: no record comes there any more. */
+export function settledIn({ found }: LoadedQueue): IdRange[] {
+  const ranges: IdRange[] = [];
+  let isJoined = false;
+  for (const { segment, header, footer } of found) {
+    if (segment.isEmpty) continue;
+    // A copy had its footer before it had its name; so had what it is a copy of.
+    const isSettled = footer !== undefined || (header.flags & HEADER_FLAG_REWRITTEN) !== 0;
+    const newest = isJoined ? ranges.pop() : undefined;
+    if (isSettled) ranges.push({ first: newest?.first ?? segment.firstId, last: segment.lastId });
+    else if (newest !== undefined) ranges.push(newest);
+    isJoined = isSettled;
+  }
+  return ranges;
+}
 
 /**
  * `undefined`: it changed while it was looked at; to be tried again. Rejects with EVAQ_CORRUPT where anything is damaged, EVAQ_UNSUPPORTED_VERSION, or
@@ -37,7 +57,7 @@ export type SettledSegments = ReadonlySet<string>;
  */
 export async function cutStore(
   places: readonly QueuePlace[],
-  settled: SettledSegments,
+  settled: SettledIds,
 ): Promise<readonly QueueCut[] | undefined> {
   const cuts = new Map<string, QueueCut>();
   const laters = new Map<string, LoadedQueue>();
@@ -73,21 +93,19 @@ export async function loadIntact(place: QueuePlace): Promise<LoadedQueue> {
   });
 }
 
-interface Arrival {
-  readonly id: number;
-  readonly origin: RecordOrigin;
-}
-
-/** Records that came from other queues, in segments of which it is not known that their sources have forgotten them. */
+/** Records that came from other queues, of which it is not known that their sources have forgotten them. */
 async function arrivals(
-  { vfs }: QueuePlace,
+  { vfs, queue }: QueuePlace,
   found: readonly FoundSegment[],
-  settled: SettledSegments,
-): Promise<readonly Arrival[]> {
-  const arrived: Arrival[] = [];
-  for (const { segment, scan } of found) {
-    if (segment.isEmpty || settled.has(segment.path)) continue;
-    if (scan !== undefined) {
+  settled: SettledIds,
+): Promise<readonly MovedRecord[]> {
+  const known = settled.get(queue) ?? [];
+  const arrived: MovedRecord[] = [];
+  for (const { segment, header, scan } of found) {
+    if (segment.isEmpty || known.some(({ first, last }) => first <= segment.firstId && segment.lastId <= last))
+      continue;
+    // The scan of a copy says nothing of moves.
+    if (scan !== undefined && (header.flags & HEADER_FLAG_REWRITTEN) === 0) {
       arrived.push(...scan.moved);
       continue;
     }
@@ -97,7 +115,7 @@ async function arrivals(
         arrived.push({ id: entry.record.id, origin: entry.record.origin });
     }
   }
-  return arrived;
+  return arrived.filter(({ id }) => !known.some(({ first, last }) => first <= id && id <= last));
 }
 
 /** A record has left its origin for a place that is not in the cut. False: where it was cannot be told any more. */

@@ -27,6 +27,11 @@ export function deadLettersNameOf(queue: string): string {
   return queue === WAL_QUEUE ? DEAD_LETTERS_QUEUE : `${queue}${DEAD_LETTERS_SUFFIX}`;
 }
 
+/** Whose dead letters the queue `name` takes. */
+export function homeNameOf(name: string): string {
+  return name === DEAD_LETTERS_QUEUE ? WAL_QUEUE : name.slice(0, -DEAD_LETTERS_SUFFIX.length);
+}
+
 export interface DeadLettersOptions {
   readonly host: Host;
   /** The queue of that name: itself if it is open, else it is opened, and made if there is none. */

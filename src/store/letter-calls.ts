@@ -4,7 +4,6 @@
  */
 import { throwIfAborted } from '../abortable.js';
 import { FIRST_RECORD_ID } from '../ids.js';
-import { DEAD_LETTERS_QUEUE, DEAD_LETTERS_SUFFIX, WAL_QUEUE } from '../layout/store-file.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { RecordSource } from '../log/record-iterator.js';
 import { type DeadLetter, type DeadLetterSummary, deadLetterOf } from '../queue/dead-letter.js';
@@ -14,7 +13,7 @@ import { QueueDeadLetters } from '../queue/queue-dead-letters.js';
 import type { RangeSelection, ResolvedSelection } from '../queue/record-selection.js';
 import type { Host } from '../vfs/host.js';
 import { IdRuns, type Walk, walkRange } from './chosen-records.js';
-import { deadLettersNameOf, holdsDeadLetters, redrivenMeta } from './dead-letters.js';
+import { deadLettersNameOf, holdsDeadLetters, homeNameOf, redrivenMeta } from './dead-letters.js';
 import { FilteredSource } from './filtered-source.js';
 import { LetterSummary } from './letter-summary.js';
 import type { Router } from './move.js';
@@ -166,6 +165,6 @@ class LetterCalls {
   #homeOf({ origin, identity }: QueueRecord): string {
     for (const queue of [origin?.queue, identity?.queue])
       if (queue !== undefined && !holdsDeadLetters(queue)) return queue;
-    return this.name === DEAD_LETTERS_QUEUE ? WAL_QUEUE : this.name.slice(0, -DEAD_LETTERS_SUFFIX.length);
+    return homeNameOf(this.name);
   }
 }

@@ -12,31 +12,25 @@
  */
 import { EvaqError, isNotFound, reported } from '../errors.js';
 import { encodeFileHeader, fileSeed } from '../frame/file-header.js';
+import { type IdRange, nextIdBehind } from '../ids.js';
 import { parseIntakeFileName } from '../intake/intake-name.js';
 import { listQueues, missingQueueError, missingQueues } from '../layout/queue-names.js';
 import { encodeRegister } from '../layout/queue-register.js';
-import {
-  makeDirs,
-  parentOf,
-  QUEUES_DIR,
-  queueDir,
-  readStore,
-  STORE_FILE,
-  type StoreIdentity,
-} from '../layout/store-file.js';
-import { isOfTheSystem } from '../layout/store-place.js';
+import { parentOf, QUEUES_DIR, queueDir, readStore, STORE_FILE, type StoreIdentity } from '../layout/store-file.js';
 import type { LoadedQueue } from '../log/log-load.js';
+import { IDS_UNKNOWN, idFloor } from '../log/queue-evidence.js';
 import { accountOf, NONE } from '../queue/account.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
 import { newGeneration } from '../queue/removal-pipeline.js';
 import type { QueuePlace } from '../raw/raw-picture.js';
-import { cutStore, loadIntact, type QueueCut } from '../raw/store-cut.js';
+import { cutStore, loadIntact, type QueueCut, type SettledIds, settledIn } from '../raw/store-cut.js';
 import { verifyStore } from '../raw/verify.js';
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
 import { DESCRIPTORS_MAX } from '../vfs/descriptor-budget.js';
 import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { BackupFiles } from './backup-files.js';
+import { emptyFolder, takeFolder } from './backup-folder.js';
 import { Store } from './open-store.js';
 import type { LockNote } from './store-lock.js';
 
@@ -49,6 +43,13 @@ export interface BackupOptions {
   readonly lockNote: LockNote;
   /** Whether files may be shared with the store, where the file system can do that. A disk that fails takes both then. */
   readonly links: boolean;
+  /**
+   * Whether it takes the place of a store that may have gone on since: its queues give out IDs above all that that one can have given out, so that what is
+   * pushed then has no delivery ID of another record, and no checkpoint is past it.
+   */
+  readonly skipsIds?: boolean;
+  /** Told of each folder that was made in `to`, and of `to`. */
+  readonly onFolder?: (path: string) => void;
   /** Told how many bytes are in the backup. What it throws ends the backup. */
   readonly onBytes?: (bytes: number) => void;
   readonly signal?: AbortSignal;
@@ -75,30 +76,23 @@ export interface BackupReport {
 /**
  * Makes a backup of the store at `from` in the folder `to`, which is made, or empty. When it resolves the backup is durable, a store that was closed, and
  * verified: every record in it that was durable before the call and was not removed in the time of it, and none whose removal was durable before the
- * call. A record that is moved meanwhile is in one of the two queues. If it rejects, what is in `to` is no store.
+ * call. A record that is moved meanwhile is in one of the two queues. If it rejects, what is in `to` is no store, and no file of this call is left there;
+ * folders are, of which `onFolder` was told.
  * @throws EVAQ_CORRUPT where the store is damaged: then nothing is made of it; EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO, EVAQ_NO_SPACE
  */
 export async function backUpStore(from: string, to: string, options: BackupOptions): Promise<BackupReport> {
+  const { vfs, signal, onFolder } = options;
+  let isTaken = false;
   try {
-    await requireEmpty(options.vfs, to);
+    await takeFolder(vfs, to, (path) => onFolder?.(path));
+    isTaken = true;
     return await backUp(from, to, options);
   } catch (error) {
-    if (options.signal?.aborted === true) throw options.signal.reason;
+    // What cannot be removed is left, and is told by the folder that is not empty.
+    if (isTaken) await emptyFolder(vfs, to).catch(() => undefined);
+    if (signal?.aborted === true) throw signal.reason;
     throw reported(error, `backing up ${from} to ${to}`, { path: to });
   }
-}
-
-async function requireEmpty(vfs: Vfs, to: string): Promise<void> {
-  const names = await vfs.list(to).catch((error: unknown) => {
-    if (isNotFound(error)) return [];
-    throw error;
-  });
-  const other = names.find(({ name }) => !isOfTheSystem(name));
-  if (other === undefined) return;
-  throw new EvaqError('EVAQ_IO', `${to} is not empty: it holds ${JSON.stringify(other.name)}`, {
-    details: { path: to },
-    hint: 'Name a folder that is not there yet, or an empty one.',
-  });
 }
 
 async function backUp(from: string, to: string, options: BackupOptions): Promise<BackupReport> {
@@ -116,7 +110,6 @@ async function backUp(from: string, to: string, options: BackupOptions): Promise
       onBytes?.(bytes);
     },
   });
-  await makeDirs(vfs, `${to}/${QUEUES_DIR}`);
   const target = new Target(to, files, options);
   for (let tries = 1; ; tries++) {
     signal?.throwIfAborted();
@@ -229,14 +222,15 @@ class Target {
     this.#options = options;
   }
 
-  /** Adds what will not change any more, and resolves with it. */
-  async addSettled(places: readonly QueuePlace[]): Promise<Set<string>> {
-    const settled = new Set<string>();
+  /** Adds what will not change any more, and resolves with what is in it. */
+  async addSettled(places: readonly QueuePlace[]): Promise<SettledIds> {
+    const settled = new Map<string, IdRange[]>();
     for (const place of places) {
-      for (const { segment, footer } of (await loadIntact(place)).found) {
-        if (footer === undefined) continue;
-        if (await this.#files.addWhole(segment.path, await this.#place(place.queue, segment.path)))
-          settled.add(segment.path);
+      const loaded = await loadIntact(place);
+      settled.set(place.queue, settledIn(loaded));
+      for (const { segment, footer } of loaded.found) {
+        if (footer !== undefined)
+          await this.#files.addWhole(segment.path, await this.#place(place.queue, segment.path));
       }
     }
     return settled;
@@ -260,7 +254,7 @@ class Target {
   /** What is to be the copy of a file of that queue. */
   async #place(queue: string, path: string): Promise<string> {
     const dir = queueDir(this.#to, queue);
-    if (!this.#made.has(dir)) await this.#options.vfs.makeDir(dir);
+    if (!this.#made.has(dir) && (await this.#options.vfs.makeDir(dir))) this.#options.onFolder?.(dir);
     this.#made.add(dir);
     const to = `${dir}/${path.slice(path.lastIndexOf('/') + 1)}`;
     this.#added.add(to);
@@ -282,7 +276,7 @@ class Target {
     for (const { place, loaded } of cuts) {
       if (!names.includes(place.queue)) continue;
       await this.#place(place.queue, '');
-      await this.#writeRemovals(place, loaded);
+      await this.#writeRemovals(place, loaded, this.#nextIdOf(loaded, identity));
     }
     for (const dir of this.#made) await vfs.syncDir(dir);
     await vfs.syncDir(`${this.#to}/${QUEUES_DIR}`);
@@ -291,10 +285,15 @@ class Target {
     await vfs.syncDir(this.#to);
   }
 
+  #nextIdOf({ nextId }: LoadedQueue, { createdMs }: StoreIdentity): number {
+    const { host, skipsIds } = this.#options;
+    return skipsIds === true ? nextIdBehind(idFloor(createdMs, timeOf(host)), nextId + IDS_UNKNOWN) : nextId;
+  }
+
   /** As an open begins a generation: all that is not live was removed, or never was. */
-  async #writeRemovals({ queue, storeUuid }: QueuePlace, loaded: LoadedQueue): Promise<void> {
+  async #writeRemovals({ queue, storeUuid }: QueuePlace, loaded: LoadedQueue, nextId: number): Promise<void> {
     const { vfs, host } = this.#options;
-    const { log, found, nextId, tombstones, segmentIdMax, generation } = loaded;
+    const { log, found, tombstones, segmentIdMax, generation } = loaded;
     const newest = found.at(-1);
     const statement = {
       round: tombstones.round + 1,

@@ -6,7 +6,7 @@
  * One call at a time. After one that rejected only `abandon` is of use.
  */
 import { assert } from '../assert.js';
-import { EvaqError, reported } from '../errors.js';
+import { codeOf, EvaqError, reported } from '../errors.js';
 import { syncFile, syncFolder } from '../fail-stop.js';
 import { HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import { encodeMeta, type RecordMeta } from '../frame/metadata.js';
@@ -21,8 +21,9 @@ import { clampTime } from '../times.js';
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import { timeOf } from '../vfs/host.js';
-import { nodeVfsFor } from '../vfs/node-access.js';
+import { makeFolderLike, nodeVfsFor } from '../vfs/node-access.js';
 import { nodeHost } from '../vfs/node-host.js';
+import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { Evaq } from './evaq.js';
 
@@ -92,8 +93,10 @@ export class StoreImport {
    */
   static async begin(path: string, queues: readonly string[]): Promise<StoreImport> {
     const draftPath = `${path}.import`;
+    for (const one of [path, draftPath]) await requireNothing(nodeVfs, one);
+    await makeDraft(draftPath, path);
+    // Whom the folder belongs to: as the next open finds it.
     const vfs = await nodeVfsFor({ path: draftPath, mode: undefined, like: `${draftPath}/${STORE_FILE}` });
-    for (const one of [path, draftPath]) await requireNothing(vfs, one);
     const made = await Evaq.open(draftPath);
     try {
       // A queue of dead letters comes behind its own.
@@ -223,6 +226,19 @@ export class StoreImport {
     } catch (error) {
       throw reported(error, `importing into ${this.draftPath}`, { path: this.draftPath });
     }
+  }
+}
+
+/** An empty folder that is there is replaced: so the new one belongs to whom that one belongs to, and has its mode. */
+async function makeDraft(draftPath: string, path: string): Promise<void> {
+  try {
+    if ((await nodeVfs.stat(draftPath)) === undefined) await makeFolderLike(draftPath, path);
+  } catch (error) {
+    if (codeOf(error) !== 'EXDEV') throw reported(error, `importing into ${draftPath}`, { path: draftPath });
+    throw new EvaqError('EVAQ_IO', `a disk is mounted at ${path}: that folder cannot be replaced`, {
+      details: { path },
+      hint: 'Name a folder in it that is not there yet.',
+    });
   }
 }
 

@@ -51,6 +51,25 @@ export async function nodeVfsFor({ path, mode, like }: AccessOptions): Promise<V
   return accessVfs({ fileMode, owner });
 }
 
+/**
+ * Makes the folder `path` with the owner and the mode of the folder `like`, in whose place it is to come by a rename. Where there is no such folder nothing
+ * is made. Rejects with the system error; with EXDEV where `like` is on another disk than `path` would be, mounted there.
+ */
+export async function makeFolderLike(path: string, like: string): Promise<void> {
+  const there = await statOf(like);
+  if (there?.isDirectory() !== true) return;
+  await fs.promises.mkdir(path, { mode: 0o700 });
+  try {
+    const made = await fs.promises.stat(path);
+    if (made.dev !== there.dev) throw Object.assign(new Error(`EXDEV: ${like} is on another disk`), { code: 'EXDEV' });
+    if (made.uid !== there.uid || made.gid !== there.gid) await fs.promises.chown(path, there.uid, there.gid);
+    if (process.geteuid !== undefined) await fs.promises.chmod(path, there.mode & 0o7777);
+  } catch (error) {
+    await fs.promises.rmdir(path).catch(() => undefined);
+    throw error;
+  }
+}
+
 /** What cannot be looked at says nothing: whoever opens the store will meet the reason, and tell it. */
 async function statOf(path: string): Promise<fs.Stats | undefined> {
   try {

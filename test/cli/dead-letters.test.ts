@@ -28,6 +28,42 @@ async function withLetters(): Promise<string> {
 }
 
 describe('dead-letters', () => {
+  test('are found without the queue whose they are, as after an import of them alone; and go back, or for good', async () => {
+    const store = await withLetters();
+    const { stdout } = await evaq(['export', store, '-q', 'jobs.dead']);
+    const copy = `${store}-2`;
+    expect((await evaq(['import', copy], stdout)).code).toBe(0);
+    expect((await evaq(['dead-letters', copy])).stdout.toString()).toMatch(/^dead letters of jobs: 3$/m);
+    const purged = await evaq(['dead-letters', 'purge', copy, '3', '-q', 'jobs', '--yes']);
+    expect(purged).toMatchObject({ code: 0, stderr: expect.stringContaining('purged 1 record of jobs.dead') });
+    const back = await evaq(['dead-letters', 'redrive', copy, '--yes']);
+    expect(back).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('redrove 2 records of jobs.dead (2 to jobs)'),
+    });
+    expect((await evaq(['cat', copy, '-q', 'jobs'])).stdout.toString()).toBe('a\nb\n');
+  });
+
+  test('what is called wrongly is one line and exit code 2, also within a command', async () => {
+    const store = await withLetters();
+    const wrong = [
+      ['dead-letters', 'redrive', store, '--nonsense'],
+      ['dead-letters', 'show', store],
+      ['dead-letters', 'ls', store, '--since', 'x'],
+      ['dead-letters', store, '--nonsense'],
+      ['move', store, '--all', '--from', 'wal', '--to', 'wal', '--yes'],
+    ];
+    for (const args of wrong) {
+      const { code, stderr } = await evaq(args);
+      expect([args, code, stderr.startsWith('evaq: '), stderr.trimEnd().split('\n').length]).toEqual([
+        args,
+        2,
+        true,
+        1,
+      ]);
+    }
+  });
+
   test('summary, ls, show and export tell by reason and code, send no escapes, and change nothing', async () => {
     const store = await withLetters();
     const before = snapshotOf(store);

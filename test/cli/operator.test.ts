@@ -1,6 +1,19 @@
 /** What an operator asks of a store: why, info, doctor. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -145,6 +158,18 @@ describe('doctor', () => {
     expect(quiet.stdout.toString()).not.toMatch(/sync /);
   });
 
+  test('within a store it looks at that store, and puts nothing into it', async () => {
+    const store = temporary();
+    await evaq(['push', store], 'a\n');
+    unlinkSync(join(store, 'STORE'));
+    writeFileSync(join(store, 'STORE'), 'x');
+    const before = statSync(store).mtimeMs;
+    const { code, stdout } = await finished(await startEvaq(['doctor'], { cwd: store }));
+    expect(code).toBe(1);
+    expect(stdout.toString()).toMatch(/^bad +store/m);
+    expect(statSync(store).mtimeMs).toBe(before);
+  });
+
   test.skipIf(!existsSync('/dev/shm'))('a disk that is memory is found out by its name and by its speed', async () => {
     const folder = mkdtempSync('/dev/shm/evaq-ops-');
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -201,6 +226,76 @@ describe('backup, restore and compact', () => {
 
     const json = await evaq(['backup', restored, join(dirname(store), 'copy'), '--copy', '--json']);
     expect(JSON.parse(json.stdout.toString())).toMatchObject({ v: 1, linkedFiles: 0 });
+  });
+
+  test('P8: what is pushed after a restore has no ID that the lost ones had; onto what is there nothing is even planned', async () => {
+    const store = temporary();
+    const [backup, restored] = [join(dirname(store), 'backup'), join(dirname(store), 'restored')];
+    {
+      await using library = await Evaq.open(store);
+      await library.wal.pushMany(['a', 'b', 'c']);
+      await library.deadLetter(1, { reason: 'x' });
+    }
+    expect((await evaq(['backup', store, backup])).code).toBe(0);
+    const refused = await evaq(['restore', backup, store]);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/^evaq: .*store holds something/) });
+    expect((await evaq(['restore', backup, restored, '--yes'])).code).toBe(0);
+    expect((await evaq(['verify', restored, '--strict'])).code).toBe(0);
+    await using library = await Evaq.open(restored);
+    expect(library.recovery.damage).toEqual([]);
+    expect(await library.wal.push('new')).toBeGreaterThan(2 ** 29);
+    expect(await library.deadLetters.push('new')).toBeGreaterThan(2 ** 29);
+    expect(await library.wal.get(2)).toBeDefined();
+  });
+
+  test('what is made is as the store is, and belongs to whom its folder belongs to', async () => {
+    const store = temporary();
+    await (await Evaq.open(store, { mode: 0o660 })).close();
+    const place = (name: string): string => {
+      const folder = join(dirname(store), name);
+      mkdirSync(folder, { mode: 0o750 });
+      if (process.getuid?.() === 0) chownSync(folder, 1000, 1001);
+      return folder;
+    };
+    const restored = place('restored');
+    const imported = place('imported');
+    expect((await evaq(['restore', store, restored, '--yes'])).code).toBe(0);
+    const { stdout } = await evaq(['export', store]);
+    expect((await evaq(['import', imported], stdout)).code).toBe(0);
+    const owner = process.getuid?.() === 0 ? { uid: 1000, gid: 1001 } : {};
+    expect(statSync(imported).mode & 0o777).toBe(0o750);
+    for (const [folder, mode] of [
+      [restored, 0o660],
+      [imported, 0o600],
+    ] as const) {
+      const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name));
+      expect(files.length).toBeGreaterThan(5);
+      for (const file of files) {
+        const stat = statSync(file);
+        expect(stat).toMatchObject(owner);
+        if (stat.isFile()) expect(stat.mode & 0o777).toBe(mode);
+      }
+    }
+  });
+
+  test('a backup that fails removes what it has made, and nothing else', async () => {
+    const store = temporary();
+    const to = join(dirname(store), 'to');
+    await evaq(['push', store], 'abc\n');
+    symlinkSync(join(dirname(store), 'not-mounted'), to);
+    expect((await evaq(['backup', store, to])).code).toBe(1);
+    expect(readlinkSync(to)).toBe(join(dirname(store), 'not-mounted'));
+    unlinkSync(to);
+    const dir = join(store, 'queues/wal');
+    const segment = join(dir, readdirSync(dir).find((name) => name.endsWith('.seg')) ?? '');
+    const bytes = readFileSync(segment);
+    bytes.writeUInt8(bytes.readUInt8(128 + 48 + 2) ^ 1, 128 + 48 + 2);
+    writeFileSync(segment, bytes);
+    expect((await evaq(['backup', store, to])).code).toBe(3);
+    expect(existsSync(to)).toBe(false);
+    mkdirSync(to);
+    expect((await evaq(['backup', store, to])).code).toBe(3);
+    expect(readdirSync(to)).toEqual([]);
   });
 
   test('compact gives back what removed records took, and says how much that was', async () => {

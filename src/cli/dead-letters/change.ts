@@ -70,19 +70,14 @@ async function planOf(
   return plans;
 }
 
-async function purge(
-  evaq: Evaq,
-  { home, name }: LetterBox,
-  ids: readonly number[],
-  signal: AbortSignal,
-): Promise<void> {
-  const { purged, gone } = await (await evaq.queue(home)).deadLetters.purge(ids, { signal });
+async function purge(evaq: Evaq, { name }: LetterBox, ids: readonly number[], signal: AbortSignal): Promise<void> {
+  const { purged, gone } = await (await evaq.queue(name)).deadLetters.purge(ids, { signal });
   say(`purged ${formatCount(purged, 'record')} of ${name}${ofGone(gone)}`);
 }
 
 async function redrive(
   evaq: Evaq,
-  { home, name }: LetterBox,
+  { name }: LetterBox,
   ids: readonly number[],
   { rate, force }: ChangeFlags,
   signal: AbortSignal,
@@ -90,7 +85,7 @@ async function redrive(
   const bar = new MoveBar(ids.length);
   let done = 0;
   try {
-    const { moved, gone, refused, refusedIds, queues } = await (await evaq.queue(home)).deadLetters.redrive(ids, {
+    const { moved, gone, refused, refusedIds, queues } = await (await evaq.queue(name)).deadLetters.redrive(ids, {
       signal,
       force: force === true,
       ...(rate === undefined ? {} : { ratePerSecond: rate }),

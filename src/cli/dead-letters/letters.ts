@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { codeOfFailure } from '../../queue/dead-letter.js';
 import { EvaqError, type QueueRecord, type ReadOnlyEvaq } from '../../raw.js';
-import { deadLettersNameOf, holdsDeadLetters } from '../../store/dead-letters.js';
+import { holdsDeadLetters, homeNameOf } from '../../store/dead-letters.js';
 import { UsageError } from '../exit-code.js';
 import { queuesMeant } from '../selection/queue-names.js';
 import { selectedRecords } from '../selection/selected-records.js';
@@ -36,9 +36,14 @@ export function addLetterSelection(command: Command): Command {
 /** @throws EVAQ_QUEUE_NAME where `-q` names none */
 export async function boxesOf(store: ReadOnlyEvaq, wanted: string | undefined): Promise<LetterBox[]> {
   const names = await store.queueNames();
-  const homes = names.filter((name) => !holdsDeadLetters(name) && names.includes(deadLettersNameOf(name)));
+  // By the queues that hold them: whose they are may not be there, after an import of them alone.
+  const boxes = new Map(names.filter(holdsDeadLetters).map((name) => [homeNameOf(name), name]));
+  const homes = [...boxes.keys()].sort();
   const meant = wanted === undefined ? homes : queuesMeant([wanted], homes);
-  return meant.map((home) => ({ home, name: deadLettersNameOf(home) }));
+  return meant.flatMap((home) => {
+    const name = boxes.get(home);
+    return name === undefined ? [] : [{ home, name }];
+  });
 }
 
 /** The selected letters of one box, in the order of their IDs. `ids`: these alone, if there are any. */

@@ -1,5 +1,5 @@
 /** Backups of stores that are in use: each is a store that holds what it must, once, and nothing that had gone before. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -8,12 +8,14 @@ import { Evaq, EvaqError } from '../../../src/evaq.js';
 import { verifyStore } from '../../../src/raw.js';
 import { SimDisk } from '../../../src/sim.js';
 import { type BackupReport, backUpStore } from '../../../src/store/store-backup.js';
+import { StoreImport } from '../../../src/store/store-import.js';
 import { ownLockNote } from '../../../src/store/store-lock.js';
 import { type Host, timeOf } from '../../../src/vfs/host.js';
 import { nodeHost } from '../../../src/vfs/node-host.js';
 import { nodeVfs } from '../../../src/vfs/node-vfs.js';
 import type { Vfs } from '../../../src/vfs/vfs.js';
 import { type HookedCall, Hooks } from '../raw/support/hooked-vfs.js';
+import { idsOf } from './store-fixture.js';
 import '../../seeded.js';
 
 interface Ports {
@@ -274,6 +276,101 @@ describe('a backup of a store in use', () => {
     },
     30_000,
   );
+
+  test('P1: an imported record that names an origin takes nothing away there, whenever GC writes it anew', async () => {
+    const folder = temporary();
+    const imported = join(folder, 'imported');
+    const made = await StoreImport.begin(imported, ['wal', 'dead-letters']);
+    for (let id = 1; id <= 20; id++) {
+      const origin = { queue: 'wal', id, timestamp: 1 };
+      await made.add({ queue: 'dead-letters', id, timestamp: 1, payload: Buffer.from('letter'), meta: { origin } });
+    }
+    await made.finish();
+    let isOver = false;
+    for (let at = 1; !isOver; at += 4) {
+      const store = join(folder, `store-${at}`);
+      cpSync(imported, store, { recursive: true });
+      await using evaq = await Evaq.open(store, { durability: 'os' });
+      await evaq.wal.pushMany(Array.from({ length: 20 }, (_, i) => `r${i} `));
+      const hooks = new Hooks();
+      let listings = 0;
+      const isThen = ({ name, path }: HookedCall): boolean =>
+        name === 'list' && path.includes('/queues/') && ++listings === at;
+      let rewritten = 0;
+      hooks.before(isThen, async () => {
+        await evaq.deadLetters.removeMany([1, 3, 5, 7, 9, 11]);
+        rewritten = (await evaq.deadLetters.compact()).rewrittenSegments;
+      });
+      const backup = join(folder, `backup-${at}`);
+      await backUp(store, backup, { ...NODE, ...hooks.ports });
+      isOver = !hooks.allRan;
+      if (!isOver) expect(rewritten).toBe(1);
+      await using copy = await Evaq.openReadOnly(backup);
+      const wal: number[] = [];
+      for await (const { id } of copy.wal.records()) wal.push(id);
+      expect(wal).toEqual(await idsOf(evaq.wal));
+    }
+  }, 30_000);
+
+  test('P1: nor does one whose segment has lost its footer, when the store is opened or read', async () => {
+    const store = join(temporary(), 'store');
+    const made = await StoreImport.begin(store, ['wal', 'dead-letters']);
+    const origin = { queue: 'wal', id: 1, timestamp: 1 };
+    await made.add({ queue: 'dead-letters', id: 1, timestamp: 1, payload: Buffer.from('letter'), meta: { origin } });
+    await made.finish();
+    {
+      await using evaq = await Evaq.open(store);
+      await evaq.pushWal('r0');
+    }
+    const dir = join(store, 'queues/dead-letters');
+    for (const name of readdirSync(dir).filter((one) => one.endsWith('.seg'))) {
+      const bytes = readFileSync(join(dir, name));
+      bytes.fill(0, bytes.length - 16);
+      writeFileSync(join(dir, name), bytes);
+    }
+    {
+      await using reader = await Evaq.openReadOnly(store);
+      expect(await reader.wal.get(1)).toBeDefined();
+    }
+    await using evaq = await Evaq.open(store, { onCorruption: 'quarantine' });
+    expect(evaq.recovery.damage.length).toBeGreaterThan(0);
+    expect(evaq.recovery.movesCompleted).toBe(0);
+    expect(await idsOf(evaq.wal)).toEqual([1]);
+  });
+
+  test('one that is ended when it is a store already leaves none; of two at once in one place one is whole', async () => {
+    const disk = new SimDisk({ seed: 1 });
+    const ports = { vfs: disk.vfs, host: disk.host };
+    await using evaq = await Evaq.open('/store', { ports });
+    await evaq.wal.pushMany(['a ', 'b ']);
+    const ending = new AbortController();
+    const hooks = new Hooks(disk.vfs, disk.host);
+    hooks.before(
+      ({ name, path }) => name === 'syncDir' && path === '/ended' && disk.read('/ended/STORE') !== undefined,
+      async () => ending.abort(new Error('ended')),
+    );
+    const options = { host: disk.host, links: true, lockNote: ownLockNote(timeOf(disk.host)) };
+    const ended = backUpStore('/store', '/ended', { ...options, vfs: hooks.ports.vfs, signal: ending.signal });
+    await expect(ended).rejects.toThrow('ended');
+    expect(hooks.allRan).toBe(true);
+    expect((await disk.vfs.list('/ended')).map(({ name }) => name)).toEqual(['queues']);
+
+    // The other one comes in between when this one has found the folder empty.
+    const late = new Hooks(disk.vfs, disk.host);
+    late.before(
+      ({ name, path }) => name === 'makeDir' && path === '/both/queues',
+      () => backUp('/store', '/both', ports),
+    );
+    await expect(backUp('/store', '/both', late.ports)).rejects.toMatchObject({ code: 'EVAQ_IO' });
+    expect(late.allRan).toBe(true);
+    expect((await verifyStore('/both', { vfs: disk.vfs })).damage).toEqual([]);
+    expect(await namesIn('/both', ports)).toEqual(
+      new Map([
+        ['a', 1],
+        ['b', 1],
+      ]),
+    );
+  });
 
   test('P6: files that a backup shares are never written to again, nor does opening the backup change the store', async () => {
     const folder = temporary();
