@@ -43,8 +43,8 @@ function begin(): void {
 
 beforeEach(begin);
 
-/** A run to the end of what is there, begun where the one before ended. Whether there was a file at all. */
-async function run(leaveMs: number = 0): Promise<boolean> {
+/** A run to the end of what is there, begun where the one before ended. Whether there was a file at all, and how many lines were too long. */
+async function run(leaveMs: number = 0): Promise<{ isThere: boolean; longLines: number }> {
   const follower = new FileFollower(
     {
       path,
@@ -62,7 +62,8 @@ async function run(leaveMs: number = 0): Promise<boolean> {
     lines.push(...block.records.map(String));
     position = block.position;
   }
-  return follower.isThere;
+  const { isThere, longLines } = follower;
+  return { isThere, longLines };
 }
 
 async function write(name: string, ...content: string[]): Promise<void> {
@@ -174,11 +175,20 @@ test('what was rotated a moment ago is waited for; a clock that is wrong holds n
   expect(warnings).toHaveLength(1);
 });
 
+test('lines that are too long are counted over all files', async () => {
+  await write(path, 'a');
+  await run();
+  renameSync(path, `${path}.1`);
+  appendFileSync(`${path}.1`, `${'x'.repeat(1001)}\n`);
+  await write(path, 'x'.repeat(1001));
+  expect(await run()).toMatchObject({ longLines: 2 });
+});
+
 test('at the very first time there is the file, or none: what was rotated away is none of its affair', async () => {
   await write(`${path}.1`, 'old');
-  expect(await run()).toBe(false);
+  expect(await run()).toMatchObject({ isThere: false });
   await write(path, 'new');
-  expect(await run()).toBe(true);
+  expect(await run()).toMatchObject({ isThere: true });
   expect(lines).toEqual(['new']);
 });
 

@@ -54,6 +54,8 @@ export class FileFollower {
   #seen: Buffer = EMPTY;
   /** Of the position of a file: where its cutter began. */
   #base = 0;
+  /** Of the files before this one. */
+  #longBefore = 0;
   #warned = '';
   /** Since when a file that is to be left was not written to; of a clock that never goes back. */
   #quietSince: number | undefined;
@@ -94,7 +96,7 @@ export class FileFollower {
   }
 
   get longLines(): number {
-    return this.#cutter.longLines;
+    return this.#longBefore + this.#cutter.longLines;
   }
 
   /** Whether there was a file at all. */
@@ -139,6 +141,7 @@ export class FileFollower {
     const before = Math.min(at.offset, MARK_BYTES);
     this.#base = at.offset;
     this.#seen = Buffer.from(await file.read(at.offset - before, before));
+    this.#longBefore += this.#cutter.longLines;
     this.#cutter = this.#newCutter(at.inside);
     this.#quietSince = undefined;
     const { writtenMs, bornMs } = await file.state();
