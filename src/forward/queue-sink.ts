@@ -7,8 +7,9 @@ import { optionNames, requireOptions } from '../arguments.js';
 import { codeOf } from '../errors.js';
 import { requireCount } from '../ids.js';
 import type { QueueLike } from '../queue/queue-like.js';
+import { isNatsRefusal } from './nats-refusal.js';
 import type { Sink, SinkContext, SinkFailure, SinkLimits, SinkRecord, SinkResult } from './sink.js';
-import { ackTimeoutOf, isClient, propertyOf, requireClient, textOf, untilAnswered } from './sink-client.js';
+import { ackTimeoutOf, causesOf, isClient, propertyOf, requireClient, textOf, untilAnswered } from './sink-client.js';
 import { isSinkError, SinkError } from './sink-error.js';
 
 /** What is needed of a queue. It must know messages: of an `Evaq`, the option `dedupe`. */
@@ -111,6 +112,7 @@ function sinkErrorOf(error: unknown): unknown {
   if (isSinkError(error)) return error;
   const options = { cause: error };
   const text = textOf(error);
+  if (causesOf(error).some(isNatsRefusal)) return new SinkError('unauthorized', text, options);
   switch (codeOf(error)) {
     case 'EVAQ_RECORD_TOO_LARGE':
       return new SinkError('rejected', text, { reason: 'too-large', ...options });

@@ -136,6 +136,9 @@ describe('evaq ingest --from file:', () => {
     expect(await said('--from', 'file:')).toEqual([2, expect.stringContaining('the path is missing')]);
     expect(await said('--from', 'kafka://h/')).toEqual([2, expect.stringContaining('the topic is missing')]);
     expect(await said('--from', 'kafka://h/t?grup=x')).toEqual([2, expect.stringContaining("has no option 'grup'")]);
+    expect(await said('--from', 'kafka://h/%zz')).toEqual([2, expect.stringContaining('holds a % that stands for')]);
+    expect(await said('--from', 'kafka://me:%zz@h/t')).toEqual([2, expect.stringContaining('the password holds a %')]);
+    expect(await said('--from', `file:${folder}`)).toEqual([1, `evaq: ${folder} is no regular file`]);
     const long = `file:${folder}/${'x'.repeat(300)}`;
     expect(await said('--from', long)).toEqual([2, expect.stringContaining('give it another by --source')]);
     expect(await said('--from', long, '--source', 's')).toEqual([1, expect.stringMatching(/^evaq: ENAMETOOLONG/)]);
@@ -208,6 +211,33 @@ test('evaq ingest --from kafka://: nobody there is an error; who follows waits, 
   });
   expect(await finished(child)).toMatchObject({ code: 130 });
 });
+
+test.skipIf(WHY_NOT.kafka !== undefined)(
+  `evaq ingest --from kafka://: a topic that was made anew is read from its beginning, and that is said${because(WHY_NOT.kafka)}`,
+  async () => {
+    const dir = join(newFolder(), 'store');
+    const { default: kafkajs } = await import('kafkajs');
+    const said: string[] = [];
+    for (const [round, count] of [20, 5].entries()) {
+      const { server, broker } = await startKafkaMock();
+      const kafka = new kafkajs.Kafka({ brokers: [broker], logLevel: kafkajs.logLevel.NOTHING });
+      const producer = kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner });
+      await producer.connect();
+      const messages = Array.from({ length: count }, (_, i) => ({ partition: 0, value: `${round}-${i}` }));
+      await producer.send({ topic: 'orders', messages });
+      await producer.disconnect();
+      const { code, stderr } = await evaq(['ingest', dir, '--from', `kafka://${broker}/orders`]);
+      expect(code).toBe(0);
+      said.push(stderr);
+      await server.end();
+    }
+    expect(said[1]).toBe(
+      'evaq: partition 0 ends at 5, and was read to 20: the topic was made anew; it is read from 0\n' +
+        'evaq: 5 records of kafka:orders pushed\n',
+    );
+    expect((await linesOf(dir)).slice(20)).toEqual(['1-0', '1-1', '1-2', '1-3', '1-4']);
+  },
+);
 
 test.skipIf(WHY_NOT.kafka !== undefined)(
   `evaq ingest --from kafka://: killed in the middle, each message comes once, in the order of its partition${because(WHY_NOT.kafka)}`,

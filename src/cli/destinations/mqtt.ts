@@ -5,7 +5,7 @@ import { type MqttClientLike, type MqttSinkOptions, mqttSink } from '../../forwa
 import { UsageError } from '../exit-code.js';
 import { requiredPackage } from './client-package.js';
 import type { Destination } from './destination.js';
-import { credentialsOf, placeOf, serverOf } from './url-parts.js';
+import { credentialsOf, decoded, placeOf, serverOf } from './url-parts.js';
 
 const CONNECT_MS = 5000;
 /** Of a session that keeps QoS 2 what it is while a connection is away. */
@@ -23,6 +23,7 @@ export const MQTT: Destination = {
   options: ['qos', 'retain', 'protocolVersion', 'clientId', 'recordBytesMax'],
   async open(url, options) {
     const topic = placeOf(url, 'topic');
+    if (/[+#\0]/.test(decoded(url.pathname))) throw new UsageError('--to: a topic to publish to holds no + and no #');
     const qos = options.choice('qos', ['1', '2']) === '2' ? 2 : 1;
     const retain = options.flag('retain');
     const protocolVersion = options.choice('protocolVersion', ['5', '4']) === '4' ? 4 : 5;

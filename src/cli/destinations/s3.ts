@@ -3,6 +3,7 @@ import { s3Sink } from '../../forward/s3.js';
 import { UsageError } from '../exit-code.js';
 import { requiredPackage } from './client-package.js';
 import type { Destination } from './destination.js';
+import { decoded } from './url-parts.js';
 
 const BATCH = { maxRecords: 50_000, maxBytes: 8 * 1024 * 1024 };
 /** Objects are paid for by their number: what comes in so long is one. */
@@ -48,6 +49,8 @@ export const S3: Destination = {
 /** With an endpoint the bucket stands in the path; without one it is the host, unless its name has dots, which no certificate of AWS covers. */
 function folderOf({ hostname: bucket, pathname }: URL, region: string, endpoint: string | undefined): string {
   if (bucket === '') throw new UsageError('--to s3://BUCKET/PREFIX: the bucket is missing');
+  // What signs a request reads it again.
+  decoded(pathname);
   if (endpoint !== undefined) {
     if (!/^https?:$/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : '')) {
       throw new UsageError(`--to s3://: the endpoint must be an http or https URL, got '${endpoint}'`);

@@ -3,15 +3,18 @@
  * A line is taken when its end is there; of a file that has been left the rest is one, too.
  *
  * What is read stands in a position (`file-position.ts`): begun again there, nothing is lost and nothing comes twice, as long as the rotated file is still
- * there under a name that is known for one (`rotatedNames`), or what was read last has its name still.
+ * there under a name that is known for one (`isRotatedName`), or what was read last has its name still.
  *
- * States: a file is open (`#file`), or none is there (yet). At its end it is left if another has its name; it is begun anew if it was truncated.
+ * States: a file is open (`#file`), or none: one has been left, or none is there (yet). At its end it is left if another has its name; it is begun anew if
+ * it was truncated.
  */
 import { setTimeout as passTime } from 'node:timers/promises';
 import { messageOf } from '../../errors.js';
 import { encodePosition, type FilePosition, MARK_BYTES, markOf } from './file-position.js';
+import { KinWatch } from './kin-watch.js';
 import { LineCutter } from './line-cutter.js';
-import { findNext, findRead, LogFile } from './log-file.js';
+import { LogFile } from './log-file.js';
+import { findNext, findRead } from './rotation.js';
 
 export interface FollowerOptions {
   readonly path: string;
@@ -43,6 +46,7 @@ const AT_START: FilePosition = { inode: '', offset: 0, mark: '', writtenMs: 0, b
 
 export class FileFollower {
   readonly #options: FollowerOptions;
+  readonly #kin: KinWatch;
   #position: FilePosition;
   #file: LogFile | undefined;
   #cutter: LineCutter;
@@ -50,12 +54,15 @@ export class FileFollower {
   #seen: Buffer = EMPTY;
   /** Of the position of a file: where its cutter began. */
   #base = 0;
+  /** Of the files before this one. */
+  #longBefore = 0;
   #warned = '';
   /** Since when a file that is to be left was not written to; of a clock that never goes back. */
   #quietSince: number | undefined;
 
   constructor(options: FollowerOptions, position: FilePosition | undefined) {
     this.#options = options;
+    this.#kin = new KinWatch(options.leaveMs, options.warn);
     this.#position = position ?? AT_START;
     this.#cutter = this.#newCutter();
   }
@@ -72,8 +79,8 @@ export class FileFollower {
         }
         const end = await this.#atEnd();
         if (end.lines !== undefined) yield end.lines;
-        if (end.next === 'wait') {
-          if (!this.#options.follow && !end.isLeaving) return;
+        if (end.next === 'wait' && !this.#options.follow) return;
+        if (end.next !== 'read') {
           await passTime(this.#options.pollMs, undefined, { signal }).catch(() => undefined);
         }
       }
@@ -89,7 +96,7 @@ export class FileFollower {
   }
 
   get longLines(): number {
-    return this.#cutter.longLines;
+    return this.#longBefore + this.#cutter.longLines;
   }
 
   /** Whether there was a file at all. */
@@ -111,7 +118,19 @@ export class FileFollower {
     if (this.#position.offset > 0) {
       warn(`the file that was read last is not there any more: what it had gained since may be lost`);
     }
-    await this.#enter(await findNext(path, this.#position), AT_START);
+  }
+
+  /** What comes after what was read, from its beginning. Of a name that nobody has had yet nothing was rotated away that is ours. */
+  async #goOn(): Promise<'read' | 'wait' | 'leaving'> {
+    const { path } = this.#options;
+    if (this.#position.inode === '') {
+      await this.#enter(await LogFile.open(path), AT_START);
+      return this.#file === undefined ? 'wait' : 'read';
+    }
+    const next = await findNext(path, this.#position, (kin) => this.#kin.judge(kin));
+    if (next.kind === 'busy') return 'leaving';
+    await this.#enter(next.kind === 'file' ? next.file : undefined, AT_START);
+    return next.kind === 'file' ? 'read' : 'wait';
   }
 
   /** From `at` on. */
@@ -122,6 +141,7 @@ export class FileFollower {
     const before = Math.min(at.offset, MARK_BYTES);
     this.#base = at.offset;
     this.#seen = Buffer.from(await file.read(at.offset - before, before));
+    this.#longBefore += this.#cutter.longLines;
     this.#cutter = this.#newCutter(at.inside);
     this.#quietSince = undefined;
     const { writtenMs, bornMs } = await file.state();
@@ -164,14 +184,11 @@ export class FileFollower {
   }
 
   /** What is to be done at the end of a file. */
-  async #atEnd(): Promise<{ readonly lines?: Lines; readonly next: 'read' | 'wait'; readonly isLeaving?: boolean }> {
+  async #atEnd(): Promise<{ readonly lines?: Lines; readonly next: 'read' | 'wait' | 'leaving' }> {
     const { path, leaveMs, warn } = this.#options;
     try {
       const file = this.#file;
-      if (file === undefined) {
-        await this.#enter(await findNext(path, this.#position), AT_START);
-        return { next: this.#file === undefined ? 'wait' : 'read' };
-      }
+      if (file === undefined) return { next: await this.#goOn() };
       if (!(await this.#isAsRead(file))) return { ...(await this.#beginAnew(file)), next: 'read' };
       const current = await LogFile.open(path);
       await current?.close();
@@ -180,11 +197,10 @@ export class FileFollower {
       // Who writes it has it open still, perhaps. A clock that is wrong holds nothing up.
       this.#quietSince ??= performance.now();
       if (Date.now() - writtenMs < leaveMs && performance.now() - this.#quietSince < leaveMs) {
-        return { next: 'wait', isLeaving: true };
+        return { next: 'leaving' };
       }
-      const lines = this.#rest();
-      await this.#enter(await findNext(path, this.#position), AT_START);
-      return { ...lines, next: 'read' };
+      await this.#enter(undefined, AT_START);
+      return { ...this.#rest(), next: 'read' };
     } catch (error) {
       // It may not be read yet: it was made this moment.
       this.#warnOnce(messageOf(error), warn);

@@ -8,6 +8,7 @@ import { messageOf } from '../../errors.js';
 import type { PushEntry } from '../../evaq.js';
 import { KAFKA_OPTIONS, kafkaOf } from '../destinations/kafka-client.js';
 import { UrlOptions } from '../destinations/url-options.js';
+import { decoded } from '../destinations/url-parts.js';
 import { Refused, say, UsageError } from '../exit-code.js';
 import type { IngestFlags, Source, SourceContext } from './source.js';
 import type { SourceIntake } from './source-intake.js';
@@ -24,7 +25,7 @@ const QUIET_MS = 10_000;
 export function kafkaSource(url: URL, flags: IngestFlags): Source {
   const { source } = flags;
   const options = new UrlOptions('--from', url, [...KAFKA_OPTIONS, 'group']);
-  const topic = decodeURIComponent(url.pathname.slice(1));
+  const topic = decoded(url.pathname.slice(1), '--from');
   if (topic === '') throw new UsageError('--from kafka://HOST:PORT/TOPIC: the topic is missing');
   const name = source ?? `kafka:${topic}`;
   return {
@@ -64,6 +65,22 @@ function isOfKafka(error: unknown): boolean {
     typeof error.name === 'string' &&
     error.name.startsWith('KafkaJS')
   );
+}
+
+/** Where to read on. A place behind the end is of a topic that is not there any more: one of that name was made anew. */
+function placeIn(
+  partition: number,
+  position: string | number | undefined,
+  low: bigint,
+  high: bigint,
+): bigint | undefined {
+  if (!/^\d+$/.test(String(position))) return undefined;
+  const next = BigInt(String(position));
+  if (next <= high) return next;
+  say(
+    `partition ${partition} ends at ${high}, and was read to ${next}: the topic was made anew; it is read from ${low}`,
+  );
+  return low;
 }
 
 class TopicReader {
@@ -136,7 +153,7 @@ class TopicReader {
     try {
       for (const { partition, low, high } of await admin.fetchTopicOffsets(this.#topic)) {
         const position = await this.#intake.position(this.#sourceOf(partition));
-        const next = /^\d+$/.test(String(position)) ? BigInt(String(position)) : undefined;
+        const next = placeIn(partition, position, BigInt(low), BigInt(high));
         if (next !== undefined) this.#next.set(partition, next);
         if ((next ?? BigInt(low)) < BigInt(high)) this.#ends.set(partition, BigInt(high));
       }
@@ -177,7 +194,8 @@ class TopicReader {
     if (payload.isStale() || !payload.isRunning()) return;
     const { partition } = batch;
     this.#heardMs = performance.now();
-    const next = this.#next.get(partition) ?? 0n;
+    const read = this.#next.get(partition);
+    const next = placeIn(partition, String(read), 0n, BigInt(batch.highWatermark)) ?? 0n;
     const messages = batch.messages.filter(({ offset }) => BigInt(offset) >= next);
     const fetched: unknown = Reflect.get(batch, 'fetchedOffset');
     if (typeof fetched === 'string' && next > 0n && BigInt(fetched) > next) {

@@ -1,17 +1,22 @@
 /**
- * A file that somebody else writes, open for reading: it stays the same one whatever becomes of its name. And its kin: what a rotation has made of those
- * that had its name before.
+ * A file that somebody else writes, open for reading: it stays the same one whatever becomes of its name.
  */
-import { type FileHandle, open, readdir } from 'node:fs/promises';
-import { basename, dirname, extname, join } from 'node:path';
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { codeOf } from '../../errors.js';
-import { type FilePosition, MARK_BYTES, markOf } from './file-position.js';
+import { Refused } from '../exit-code.js';
+import { MARK_BYTES, markOf } from './file-position.js';
 
 export interface FileState {
+  readonly inode: string;
   readonly size: number;
   readonly writtenMs: number;
+  /** 0 where the file system does not know. */
   readonly bornMs: number;
 }
+
+/** A pipe would hold up who opens it until somebody writes to it. Windows knows none. */
+const READ = constants.O_RDONLY | (process.platform === 'win32' ? 0 : constants.O_NONBLOCK);
 
 export class LogFile {
   readonly inode: string;
@@ -22,11 +27,15 @@ export class LogFile {
     this.inode = inode;
   }
 
-  /** `undefined` where there is none of that name. */
+  /** `undefined` where there is none of that name. @throws Refused for a folder, a pipe, a device */
   static async open(path: string): Promise<LogFile | undefined> {
+    // Opening a device may do something to it.
+    const before = await statOf(path);
+    if (before === undefined) return undefined;
+    if (!before.isFile()) throw notRegular(path);
     let handle: FileHandle;
     try {
-      handle = await open(path, 'r');
+      handle = await open(path, READ);
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined;
       throw error;
@@ -39,12 +48,11 @@ export class LogFile {
       throw error;
     }
     await handle.close();
-    return undefined;
+    throw notRegular(path);
   }
 
   async state(): Promise<FileState> {
-    const { size, mtimeMs, birthtimeMs } = await this.#handle.stat();
-    return { size, writtenMs: mtimeMs, bornMs: birthtimeMs };
+    return stateOf(await this.#handle.stat({ bigint: true }));
   }
 
   /** Up to `bytes` of them; fewer at the end. */
@@ -71,68 +79,32 @@ export class LogFile {
   }
 }
 
-/** Names that a rotation gives: `x.log.1`, `x.log-20261127`, `x.log.2026-11-27`, `x-20261127.log`, `x.1.log`. What is packed cannot be read. */
-export async function rotatedNames(path: string): Promise<string[]> {
-  const folder = dirname(path);
-  const name = basename(path);
-  const extension = extname(name);
-  const stem = name.slice(0, name.length - extension.length);
-  const isRotated = (one: string): boolean =>
-    isNumbered(one, name, '') || (extension !== '' && isNumbered(one, stem, extension));
-  return (await readdir(folder)).filter(isRotated).map((one) => join(folder, one));
+/** Of the file of that name, without opening it; `undefined` where there is none, or none that is regular. */
+export async function fileState(path: string): Promise<FileState | undefined> {
+  const stats = await statOf(path);
+  return stats?.isFile() === true ? stateOf(stats) : undefined;
 }
 
-function isNumbered(name: string, before: string, behind: string): boolean {
-  if (name.length <= before.length + behind.length || !name.startsWith(before) || !name.endsWith(behind)) return false;
-  return /^[.\-_]\d[\d.\-_T:]*$/.test(name.slice(before.length, name.length - behind.length));
-}
-
-/** The one among `path` and its kin that was read up to there; the caller closes it. By the inode, or as a copy of it. */
-export async function findRead(path: string, position: FilePosition): Promise<LogFile | undefined> {
-  let copy: LogFile | undefined;
-  for (const name of [path, ...(await rotatedNames(path))]) {
-    const file = await LogFile.open(name);
-    if (file === undefined) continue;
-    const isSame = await file.holds(position.offset, position.mark);
-    if (isSame && file.inode === position.inode) {
-      await copy?.close();
-      return file;
-    }
-    if (isSame && copy === undefined && position.offset > 0) copy = file;
-    else await file.close();
+async function statOf(path: string): Promise<BigIntStats | undefined> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
   }
-  return copy;
 }
 
-/**
- * The one that comes after what was read up to there: of the kin that were written after it the first, or what has the name now. The caller closes it;
- * `undefined`: there is none yet.
- */
-export async function findNext(path: string, position: FilePosition): Promise<LogFile | undefined> {
-  const current = await LogFile.open(path);
-  let next: { readonly file: LogFile; readonly state: FileState } | undefined;
-  for (const name of await rotatedNames(path)) {
-    const file = await LogFile.open(name);
-    if (file === undefined) continue;
-    const state = await file.state();
-    const isNext =
-      file.inode !== position.inode &&
-      file.inode !== current?.inode &&
-      state.size > 0 &&
-      isLater(state, position) &&
-      (next === undefined || isLater(next.state, state)) &&
-      // A copy of what has been read is none that comes after it.
-      (position.offset === 0 || !(await file.holds(position.offset, position.mark)));
-    await (isNext ? next?.file.close() : file.close());
-    if (isNext) next = { file, state };
-  }
-  if (next === undefined) return current;
-  await current?.close();
-  return next.file;
+function stateOf({ ino, size, mtimeNs, birthtimeNs }: BigIntStats): FileState {
+  return { inode: String(ino), size: Number(size), writtenMs: msOf(mtimeNs), bornMs: msOf(birthtimeNs) };
 }
 
-type Written = Pick<FileState, 'writtenMs' | 'bornMs'>;
+const NS_PER_S = 1_000_000_000n;
 
-function isLater(one: Written, other: Written): boolean {
-  return one.writtenMs === other.writtenMs ? one.bornMs > other.bornMs : one.writtenMs > other.writtenMs;
+/** With its fraction. */
+function msOf(ns: bigint): number {
+  return Number(ns / NS_PER_S) * 1000 + Number(ns % NS_PER_S) / 1e6;
+}
+
+function notRegular(path: string): Refused {
+  return new Refused(`${path} is no regular file`);
 }

@@ -23,7 +23,8 @@ export interface HttpSinkOptions {
   /**
    * - 'raw' (default): a request for each record, the payload as it is; the record's headers as headers.
    * - 'ndjson': a request for each batch; a line of JSON for each record: `id`, `deliveryId`, `timestamp`, `key`, `headers`, and `payload`, or
-   *   `payloadBase64` where that is not UTF-8. An answer of JSON with `failed: [{ deliveryId, status?, message? }]` names what was not taken.
+   *   `payloadBase64` where that is not UTF-8. An answer of JSON with `failed: [{ deliveryId, status?, message? }]` names what was not taken; after any other
+   *   success all has arrived.
    */
   readonly format?: 'raw' | 'ndjson';
   /** Requests at a time for one batch of 'raw'. Default 16. */
@@ -185,14 +186,14 @@ class HttpSink implements Sink {
     return { failed: this.#namedIn(response, records) };
   }
 
-  /** Those that the answer names. */
+  /** Those that the answer names: one that is empty, or no JSON, names nobody. */
   #namedIn({ text, headers }: HttpResponse, records: readonly SinkRecord[]): SinkFailure[] {
     if (!/\bjson\b/i.test(headers.get('content-type') ?? '')) return [];
     let answer: unknown;
     try {
       answer = JSON.parse(text);
-    } catch (cause) {
-      throw new SinkError('retry', 'the answer says that it is JSON, and is none', { cause });
+    } catch {
+      return [];
     }
     const failed: unknown =
       typeof answer === 'object' && answer !== null && 'failed' in answer ? answer.failed : undefined;

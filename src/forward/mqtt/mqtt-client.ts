@@ -33,10 +33,16 @@ export function keepsSession({ options }: MqttClientLike): boolean {
 
 const TOPIC_BYTES_MAX = 65_535;
 
+export function isTopic(topic: unknown): topic is string {
+  return (
+    typeof topic === 'string' && topic !== '' && !/[+#\0]/.test(topic) && Buffer.byteLength(topic) <= TOPIC_BYTES_MAX
+  );
+}
+
 /** Throws for what no message can be published to: a broker closes the connection for it, and the client sends it again on the next one, for ever. */
 export function requireTopic(topic: unknown): asserts topic is string {
   requireText(topic, 'topic');
-  if (/[+#\0]/.test(topic) || Buffer.byteLength(topic) > TOPIC_BYTES_MAX) {
+  if (!isTopic(topic)) {
     throw new SinkError('rejected', `no topic to publish to: ${describe(topic)}`, { reason: 'MQTT 144' });
   }
 }

@@ -11,6 +11,7 @@ import type { Sink, SinkContext, SinkFailure, SinkLimits, SinkRecord, SinkResult
 import { ackTimeoutOf, requireBoolean, requireClient, untilAnswered } from '../sink-client.js';
 import { SinkError } from '../sink-error.js';
 import {
+  isTopic,
   keepsSession,
   type MqttClientLike,
   type MqttPublishOptions,
@@ -53,7 +54,9 @@ class MqttSink implements Sink {
     requireOptions(options, 'mqttSink', NAMES);
     const { client, topic, qos = 1, retain = false, recordBytesMax = RECORD_BYTES_MAX } = options;
     requireClient(client, 'client', 'a client of mqtt', ['publish']);
-    if (typeof topic !== 'function') requireTopic(topic);
+    if (typeof topic !== 'function' && !isTopic(topic)) {
+      throw new TypeError(`topic must be one to publish to, got ${describe(topic)}`);
+    }
     if (qos !== 1 && qos !== 2) throw new RangeError(`qos must be 1 or 2, got ${describe(qos)}`);
     if (qos === 2 && !keepsSession(client)) {
       throw new TypeError('qos 2 needs a client with a session: clean: false, and with MQTT 5 a sessionExpiryInterval');

@@ -8,6 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { optionNames, requireFunction, requireOptions } from '../../arguments.js';
 import { describe } from '../../ids.js';
+import { isNatsRefusal } from '../nats-refusal.js';
 import type { Sink, SinkContext, SinkFailure, SinkLimits, SinkRecord, SinkResult } from '../sink.js';
 import {
   ackTimeoutOf,
@@ -212,18 +213,12 @@ function ackErrorOf({ code, errCode, description }: NonNullable<PubAck['error']>
   return new SinkError('rejected', text, { reason: String(errCode) });
 }
 
-const REFUSALS: ReadonlySet<unknown> = new Set([
-  'PermissionViolationError',
-  'AuthorizationError',
-  'UserAuthenticationExpiredError',
-]);
-
 /** What the client says, of itself or for the server. No answer in time, nobody who listens, no connection: it is down. */
 function clientErrorOf(error: unknown): SinkError {
   for (const cause of causesOf(error)) {
     const name = propertyOf(cause, 'name');
     const text = textOf(cause);
-    if (REFUSALS.has(name) || /permissions violation|authorization violation/i.test(text)) {
+    if (isNatsRefusal(cause)) {
       return new SinkError('unauthorized', text, { cause: error });
     }
     if (/max_payload/i.test(text)) return new SinkError('rejected', text, { reason: 'too-large', cause: error });

@@ -183,6 +183,16 @@ for (const [name, client] of [
       expect(keys[2]).not.toBe(keys[0]);
     });
 
+    it.each(['', 'ok', 'null', '{}'])(
+      'a batch has arrived whose answer says that it is JSON, and is %j',
+      async (answer) => {
+        const { url } = await serve((_, response) => {
+          response.setHeader('content-type', 'application/json').end(answer);
+        });
+        expect(await deliver({ url, format: 'ndjson', ...client }, [recordOf(1, 'a'), recordOf(2, 'b')])).toEqual([]);
+      },
+    );
+
     it('a batch that is too large as a whole is tried in halves, one record is a dead letter', async () => {
       const { url } = await serve((_, response) => response.writeHead(413).end());
       const sink = httpSink({ url, format: 'ndjson', ...client });

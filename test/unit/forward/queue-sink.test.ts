@@ -47,6 +47,21 @@ describe('queueSink', () => {
     expect(far.wal.size).toBe(0);
   });
 
+  test.each(['AuthorizationError', 'PermissionViolationError', 'UserAuthenticationExpiredError'])(
+    'a queue behind a server that lets nobody in is no place to forward to: %s',
+    async (name) => {
+      const refusal = Object.assign(new Error('no'), { name });
+      const refusing = (error: Error) => async (): Promise<never> => {
+        throw error;
+      };
+      const wrapped = new EvaqError('EVAQ_IO', 'no answer', { cause: refusal });
+      const failing = { name: 'x', push: refusing(wrapped), pushMany: refusing(wrapped) };
+      for (const sink of [queueSink(refusing(refusal)), queueSink(failing)]) {
+        await expect(sink.deliver([record(1, 'a')], context)).rejects.toMatchObject({ kind: 'unauthorized' });
+      }
+    },
+  );
+
   test.each([
     ['EVAQ_RECORD_TOO_LARGE', 'rejected'],
     ['EVAQ_QUEUE_FULL', 'unavailable'],
