@@ -52,8 +52,10 @@ interface Filling {
 
 interface ImportedQueue {
   readonly dir: string;
-  /** What it was made with, an empty segment and a tombstone log: they go where there are records. */
-  readonly oldFiles: readonly string[];
+  /** What it was made with, an empty segment and a tombstone log: they go where there are records. A queue without a segment counts as damaged. */
+  readonly oldSegments: readonly string[];
+  readonly oldLogs: readonly string[];
+  readonly oldSegmentId: number;
   readonly allocateId: () => SegmentId;
   /** IDs that no record has: they count as removed. */
   readonly gaps: IdRange[];
@@ -228,7 +230,8 @@ export class StoreImport {
 
   /** A tombstone log in which every ID that is not there is removed: so nothing is missed, now or later. */
   async #account(queue: ImportedQueue): Promise<void> {
-    const { dir, oldFiles, allocateId, gaps, lastId, lastSegmentId, nextIdMin } = queue;
+    const { dir, oldSegments, oldLogs, oldSegmentId, allocateId, gaps, lastId, lastSegmentId, nextIdMin } = queue;
+    const isEmpty = lastSegmentId === 0;
     const nowMs = timeOf(nodeHost);
     const nextId = Math.min(NEXT_ID_MAX, Math.max(lastId + 1, nextIdMin));
     if (nextId > lastId + 1) gaps.push({ first: lastId + 1, last: nextId - 1 });
@@ -238,8 +241,8 @@ export class StoreImport {
       nextId,
       dataSegmentId: lastSegmentId,
       dataOffset: 0,
-      sealedBelow: lastSegmentId + 1,
-      segmentIdMax: lastSegmentId,
+      sealedBelow: isEmpty ? oldSegmentId : lastSegmentId + 1,
+      segmentIdMax: isEmpty ? oldSegmentId : lastSegmentId,
       liveRecords: 0,
       hasIntake: false,
       accountedBelow: nextId,
@@ -250,7 +253,7 @@ export class StoreImport {
     const source = { vfs: this.#vfs, dir, storeUuid: this.#storeUuid, generation, salt: salt[0] ?? 0, nowMs };
     const log = await TombstoneLog.create(source, statement, gaps, () => nodeHost.yield());
     await log.close();
-    for (const file of oldFiles) await this.#vfs.remove(file);
+    for (const file of isEmpty ? oldLogs : [...oldSegments, ...oldLogs]) await this.#vfs.remove(file);
     await syncFolder(this.#vfs, dir);
   }
 
@@ -293,17 +296,23 @@ async function importedQueue(
   isNamed: boolean,
 ): Promise<ImportedQueue> {
   let idMax = 0;
-  const oldFiles: string[] = [];
+  const oldSegments: string[] = [];
+  const oldLogs: string[] = [];
+  let oldSegmentId = 0;
   for (const { name } of await vfs.list(dir)) {
     const segment = parseSegmentFileName(name);
     const log = parseTombstoneFileName(name);
-    if (log?.kind === 'log' || segment?.kind === 'segment') oldFiles.push(`${dir}/${name}`);
+    if (log?.kind === 'log') oldLogs.push(`${dir}/${name}`);
+    if (segment?.kind === 'segment') {
+      oldSegments.push(`${dir}/${name}`);
+      oldSegmentId = Math.max(oldSegmentId, segment.segmentId);
+    }
     idMax = Math.max(idMax, segment?.segmentId ?? 0, log?.generation ?? 0);
   }
   const allocateId = (): SegmentId => segmentId(++idMax);
   const supply = new SegmentSupply({ vfs, host: nodeHost, dir, storeUuid, allocateId, poolMax: 0 });
   const empty = { gaps: [], lastSegmentId: 0, filling: undefined, lastId: 0, count: 0 };
-  return Object.assign(empty, { dir, oldFiles, allocateId, supply, nextIdMin, isNamed });
+  return Object.assign(empty, { dir, oldSegments, oldLogs, oldSegmentId, allocateId, supply, nextIdMin, isNamed });
 }
 
 /** The queue whose dead letters are in the one of that name. */
