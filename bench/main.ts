@@ -10,7 +10,7 @@ import { type BenchReport, REPORT_FORMAT, readReport } from './harness/bench-rep
 import { describeMachine, type Machine } from './harness/machine.js';
 import { type CaseResult, runCase } from './harness/run-case.js';
 import { SCALES, type ScaleName } from './harness/scale.js';
-import { drawGrowth, drawRates } from './report/charts.js';
+import { drawGrowth, drawRates, machineLine } from './report/charts.js';
 import { mergeReports, publish } from './report/publish.js';
 import { changesText, goalsText, machineText, referenceText, rowText } from './report/text-report.js';
 import { ALL_ROWS, rowNamed } from './rows/all-rows.js';
@@ -164,7 +164,7 @@ async function runGrowth(
       ),
   });
   writeFileSync(`${path}.json`, `${JSON.stringify({ machine, points }, undefined, 1)}\n`);
-  const chart = await drawGrowth(points);
+  const chart = await drawGrowth(points, machineLine(machine));
   if (chart !== undefined) writeFileSync(`${path}.svg`, chart);
   console.log(`${path}.json${chart === undefined ? '' : `, ${path}.svg`}`);
 }

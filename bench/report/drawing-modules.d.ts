@@ -5,6 +5,7 @@ declare module '@observablehq/plot' {
   export function plot(options: object): { readonly outerHTML: string };
   export function ruleY(data: readonly object[], options: object): object;
   export function lineY(data: readonly object[], options: object): object;
+  export function text(data: readonly object[], options: object): object;
   export function dot(data: readonly object[], options: object): object;
 }
 

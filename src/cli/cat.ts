@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { EvaqError, RawSegment, ReadOnlyEvaq } from '../raw.js';
 import { EXIT_CORRUPT, say, UsageError } from './exit-code.js';
+import { interruptible } from './interrupt.js';
 import { type PathKind, pathKind } from './path-kind.js';
 import { formatCount } from './record-format.js';
 import { addOutput, type OutputFlags, RecordPrinter } from './records/record-printer.js';
@@ -29,31 +30,38 @@ export function catCommand(): Command {
       'after',
       "\nSeveral queues come one after the other.\n\nExamples:\n  evaq cat ./orders --since 15m -g 'total: [0-9]{4}'\n  evaq cat ./orders -q '*' --format '%i %t %q %h{content-type} %p'",
     )
-    .action(async (paths: string[], flags: CatFlags) => {
-      const printer = new LimitedPrinter(flags);
-      try {
-        for (const path of paths) {
-          if (printer.isDone) break;
-          await catPath(path, flags, printer);
-        }
-      } finally {
-        await printer.flush();
-      }
-      if (printer.damaged === 0) return;
-      say(`passed over ${formatCount(printer.damaged, 'damaged place')}; evaq verify tells more`);
-      process.exitCode = EXIT_CORRUPT;
-    });
+    .action((paths: string[], flags: CatFlags) => interruptible((signal) => cat(paths, flags, signal)));
 }
 
-/** Prints no more than was asked for, over all paths and queues. */
+async function cat(paths: readonly string[], flags: CatFlags, signal: AbortSignal): Promise<void> {
+  const printer = new LimitedPrinter(flags, signal);
+  try {
+    for (const path of paths) {
+      if (printer.isDone) break;
+      await catPath(path, flags, printer);
+    }
+  } finally {
+    await printer.flush();
+  }
+  if (signal.aborted) say(`stopped behind ${printer.place ?? 'nothing'}`);
+  signal.throwIfAborted();
+  if (printer.damaged === 0) return;
+  say(`passed over ${formatCount(printer.damaged, 'damaged place')}; evaq verify tells more`);
+  process.exitCode = EXIT_CORRUPT;
+}
+
+/** Prints no more than was asked for, over all paths and queues, and nothing more once the program is asked to end. */
 class LimitedPrinter {
   readonly #printer: RecordPrinter;
   /** Without the bound, which is kept here. */
   readonly selection: Selection;
+  readonly #signal: AbortSignal;
   #left: number;
+  #last: ShownRecord | undefined;
   damaged = 0;
 
-  constructor(flags: CatFlags) {
+  constructor(flags: CatFlags, signal: AbortSignal) {
+    this.#signal = signal;
     this.#printer = new RecordPrinter(flags);
     const { count, ...rest } = selectionOf(flags);
     this.#left = count;
@@ -61,12 +69,20 @@ class LimitedPrinter {
   }
 
   get isDone(): boolean {
-    return this.#left <= 0;
+    return this.#left <= 0 || this.#signal.aborted;
+  }
+
+  /** The last record, for people. */
+  get place(): string | undefined {
+    if (this.#last === undefined) return undefined;
+    const { record, queue } = this.#last;
+    return `ID ${record.id}${queue === undefined ? '' : ` of queue '${queue}'`}`;
   }
 
   /** To be awaited where it returns something. */
   print(shown: ShownRecord): Promise<void> | undefined {
     this.#left--;
+    this.#last = shown;
     return this.#printer.print(shown);
   }
 

@@ -96,19 +96,36 @@ async function readInto(target: Target, meter: Meter, isCut: boolean, signal: Ab
       throw error;
     }
   };
-  for await (const chunk of standardInput()) {
-    signal.throwIfAborted();
+  for await (const chunk of untilAsked(standardInput(), signal)) {
     for (const record of splitter.split(chunk)) {
       const full = take(record);
       if (full !== undefined) await full;
     }
   }
+  signal.throwIfAborted();
   const rest = splitter.rest();
   // Of an export that was cut off it is a piece of a line, unless all but the newline is there.
   const isPiece = isCut && line > 0 && rest !== undefined && parseRecordLine(rest.toString()).kind === 'wrong';
   if (rest !== undefined && !isPiece) await take(rest);
   if (line === 0) throw new UsageError('there is nothing on standard input');
   return isWhole;
+}
+
+/** Waits for no more input once the program is asked to end. */
+async function* untilAsked(input: AsyncIterable<Buffer>, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+  const stop = (): void => void process.stdin.destroy();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    for await (const chunk of input) {
+      if (signal.aborted) return;
+      yield chunk;
+    }
+  } catch (error) {
+    // A destroyed stream has not come to its end.
+    if (!signal.aborted) throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }
 
 function tooLong(limit: number): Error {

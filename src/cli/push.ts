@@ -59,6 +59,7 @@ function parseHeader(text: string, before: readonly (readonly [string, string])[
 
 async function push(dir: string, flags: PushFlags, signal: AbortSignal): Promise<void> {
   if (flags.json && flags.null) throw new UsageError('--json takes lines: leave out --null');
+  const input = standardInput();
   const evaq = await Evaq.open(dir, { create: flags.create });
   // Who types sees what he has typed.
   const meter = process.stdin.isTTY ? undefined : new Meter('pushed');
@@ -67,7 +68,7 @@ async function push(dir: string, flags: PushFlags, signal: AbortSignal): Promise
     if (evaq.recovery.created) say(`made a new store at ${evaq.path}`);
     const queue = await evaq.queue(flags.queue);
     if (process.stdin.isTTY) say('reading records from the terminal, one a line; Ctrl-D ends');
-    await pushInput(queue, flags, tally, signal);
+    await pushInput(input, queue, flags, tally, signal);
   } finally {
     try {
       await evaq.close();
@@ -86,7 +87,13 @@ function tooLong(limit: number): Error {
   });
 }
 
-async function pushInput(queue: Queue, flags: PushFlags, tally: Tally, signal: AbortSignal): Promise<void> {
+async function pushInput(
+  input: AsyncIterable<Buffer>,
+  queue: Queue,
+  flags: PushFlags,
+  tally: Tally,
+  signal: AbortSignal,
+): Promise<void> {
   const limit = flags.json ? JSON_LINE_BYTES_MAX : DEFAULT_QUEUE_OPTIONS.recordBytesMax;
   const splitter = new RecordSplitter(flags.null ? 0 : NEWLINE_BYTE, limit, tooLong);
   const pusher = new Pusher(queue, flags.batch, tally);
@@ -100,7 +107,7 @@ async function pushInput(queue: Queue, flags: PushFlags, tally: Tally, signal: A
   };
   signal.addEventListener('abort', stop);
   try {
-    for await (const chunk of standardInput()) {
+    for await (const chunk of input) {
       for (const record of splitter.split(chunk)) add(record);
       await pusher.endOfBlock();
     }

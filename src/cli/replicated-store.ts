@@ -1,4 +1,6 @@
 /** A replicated store by its URL, nats://HOST:PORT/STORE, to be read. */
+import { EvaqError, messageOf } from '../errors.js';
+import { isStoreName } from '../jetstream/stream-names.js';
 import { JetStreamEvaq } from '../jetstream.js';
 import type { QueueReader } from '../raw.js';
 import { requiredPackage } from './destinations/client-package.js';
@@ -22,13 +24,19 @@ export async function openReplicated(
 ): Promise<Pick<JetStreamEvaq, 'queue' | 'queueNames'> & AsyncDisposable> {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const name = url === undefined ? '' : decodeURIComponent(url.pathname.slice(1));
-  if (url === undefined || name === '') throw new UsageError(`'${text}' must be nats://HOST:PORT/STORE`);
+  if (url === undefined || url.hostname === '' || !isStoreName(name))
+    throw new UsageError(
+      `a replicated store is nats://HOST:PORT/STORE, its name letters, digits and hyphens; got '${withoutPassword(text)}'`,
+    );
   const { connect, headers } = await requiredPackage<Client>('@nats-io/transport-node', 'nats://');
   const own = credentialsOf(url);
+  const server = `${url.hostname}:${url.port === '' ? DEFAULT_PORT : url.port}`;
   const connection = await connect({
-    servers: `${url.hostname}:${url.port === '' ? DEFAULT_PORT : url.port}`,
+    servers: server,
     timeout: TIMEOUT_MS,
     ...(own === undefined ? {} : { user: own.user, pass: own.password }),
+  }).catch((cause: unknown) => {
+    throw new EvaqError('EVAQ_IO', `NATS cannot be reached at ${server}: ${messageOf(cause)}`, { cause });
   });
   try {
     const evaq = await JetStreamEvaq.connect({ connection, headers, name, create: false, timeoutMs: TIMEOUT_MS });
@@ -44,6 +52,11 @@ export async function openReplicated(
     await connection.close();
     throw error;
   }
+}
+
+/** What somebody typed may hold one. */
+function withoutPassword(text: string): string {
+  return text.replace(/:[^:@/]*@/, ':***@');
 }
 
 /** A queue that keeps no index of times: all of it is looked at. */

@@ -6,9 +6,13 @@ import { requireQueueName } from '../layout/store-file.js';
 
 const STORE_NAME = /^[A-Za-z0-9-]{1,32}$/;
 
+export function isStoreName(name: unknown): name is string {
+  return typeof name === 'string' && STORE_NAME.test(name);
+}
+
 /** Without an underscore: that ends it in the names of streams. */
 export function requireStoreName(name: unknown): asserts name is string {
-  if (typeof name === 'string' && STORE_NAME.test(name)) return;
+  if (isStoreName(name)) return;
   throw new TypeError(`name must be 1 to 32 letters, digits and hyphens, got ${describe(name)}`);
 }
 

@@ -121,7 +121,7 @@ export class StoreImport {
       for (const name of queues.map((one) => one.name).sort()) await made.queue(name);
       // By what their dead letters are known is their own: it goes to no other record, though nothing comes into them here.
       for (const { name } of queues) if (name.endsWith(DEAD_LETTERS_SUFFIX)) await made.queue(homeOf(name));
-      there.push(...(await made.queueNames()));
+      there.push(...made.queueNames());
     } finally {
       await made.close();
     }

@@ -1,12 +1,13 @@
 /** What holds for every command: help with examples, pipes and disks that are full or closed, hints that fit, one line for what is wrong. */
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { loadCommands } from '../../src/cli/commands.js';
 import { describeIds, describeRanges } from '../../src/cli/id-ranges-text.js';
-import { type CliResult, cliPath, evaq, finished } from './support/evaq-cli.js';
+import { type CliResult, cliPath, evaq, finished, startEvaq } from './support/evaq-cli.js';
 
 beforeAll(async () => {
   await cliPath();
@@ -130,5 +131,25 @@ describe('remove of a selection', () => {
     expect((await evaq(['cat', store])).stdout.toString()).toBe('pear\nplum\n');
     expect(await evaq(['remove', store, '2', '-g', 'x'])).toMatchObject({ code: 2 });
     expect(await evaq(['remove', store])).toMatchObject({ code: 2 });
+  });
+});
+
+describe.runIf(process.platform === 'linux')('an interruption', () => {
+  test('finishes the step, says where it stopped, and exits with 130', async () => {
+    const store = temporary();
+    await evaq(['push', store, '--batch', '1000'], `${'x'.repeat(999)}\n`.repeat(2000));
+    for (const command of ['cat', 'export']) {
+      const child = await startEvaq([command, store]);
+      const out = child.stdout;
+      if (out === null) throw new Error('no pipe');
+      // It has begun, and waits for somebody to read on.
+      await once(out, 'readable');
+      child.kill('SIGINT');
+      const { code, stderr, stdout } = await finished(child);
+      expect({ command, code }).toEqual({ command, code: 130 });
+      expect(stderr).toMatch(/^evaq: stopped (?:behind|in front of) ID \d+ of queue 'wal'.*\n$/);
+      expect(stdout.at(-1)).toBe(0x0a);
+      expect(stdout.length).toBeLessThan(1_900_000);
+    }
   });
 });

@@ -81,6 +81,14 @@ describe.skipIf(why !== undefined)(`the edge${why === undefined ? '' : ` (${why}
     expect(await evaq(['cat', url, '-q', 'none'])).toMatchObject({
       stderr: expect.stringContaining("no queue 'none'"),
     });
+    expect(await evaq(['cat', 'nats://127.0.0.1:1/x'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^evaq: EVAQ_IO: NATS cannot be reached at .*\n$/),
+    });
+    expect(await evaq(['cat', 'nats:///x'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('nats://HOST:PORT/STORE'),
+    });
     expect(await far.queueNames()).toEqual(['dead-letters', 'jobs', 'wal']);
   });
 });

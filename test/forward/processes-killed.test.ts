@@ -18,9 +18,11 @@ describe('P16: the forwarding process is killed, and its destination: nothing is
     test.skipIf(missing !== undefined)(`${name}${because(missing)}`, async () => {
       const ground = await GROUNDS[name]();
       try {
-        const { doubles, kills } = await forwardTorture(ground, { cli, records: 1000, kills: 2, batch: 20 });
+        // A request a record takes its time.
+        const records = name === 'http' ? 500 : 1000;
+        const { doubles, kills } = await forwardTorture(ground, { cli, records, kills: 2, batch: 20 });
         expect(kills).toBeGreaterThan(0);
-        expect(doubles).toBeLessThan(1000);
+        expect(doubles).toBeLessThan(records);
       } finally {
         await ground.end();
       }

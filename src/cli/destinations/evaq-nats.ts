@@ -1,6 +1,7 @@
 /** evaq+nats://HOST:PORT/STORE/QUEUE: another store, on NATS JetStream, by `@nats-io/transport-node`. */
 import type { NatsConnection } from '@nats-io/transport-node';
 import { queueSink } from '../../forward.js';
+import { isStoreName } from '../../jetstream/stream-names.js';
 import { JetStreamEvaq, type JetStreamQueue } from '../../jetstream.js';
 import { UsageError } from '../exit-code.js';
 import { requiredPackage } from './client-package.js';
@@ -20,8 +21,10 @@ export const EVAQ_NATS: Destination = {
   options: ['hosts', 'tls', 'replicas', 'window'],
   async open(url, options) {
     const [name = '', queue = 'wal', more] = decodeURIComponent(url.pathname.slice(1)).split('/');
-    if (name === '' || queue === '' || more !== undefined)
-      throw new UsageError('--to evaq+nats://HOST:PORT/STORE/QUEUE: the store is missing, or there is too much');
+    if (!isStoreName(name) || queue === '' || more !== undefined)
+      throw new UsageError(
+        '--to evaq+nats://HOST:PORT/STORE/QUEUE: a store is letters, digits and hyphens, and a queue may follow',
+      );
     const servers = hostsOf(url, DEFAULT_PORT, options.text('hosts'));
     const replicas = options.count('replicas') ?? 1;
     const windowMs = (options.count('window') ?? WINDOW_S) * 1000;

@@ -6,8 +6,9 @@
  */
 import type { QueueRecord } from '../../log/queue-record.js';
 import type { ReadOnlyEvaq, ReadOnlyQueue } from '../../raw.js';
+import { say } from '../exit-code.js';
 import type { Output } from '../output.js';
-import { recordToJson } from '../record-format.js';
+import { formatCount, recordToJson } from '../record-format.js';
 import { selectedRecords } from '../selection/selected-records.js';
 import type { Selection } from '../selection/selection.js';
 
@@ -36,7 +37,7 @@ export class StoreExport {
     this.#signal = signal;
   }
 
-  /** At most as many as the selection says, of all of them together. */
+  /** At most as many as the selection says, of all of them together. Asked to end it says how far it has come. @throws the reason of the signal */
   async write(names: readonly string[]): Promise<void> {
     for (const name of names) await this.#read(await this.#store.queue(name));
     let quiet = 0;
@@ -51,7 +52,7 @@ export class StoreExport {
     // Before the records: what comes while they are read is looked at again.
     this.#seen.set(queue.name, (await queue.stats()).nextId - 1);
     if (this.#isFull) return;
-    for await (const record of selectedRecords(queue, this.#selection, this.#signal)) {
+    for await (const record of selectedRecords(queue, this.#selection)) {
       await this.#write(queue.name, record);
       if (this.#isFull) return;
     }
@@ -64,7 +65,7 @@ export class StoreExport {
     this.#seen.set(queue.name, last);
     if (last < first || this.#isFull) return 0;
     let arrived = 0;
-    for await (const record of selectedRecords(queue, behind(this.#selection, first), this.#signal)) {
+    for await (const record of selectedRecords(queue, behind(this.#selection, first))) {
       if (record.id > last) break;
       if (record.identity === undefined) continue;
       arrived++;
@@ -79,6 +80,11 @@ export class StoreExport {
   }
 
   async #write(queue: string, record: QueueRecord): Promise<void> {
+    if (this.#signal.aborted) {
+      await this.#out.flush();
+      say(`stopped in front of ID ${record.id} of queue '${queue}', ${formatCount(this.records, 'record')} exported`);
+      throw this.#signal.reason;
+    }
     if (!this.#isNew(queue, record)) return;
     this.records++;
     const full = this.#out.line(recordToJson({ record, queue }));

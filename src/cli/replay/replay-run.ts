@@ -100,7 +100,9 @@ export class ReplayRun {
   /** Those that failed before, and then those behind what is settled: as many as are left. */
   async *#records(end: number): AsyncGenerator<TakenRecord, void, undefined> {
     const { queue, progress, selection, kept } = this.#options;
-    for (const id of [...progress.failed.keys()]) {
+    // As they are now: those that fail again stay there.
+    const owed = Array.from(progress.failed.keys());
+    for (const id of owed) {
       const record = await queue.get(id);
       if (record !== undefined) yield { record, isOwed: true };
       else progress.failed.delete(id);

@@ -34,6 +34,8 @@ const REWRITING: SyncVerdict = {
   equivalent:
     'what is kept for rewrites on a full disk is not promised behind a crash: an open may spend it on footers',
 };
+const BACKUP: SyncVerdict = { test: 'test/unit/store/backup-durable.test.ts' };
+const IMPORT: SyncVerdict = { open: 'an import is made on the real disk alone, whose power no test cuts' };
 const REPAIR: SyncVerdict = { test: 'test/unit/raw/repair-crash.test.ts' };
 
 export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
@@ -124,16 +126,16 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   },
   'queue/queue-core.ts #syncAll: this.commits.syncNow()': { open: 'one round of linear and weak' },
   'queue/queue-core.ts #syncAll: this.removals.syncNow()': FLUSH,
-  'queue/queue-core.ts #account: this.removalsDurable()': {
-    open: 'needs damage and a cut behind it: no hunt has both',
-  },
+  'queue/queue-core.ts #account: this.removalsDurable()': EVIDENCE,
   'queue/queue-core.ts removalsDurable: this.#syncAll()': WEAK,
   'queue/queue-core.ts #startInterval: this.commits.syncNow()': WEAK,
   'queue/queue-core.ts #startInterval: this.removals.syncNow()': WEAK,
   'queue/queue-evidence.ts removeEvidence: syncFolder(vfs, dir)': {
     open: 'two rounds of crashes and regressions, and all cuts of dormant',
   },
-  'queue/queue-recovery.ts mendHeader: syncOrStop(env, file)': { open: 'one round of space, damage and intake' },
+  'queue/queue-recovery.ts mendHeader: syncOrStop(env, file)': {
+    equivalent: 'the copy that is intact gets the bytes that it has, and the next open mends the other again',
+  },
   'queue/queue-recovery.ts settleTail: syncOrStop(env, file)': dormant,
   'queue/queue-recovery.ts settleTail: syncDirOrStop(env, loaded.dir)': {
     equivalent: 'nothing is appended to a segment whose name is not synced, so a tail with records has a durable name',
@@ -196,6 +198,18 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
     open: 'repair-crash.test.ts, in which no patch makes a file',
   },
   'store/store-repair.ts syncDir: this.#vfs.syncDir(dir)': REPAIR,
+  'store/backup-files.ts #copy: target.sync()': BACKUP,
+  'store/backup-files.ts write: file.sync()': BACKUP,
+  'store/store-backup.ts finish: vfs.syncDir(dir)': {
+    equivalent: 'the log of removals is made last in each folder, and syncs it',
+  },
+  'store/store-backup.ts finish: vfs.syncDir(`${this.#to}/${QUEUES_DIR}`)': BACKUP,
+  'store/store-backup.ts finish: vfs.syncDir(this.#to)': {
+    equivalent: 'the backup is opened before it resolves, and an open syncs the same folder',
+  },
+  'store/store-import.ts finish: syncFolder(vfs, parentOf(this.#path))': IMPORT,
+  'store/store-import.ts #seal: syncFile(draft.file)': IMPORT,
+  'store/store-import.ts #account: syncFolder(this.#vfs, dir)': IMPORT,
   'layout/store-file.ts createStore: vfs.syncDir(path)': {
     equivalent: 'an open syncs the same folder before it resolves, and nothing is acknowledged before',
   },
