@@ -291,11 +291,11 @@ describe('a replay that goes on', () => {
     await until(() => to.taken.size >= 3);
     first.kill('SIGINT');
     expect((await result).code).toBe(130);
-    await evaq(['push', store], 'record 13\nrecord 14\n');
+    await evaq(['push', store], Array.from({ length: 8 }, (_, i) => `record ${i + 13}\n`).join(''));
     if (selection.includes('--since')) await sleep(3500);
     expect(await evaq(args)).toMatchObject({ code: 0 });
     const got = [...to.taken.values()].map(({ body }) => Number(body.slice(7))).sort((a, b) => a - b);
-    expect(got).toEqual(Array.from({ length: selection.includes('-n') ? 12 : 14 }, (_, i) => i + 1));
+    expect(got).toEqual(Array.from({ length: selection.includes('-n') ? 12 : 20 }, (_, i) => i + 1));
   });
 
   test('does not send more than it was to, though what was sent is removed', async () => {
