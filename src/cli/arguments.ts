@@ -15,6 +15,13 @@ export function parseCount(text: string): number {
   return count;
 }
 
+/** So many a second, also less than one. */
+export function parseRate(text: string): number {
+  const rate = Number(text);
+  if (!(rate > 0 && rate <= 1e9)) throw new InvalidArgumentError('It must be a number above 0.');
+  return rate;
+}
+
 export function parseIds(text: string, before: readonly number[] | undefined): number[] {
   return [...(before ?? []), parseId(text)];
 }

@@ -2,12 +2,12 @@
 import { Command } from 'commander';
 import { ReadOnlyEvaq } from '../raw.js';
 import { EXIT_CORRUPT, say } from './exit-code.js';
+import { StoreExport } from './export/store-export.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
-import { formatCount, isoTime, recordToJson } from './record-format.js';
+import { formatCount, isoTime } from './record-format.js';
 import { EXPORT_KIND, EXPORT_VERSION } from './records/record-from-json.js';
 import { queuesMeant, queuesOption } from './selection/queue-names.js';
-import { selectedRecords } from './selection/selected-records.js';
 import { type SelectionFlags, selectionOf } from './selection/selection.js';
 import { addSelection } from './selection/selection-options.js';
 
@@ -25,7 +25,7 @@ export function exportCommand(): Command {
     .option('--skip-damaged', 'go on behind records that are damaged; exits with 3 all the same', false)
     .addHelpText(
       'after',
-      "\nAll queues, unless -q says which. The first line tells of the store, the last one how many records there were.\n\nExamples:\n  evaq export ./orders > orders.ndjson\n  evaq export ./orders -q dead-letters --reason 'no route' | gzip > letters.gz",
+      "\nAll queues, unless -q says which. The first line tells of the store, the last one how many records there were.\nOf a store in use it is not one moment, which evaq backup is; what is moved between its queues meanwhile is in it once.\n\nExamples:\n  evaq export ./orders > orders.ndjson\n  evaq export ./orders -q dead-letters --reason 'no route' | gzip > letters.gz",
     )
     .action((dir: string, flags: ExportFlags) => interruptible((signal) => exportStore(dir, flags, signal)));
 }
@@ -45,29 +45,33 @@ async function exportStore(dir: string, flags: ExportFlags, signal: AbortSignal)
     created,
     exported: isoTime(Date.now()),
     queues,
+    // So that none of them is given to another record in the store that is made of it.
+    nextIds: await nextIdsOf(store, queues),
   };
   await out.line(JSON.stringify(head));
-  let records = 0;
-  let damaged = 0;
-  for (const name of queues) {
-    if (records >= selection.count) break;
-    const queue = await store.queue(name);
-    for await (const record of selectedRecords(queue, { ...selection, count: selection.count - records })) {
-      if (signal.aborted) {
-        await out.flush();
-        say(`stopped in front of ID ${record.id} of queue '${name}', ${formatCount(records, 'record')} exported`);
-        throw signal.reason;
-      }
-      records++;
-      const full = out.line(recordToJson({ record, queue: name }));
-      if (full !== undefined) await full;
-    }
-    if (flags.skipDamaged) damaged += (await queue.stats()).damage.filter(({ lossless }) => !lossless).length;
-  }
+  const written = new StoreExport(store, selection, out, signal);
+  await written.write(queues);
+  const { records } = written;
+  const damaged = flags.skipDamaged ? await damagedPlaces(store, queues) : 0;
   await out.line(JSON.stringify({ v: EXPORT_VERSION, kind: 'end', records }));
   await out.flush();
   say(`exported ${formatCount(records, 'record')}`);
   if (damaged === 0) return;
   say(`passed over ${formatCount(damaged, 'damaged place')}; evaq verify tells more`);
   process.exitCode = EXIT_CORRUPT;
+}
+
+async function nextIdsOf(store: ReadOnlyEvaq, queues: readonly string[]): Promise<Record<string, number>> {
+  const nextIds: [string, number][] = [];
+  for (const name of queues) nextIds.push([name, (await (await store.queue(name)).stats()).nextId]);
+  return Object.fromEntries(nextIds);
+}
+
+async function damagedPlaces(store: ReadOnlyEvaq, queues: readonly string[]): Promise<number> {
+  let damaged = 0;
+  for (const name of queues) {
+    const { damage } = await (await store.queue(name)).stats();
+    damaged += damage.filter(({ lossless }) => !lossless).length;
+  }
+  return damaged;
 }

@@ -1,4 +1,5 @@
 /** `evaq import`: an export back into a new store, each record with its ID, its time and all that it had; or, renumbered, into one that there is. */
+import { existsSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { EvaqError } from '../errors.js';
 import { Evaq, type PushEntry } from '../evaq.js';
@@ -51,7 +52,7 @@ async function importStore(dir: string, flags: ImportFlags, signal: AbortSignal)
   const target: Target = flags.renumber ? new PushTarget(path) : new NewStoreTarget(path);
   let isWhole = false;
   try {
-    isWhole = await readInto(target, meter, signal);
+    isWhole = await readInto(target, meter, flags.truncated, signal);
     if (!isWhole && !flags.truncated) {
       throw new Refused('the export has no last line: it was cut off. Take what there is with --truncated');
     }
@@ -67,7 +68,7 @@ async function importStore(dir: string, flags: ImportFlags, signal: AbortSignal)
 }
 
 /** False: the input ended before the export did. */
-async function readInto(target: Target, meter: Meter, signal: AbortSignal): Promise<boolean> {
+async function readInto(target: Target, meter: Meter, isCut: boolean, signal: AbortSignal): Promise<boolean> {
   const splitter = new RecordSplitter(NEWLINE_BYTE, JSON_LINE_BYTES_MAX, tooLong);
   let line = 0;
   let records = 0;
@@ -103,7 +104,9 @@ async function readInto(target: Target, meter: Meter, signal: AbortSignal): Prom
   }
   signal.throwIfAborted();
   const rest = splitter.rest();
-  if (rest !== undefined) await take(rest);
+  // Of an export that was cut off it is a piece of a line, unless all but the newline is there.
+  const isPiece = isCut && line > 0 && rest !== undefined && parseRecordLine(rest.toString()).kind === 'wrong';
+  if (rest !== undefined && !isPiece) await take(rest);
   if (line === 0) throw new UsageError('there is nothing on standard input');
   return isWhole;
 }
@@ -145,6 +148,8 @@ interface Target {
 class NewStoreTarget implements Target {
   readonly #path: string;
   #import: StoreImport | undefined;
+  /** Where it is made, once there is something. */
+  #left: string | undefined;
 
   constructor(path: string) {
     this.#path = path;
@@ -156,7 +161,13 @@ class NewStoreTarget implements Target {
         'the input is no export: its first line tells of no store. To push records: evaq push --json',
       );
     }
-    this.#import = await StoreImport.begin(this.#path, first.queues);
+    const draft = StoreImport.draftPathOf(this.#path);
+    const wasThere = existsSync(draft);
+    try {
+      this.#import = await StoreImport.begin(this.#path, first.queues);
+    } finally {
+      if (!wasThere && existsSync(draft)) this.#left = draft;
+    }
   }
 
   add(record: ParsedRecord): Promise<void> | undefined {
@@ -173,9 +184,7 @@ class NewStoreTarget implements Target {
 
   async abandon(): Promise<string | undefined> {
     await this.#import?.abandon();
-    return this.#import === undefined
-      ? undefined
-      : `what was imported so far is in ${this.#import.draftPath}, which can be removed`;
+    return this.#left === undefined ? undefined : `what was imported so far is in ${this.#left}, which can be removed`;
   }
 }
 

@@ -24,10 +24,15 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
   }
 }
 
-/** Resolves after `ms`, or at once when the program is asked to end. */
+/** What a timer can wait for; with more it does not wait at all. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Resolves after `ms`, however many, or at once when the program is asked to end. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   try {
-    await setTimeout(ms, undefined, { signal });
+    let leftMs = ms;
+    for (; leftMs > TIMER_MS_MAX; leftMs -= TIMER_MS_MAX) await setTimeout(TIMER_MS_MAX, undefined, { signal });
+    await setTimeout(leftMs, undefined, { signal });
   } catch (error) {
     if (!signal.aborted) throw error;
   }

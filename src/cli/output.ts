@@ -2,7 +2,6 @@
  * Standard output for data: in blocks, no faster than the reader takes it, and silent when the reader has had enough
  * (`evaq cat | head -1`).
  */
-import { once } from 'node:events';
 import { EXIT_ERROR, say } from './exit-code.js';
 
 const BLOCK_BYTES = 64 * 1024;
@@ -38,12 +37,17 @@ export class Output {
     return this.write(Buffer.from(`${text}\n`));
   }
 
-  /** Resolves when standard output wants more. */
+  /** Resolves when standard output has it. @throws what is wrong with it, of which the guard above tells and makes an end */
   async flush(): Promise<void> {
     if (this.#bytes === 0) return;
     const block = Buffer.concat(this.#chunks);
     this.#chunks = [];
     this.#bytes = 0;
-    if (!process.stdout.write(block)) await once(process.stdout, 'drain');
+    await new Promise<void>((resolve, reject) => {
+      process.stdout.write(block, (error) => {
+        if (error === null || error === undefined) resolve();
+        else reject(error);
+      });
+    });
   }
 }

@@ -1,6 +1,7 @@
 /** Commands that move or remove many records: they say first what they are about, do it with --yes, and show how far they are. */
 import { SingleBar } from 'cli-progress';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseRate } from './arguments.js';
 import { say } from './exit-code.js';
 import { describeIds } from './id-ranges-text.js';
 import { formatCount } from './record-format.js';
@@ -25,12 +26,6 @@ export function addMove(command: Command): Command {
   return addPlan(command)
     .addOption(new Option('--rate <n>', 'so many a second').argParser(parseRate))
     .addOption(new Option('--limit <n>', 'so many at most').argParser(parseLimit));
-}
-
-function parseRate(text: string): number {
-  const rate = Number(text);
-  if (!(rate > 0 && rate <= 1e9)) throw new InvalidArgumentError('It must be a number above 0.');
-  return rate;
 }
 
 function parseLimit(text: string): number {

@@ -1,5 +1,7 @@
 /** Records, sizes and times as they are printed. */
 import { isUtf8 } from 'node:buffer';
+import { EvaqError } from '../errors.js';
+import { JSON_LINE_BYTES_MAX } from './records/record-from-json.js';
 import type { ShownRecord } from './records/shown-record.js';
 
 export const NEWLINE: Buffer = Buffer.from('\n');
@@ -11,8 +13,34 @@ const JSON_VERSION = 1;
 /**
  * One line of JSON with all that a record has. A payload that is no UTF-8 is `{"base64": …}`, so that nothing is lost. `offset` is that in a segment
  * file.
+ * @throws EVAQ_RECORD_TOO_LARGE for one that no text can hold, or no line that is read again
  */
-export function recordToJson({ record, queue, offset }: ShownRecord): string {
+export function recordToJson(shown: ShownRecord): string {
+  let line: string | undefined;
+  try {
+    line = jsonOf(shown);
+  } catch (error) {
+    // A text that is too long is an error of the language.
+    throw tooLarge(shown, error);
+  }
+  if (line.length > JSON_LINE_BYTES_MAX / 3 && Buffer.byteLength(line) > JSON_LINE_BYTES_MAX) throw tooLarge(shown);
+  return line;
+}
+
+function tooLarge({ record: { id, payload }, queue }: ShownRecord, cause?: unknown): EvaqError {
+  const where = queue === undefined ? '' : ` of queue '${queue}'`;
+  return new EvaqError(
+    'EVAQ_RECORD_TOO_LARGE',
+    `record ${id}${where} is too large for a line of JSON: it has ${payload.length} bytes`,
+    {
+      details: { id, ...(queue === undefined ? {} : { queue }), bytes: payload.length, limit: JSON_LINE_BYTES_MAX },
+      hint: 'evaq backup copies records of any size; evaq cat -o raw prints one.',
+      ...(cause === undefined ? {} : { cause }),
+    },
+  );
+}
+
+function jsonOf({ record, queue, offset }: ShownRecord): string {
   const { id, payload, timestamp, headers, messageId, attempts, failedMs, origin, identity, reason, error, dueMs } =
     record;
   return JSON.stringify({

@@ -13,7 +13,7 @@ import { encodeMeta, type RecordMeta } from '../frame/metadata.js';
 import { frameBodyOf } from '../frame/record-frame.js';
 import { Copier } from '../gc/copier.js';
 import { type IdRange, NEXT_ID_MAX, type SegmentId, segmentId } from '../ids.js';
-import { queueDir, readStore, STORE_FILE } from '../layout/store-file.js';
+import { DEAD_LETTERS_SUFFIX, queueDir, readStore, STORE_FILE } from '../layout/store-file.js';
 import { encodeFooter } from '../segment/segment-footer.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { type DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
@@ -53,8 +53,10 @@ interface Filling {
 
 interface ImportedQueue {
   readonly dir: string;
-  /** What it was made with, an empty segment and a tombstone log: they go where there are records. */
-  readonly oldFiles: readonly string[];
+  /** What it was made with, an empty segment and a tombstone log: they go where there are records. A queue without a segment counts as damaged. */
+  readonly oldSegments: readonly string[];
+  readonly oldLogs: readonly string[];
+  readonly oldSegmentId: number;
   readonly allocateId: () => SegmentId;
   /** IDs that no record has: they count as removed. */
   readonly gaps: IdRange[];
@@ -62,7 +64,18 @@ interface ImportedQueue {
   readonly supply: SegmentSupply;
   filling: Filling | undefined;
   lastId: number;
+  /** No record that comes later gets a lower one: of its own, or as what a record elsewhere is known by. */
+  nextIdMin: number;
+  /** The export says that it was there; its records may come. */
+  readonly isNamed: boolean;
   count: number;
+}
+
+/** A queue as an export names it. */
+export interface ExportedQueue {
+  readonly name: string;
+  /** The ID that its next record would have got; where it is not told, the one behind all that are seen. */
+  readonly nextId?: number;
 }
 
 export class StoreImport {
@@ -87,27 +100,41 @@ export class StoreImport {
     this.#queues = queues;
   }
 
+  /** Where one at `path` is made. */
+  static draftPathOf(path: string): string {
+    return `${path}.import`;
+  }
+
   /**
    * Makes an empty store with those queues under another name.
-   * @throws EVAQ_NOT_A_STORE where there is something at `path` or at that name already; as `Evaq.open` and `Evaq.queue`
+   * @throws EVAQ_NOT_A_STORE where there is something at `path` or at that name already; EVAQ_IO where a file system is mounted at `path`; as `Evaq.open`
+   * and `Evaq.queue`, and then something may be left at that name
    */
-  static async begin(path: string, queues: readonly string[]): Promise<StoreImport> {
-    const draftPath = `${path}.import`;
+  static async begin(path: string, queues: readonly ExportedQueue[]): Promise<StoreImport> {
+    const draftPath = StoreImport.draftPathOf(path);
     for (const one of [path, draftPath]) await requireNothing(nodeVfs, one);
     await makeDraft(draftPath, path);
     // Whom the folder belongs to: as the next open finds it.
     const vfs = await nodeVfsFor({ path: draftPath, mode: undefined, like: `${draftPath}/${STORE_FILE}` });
+    const there: string[] = [];
     const made = await Evaq.open(draftPath);
     try {
       // A queue of dead letters comes behind its own.
-      for (const name of [...queues].sort()) await made.queue(name);
+      for (const name of queues.map((one) => one.name).sort()) await made.queue(name);
+      // By what their dead letters are known is their own: it goes to no other record, though nothing comes into them here.
+      for (const { name } of queues) if (name.endsWith(DEAD_LETTERS_SUFFIX)) await made.queue(homeOf(name));
+      there.push(...made.queueNames());
     } finally {
       await made.close();
     }
     const identity = await readStore(vfs, draftPath);
     assert(identity !== undefined, 'the store was made');
     const named = new Map<string, ImportedQueue>();
-    for (const name of queues) named.set(name, await importedQueue(vfs, queueDir(draftPath, name), identity.uuid));
+    for (const name of there) {
+      const told = queues.find((one) => one.name === name);
+      const nextId = told?.nextId ?? 1;
+      named.set(name, await importedQueue(vfs, queueDir(draftPath, name), identity.uuid, nextId, told !== undefined));
+    }
     return new StoreImport(path, draftPath, vfs, identity.uuid, named);
   }
 
@@ -117,7 +144,7 @@ export class StoreImport {
    */
   add({ queue: name, id, timestamp, payload, meta }: ImportedRecord): Promise<void> | undefined {
     const queue = this.#queues.get(name);
-    if (queue === undefined) throw new ForeignRecordError(`there is no queue '${name}' in the export`);
+    if (queue?.isNamed !== true) throw new ForeignRecordError(`there is no queue '${name}' in the export`);
     if (id <= queue.lastId || id >= NEXT_ID_MAX) {
       throw new ForeignRecordError(`ID ${id} of queue '${name}' stands behind ${queue.lastId}: IDs ascend`);
     }
@@ -127,6 +154,7 @@ export class StoreImport {
     const hasMeta = Object.keys(meta).length > 0;
     const body = frameBodyOf(payload, hasMeta ? encodeMeta(meta) : undefined);
     filling.copier.addForeign(id, clampTime(timestamp), body, hasMeta, payload.length);
+    this.#reserve(meta);
     if (id > queue.lastId + 1) queue.gaps.push({ first: queue.lastId + 1, last: id - 1 });
     queue.lastId = id;
     queue.count++;
@@ -134,11 +162,19 @@ export class StoreImport {
     return filling.copier.wantsFlush ? this.#reported(filling.copier.flush()) : undefined;
   }
 
+  /** What a record is known by, or came from, is no other's: by it a destination tells what it has already. */
+  #reserve({ origin, identity }: RecordMeta): void {
+    for (const place of [origin, identity]) {
+      const queue = place === undefined ? undefined : this.#queues.get(place.queue);
+      if (place !== undefined && queue !== undefined) queue.nextIdMin = Math.max(queue.nextIdMin, place.id + 1);
+    }
+  }
+
   /** Seals all, opens the store once, counts, and gives it its name. Resolves with the number of records. */
   async finish(): Promise<number> {
     for (const queue of this.#queues.values()) {
       await this.#endSegment(queue);
-      if (queue.count > 0) await this.#reported(this.#account(queue));
+      if (queue.count > 0 || queue.nextIdMin > 1) await this.#reported(this.#account(queue));
     }
     let records = 0;
     // Its first writer: it takes in what was put there, and leaves it closed.
@@ -195,17 +231,20 @@ export class StoreImport {
   }
 
   /** A tombstone log in which every ID that is not there is removed: so nothing is missed, now or later. */
-  async #account({ dir, oldFiles, allocateId, gaps, lastId, lastSegmentId }: ImportedQueue): Promise<void> {
+  async #account(queue: ImportedQueue): Promise<void> {
+    const { dir, oldSegments, oldLogs, oldSegmentId, allocateId, gaps, lastId, lastSegmentId, nextIdMin } = queue;
+    const isEmpty = lastSegmentId === 0;
     const nowMs = timeOf(nodeHost);
-    const nextId = lastId + 1;
+    const nextId = Math.min(NEXT_ID_MAX, Math.max(lastId + 1, nextIdMin));
+    if (nextId > lastId + 1) gaps.push({ first: lastId + 1, last: nextId - 1 });
     const generation = allocateId();
     const statement = {
       round: FIRST_ROUND,
       nextId,
       dataSegmentId: lastSegmentId,
       dataOffset: 0,
-      sealedBelow: lastSegmentId + 1,
-      segmentIdMax: lastSegmentId,
+      sealedBelow: isEmpty ? oldSegmentId : lastSegmentId + 1,
+      segmentIdMax: isEmpty ? oldSegmentId : lastSegmentId,
       liveRecords: 0,
       hasIntake: false,
       accountedBelow: nextId,
@@ -216,7 +255,7 @@ export class StoreImport {
     const source = { vfs: this.#vfs, dir, storeUuid: this.#storeUuid, generation, salt: salt[0] ?? 0, nowMs };
     const log = await TombstoneLog.create(source, statement, gaps, () => nodeHost.yield());
     await log.close();
-    for (const file of oldFiles) await this.#vfs.remove(file);
+    for (const file of isEmpty ? oldLogs : [...oldSegments, ...oldLogs]) await this.#vfs.remove(file);
     await syncFolder(this.#vfs, dir);
   }
 
@@ -253,18 +292,36 @@ async function requireNothing(vfs: Vfs, path: string): Promise<void> {
 }
 
 /** A queue that was made and closed: what comes in takes the place of what it was made with. */
-async function importedQueue(vfs: Vfs, dir: string, storeUuid: Buffer): Promise<ImportedQueue> {
+async function importedQueue(
+  vfs: Vfs,
+  dir: string,
+  storeUuid: Buffer,
+  nextIdMin: number,
+  isNamed: boolean,
+): Promise<ImportedQueue> {
   let idMax = 0;
-  const oldFiles: string[] = [];
+  const oldSegments: string[] = [];
+  const oldLogs: string[] = [];
+  let oldSegmentId = 0;
   for (const { name } of await vfs.list(dir)) {
     const segment = parseSegmentFileName(name);
     const log = parseTombstoneFileName(name);
-    if (log?.kind === 'log' || segment?.kind === 'segment') oldFiles.push(`${dir}/${name}`);
+    if (log?.kind === 'log') oldLogs.push(`${dir}/${name}`);
+    if (segment?.kind === 'segment') {
+      oldSegments.push(`${dir}/${name}`);
+      oldSegmentId = Math.max(oldSegmentId, segment.segmentId);
+    }
     idMax = Math.max(idMax, segment?.segmentId ?? 0, log?.generation ?? 0);
   }
   const allocateId = (): SegmentId => segmentId(++idMax);
   const supply = new SegmentSupply({ vfs, host: nodeHost, dir, storeUuid, allocateId, poolMax: 0 });
-  return { dir, oldFiles, allocateId, gaps: [], lastSegmentId: 0, supply, filling: undefined, lastId: 0, count: 0 };
+  const empty = { gaps: [], lastSegmentId: 0, filling: undefined, lastId: 0, count: 0 };
+  return Object.assign(empty, { dir, oldSegments, oldLogs, oldSegmentId, allocateId, supply, nextIdMin, isNamed });
+}
+
+/** The queue whose dead letters are in the one of that name. */
+function homeOf(name: string): string {
+  return name.slice(0, -DEAD_LETTERS_SUFFIX.length);
 }
 
 function parentOf(path: string): string {

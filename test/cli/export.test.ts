@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { parseRecordLine } from '../../src/cli/records/record-from-json.js';
 import { Evaq } from '../../src/evaq.js';
-import { cliPath, evaq } from './support/evaq-cli.js';
+import { cliPath, evaq, startEvaq } from './support/evaq-cli.js';
 
 beforeAll(async () => {
   await cliPath();
@@ -83,7 +83,87 @@ describe('an export', () => {
   });
 });
 
+describe('an export of a store that is in use', () => {
+  test('has what is moved meanwhile into a queue that was read already, and has nothing twice', async () => {
+    const store = temporary();
+    await using library = await Evaq.open(store);
+    await library.wal.pushMany(Array.from({ length: 4000 }, (_, i) => `rec${i} ${'x'.repeat(1000)}`));
+    const back = await library.move('wal', [1, 2, 3], 'dead-letters');
+    expect(back.moved).toBe(3);
+    const child = await startEvaq(['export', store]);
+    const chunks: string[] = [];
+    let isMoved = false;
+    for await (const chunk of child.stdout ?? []) {
+      chunks.push(String(chunk));
+      if (isMoved || !String(chunk).includes('"rec')) continue;
+      isMoved = true;
+      // The pipe is full: the end of the WAL is not read yet, and the dead letters are.
+      await library.move('wal', (record: { readonly id: number }) => record.id > 3500, 'dead-letters');
+      // Was read, and is not to come again.
+      await library.move('wal', [4, 5], 'dead-letters');
+    }
+    const lines = chunks.join('').trimEnd().split('\n').slice(1, -1);
+    const payloads = lines.map((line) => /rec\d+/.exec(line)?.[0]);
+    expect(new Set(payloads).size).toBe(4000);
+    expect(payloads.length).toBe(4000);
+    expect(await evaq(['import', temporary()], chunks.join(''))).toMatchObject({ code: 0 });
+  });
+});
+
 describe('an import', () => {
+  test('gives no ID to a record by which another one is known', async () => {
+    const store = temporary();
+    {
+      await using library = await Evaq.open(store);
+      const jobs = await library.queue('jobs');
+      await library.wal.pushMany(['a', 'b', 'c']);
+      await jobs.pushMany(['d', 'e']);
+      await library.move('wal', () => true, 'dead-letters');
+      for (const id of [1, 2]) await jobs.deadLetter(id, { reason: 'no' });
+      await library.queue('spent').then(async (spent) => spent.remove(await spent.push('gone')));
+    }
+    for (const args of [[], ['-q', 'dead-letters,jobs.dead']]) {
+      const { stdout } = await evaq(['export', store, ...args]);
+      const copy = temporary();
+      expect(await evaq(['import', copy], stdout)).toMatchObject({ code: 0 });
+      expect(await evaq(['verify', copy, '--strict'])).toMatchObject({ code: 0 });
+      await using library = await Evaq.open(copy);
+      expect(library.recovery.damage).toEqual([]);
+      expect(await library.wal.push('next')).toBe(4);
+      expect(await (await library.queue('jobs')).push('next')).toBe(3);
+      expect((await library.wal.deadLetters.redrive('all')).moved).toBe(3);
+      if (args.length === 0) expect(await (await library.queue('spent')).push('next')).toBe(2);
+    }
+    // Of an export that does not say so, as one made by hand, what its records say counts.
+    const { stdout } = await evaq(['export', store, '-q', 'dead-letters']);
+    const [head = '', ...rest] = stdout.toString().split('\n');
+    const old = JSON.stringify(Object.assign(JSON.parse(head), { nextIds: undefined }));
+    const copy = temporary();
+    expect(await evaq(['import', copy], [old, ...rest].join('\n'))).toMatchObject({ code: 0 });
+    await using library = await Evaq.open(copy);
+    expect(await library.wal.push('next')).toBe(4);
+  });
+
+  test('of what was cut off within a line takes the lines in front of it', async () => {
+    const { stdout } = await evaq(['export', await full()]);
+    const lines = stdout.toString().split('\n');
+    const cut = `${lines.slice(0, 3).join('\n')}\n${lines[3]?.slice(0, -5)}`;
+    const copy = temporary();
+    expect((await evaq(['import', copy], cut)).code).not.toBe(0);
+    const other = temporary();
+    expect(await evaq(['import', other, '--truncated'], cut)).toMatchObject({ code: 0 });
+    expect((await exported(other)).length).toBe(3);
+  });
+
+  test('that fails before the first record says what it leaves', async () => {
+    const copy = temporary();
+    const head = JSON.stringify({ v: 1, kind: 'evaq-export', store: 'x', queues: ['wal', 'not/a name'] });
+    const { code, stderr } = await evaq(['import', copy], `${head}\n`);
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/\.import, which can be removed/);
+    expect(existsSync(`${copy}.import`)).toBe(true);
+  });
+
   test('that is cut off, or wrong, makes no store, and says why in a line', async () => {
     const { stdout } = await evaq(['export', await full()]);
     const lines = stdout.toString().trimEnd().split('\n');
@@ -168,6 +248,11 @@ describe('a line of JSON', () => {
     ['{"payload":"x","headers":[]}', "'headers' is no object"],
     ['{"payload":"x","id":-1}', "'id' is no whole number"],
     ['{"payload":"x","time":"soon"}', "'time' is no time"],
+    ['{"payload":"x","due":"Sunday 5"}', "'due' is no time"],
+    ['{"payload":"x","due":"2026-02-31T00:00:00Z"}', "'due' is no time"],
+    ['{"payload":"x","headers":{"a":"\\ud800"}}', 'surrogate'],
+    ['{"payload":"x","headers":{"\\udc00":"a"}}', 'surrogate'],
+    ['{"payload":"x","reason":"\\ud800"}', 'surrogate'],
     ['{"payload":"x","origin":{"queue":"a"}}', "'origin' has no queue and ID"],
     ['{"payload":"x","error":{}}', "'error' has no message"],
     ['{"payload":"x","more":1}', "there is no field 'more'"],

@@ -91,6 +91,16 @@ describe('inspect', () => {
     expect(names).toMatchObject([{ name: 'wal' }, { name: 'wal' }, { name: 'dead-letters' }, { name: 'dead-letters' }]);
   });
 
+  test('a spare file is said to be one, and is no damage', async () => {
+    const path = join(temporary(), '..', '00000000000000000000-0000000000000009.seg.tmp');
+    writeFileSync(path, Buffer.alloc(4096));
+    const { code, stdout, stderr } = await evaq(['inspect', path]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout.toString()).toMatch(/a spare file: nothing has been written to it, 4096 bytes/);
+    writeFileSync(path, Buffer.alloc(4096, 1));
+    expect((await evaq(['inspect', path])).code).not.toBe(0);
+  });
+
   test('--at shows the field there, of headers and of records', async () => {
     const path = fileOf(await abc(), /\.seg$/);
     const at = async (offset: number | string): Promise<string> =>

@@ -1,12 +1,13 @@
 /** `evaq replay` as a user runs it, against a real HTTP server that fails, is slow, and is restarted. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { pause } from '../../src/cli/interrupt.js';
 import { ReplayClock } from '../../src/cli/replay/replay-clock.js';
 import { ReplayWindow } from '../../src/cli/replay/replay-window.js';
 import { Evaq } from '../../src/evaq.js';
@@ -87,7 +88,11 @@ async function destination(): Promise<Destination> {
 }
 
 async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await sleep(10);
+  const from = performance.now();
+  while (!isSo()) {
+    if (performance.now() - from > 60_000) throw new Error('it does not come about');
+    await sleep(10);
+  }
 }
 
 async function ended(child: ChildProcess): Promise<number | null> {
@@ -229,6 +234,9 @@ describe('replay elsewhere', () => {
     writeFileSync(checkpoint, '{}');
     for (const args of [
       ['--to', 'http://127.0.0.1:1/', '--exec', 'cat'],
+      ['--to', store],
+      ['--to', '@yesterday'],
+      ['--to', 'localhost:8080/x'],
       ['--to', 'gopher://x/'],
       ['--speed', 'fast'],
       ['--rate', '0'],
@@ -241,7 +249,147 @@ describe('replay elsewhere', () => {
   });
 });
 
+describe('a replay that goes on', () => {
+  test('tries what failed again, and passes over nothing that was never sent', async () => {
+    const store = await storeOf(12);
+    const to = await destination();
+    const args = ['replay', store, '--to', to.url, '--checkpoint', join(folder(), 'cp'), '--concurrency', '4'];
+    let isDown = true;
+    let isRefused = true;
+    to.answer = (_request, body) => {
+      if (body === 'record 8' && isRefused) return 400;
+      return isDown && ['record 3', 'record 4', 'record 5'].includes(body) ? 503 : 200;
+    };
+    const interrupted = async (settled: number): Promise<void> => {
+      const child = await startEvaq([...args, '--retry', '1000']);
+      const result = finished(child);
+      await until(() => to.taken.size >= settled && to.requests > settled + 12);
+      child.kill('SIGINT');
+      expect((await result).code).toBe(130);
+    };
+    // 1, 2, 6, 7, and 9 on the one way that is free; 3 to 5 are tried again and again.
+    await interrupted(11 - 3);
+    isRefused = false;
+    await interrupted(12 - 3);
+    isDown = false;
+    expect(await evaq(args)).toMatchObject({ code: 0 });
+    expect([...to.taken.values()].map(({ n }) => Number(n)).sort((a, b) => a - b)).toEqual(
+      Array.from({ length: 12 }, (_, i) => i + 1),
+    );
+  });
+
+  test.each([
+    ['a position from the end', ['--from', '-12']],
+    ['a position and a number of them', ['--from', '-12', '-n', '12']],
+    ['so long ago', ['--since', '4s']],
+  ])('means by %s what it meant at first', async (_what, selection) => {
+    const store = await storeOf(12);
+    const to = await destination();
+    const args = ['replay', store, '--to', to.url, ...selection, '--checkpoint', join(folder(), 'cp')];
+    const first = await startEvaq([...args, '--rate', '4']);
+    const result = finished(first);
+    await until(() => to.taken.size >= 3);
+    first.kill('SIGINT');
+    expect((await result).code).toBe(130);
+    await evaq(['push', store], Array.from({ length: 8 }, (_, i) => `record ${i + 13}\n`).join(''));
+    if (selection.includes('--since')) await sleep(3500);
+    expect(await evaq(args)).toMatchObject({ code: 0 });
+    const got = [...to.taken.values()].map(({ body }) => Number(body.slice(7))).sort((a, b) => a - b);
+    expect(got).toEqual(Array.from({ length: selection.includes('-n') ? 12 : 20 }, (_, i) => i + 1));
+  });
+
+  test('does not send more than it was to, though what was sent is removed', async () => {
+    const store = await storeOf(30);
+    const to = await destination();
+    const args = ['replay', store, '--to', to.url, '-n', '6', '--remove', '--checkpoint', join(folder(), 'cp')];
+    const first = await startEvaq([...args, '--rate', '4']);
+    const result = finished(first);
+    await until(() => to.taken.size >= 3);
+    first.kill('SIGINT');
+    expect((await result).code).toBe(130);
+    expect(await evaq(args)).toMatchObject({ code: 0 });
+    expect(to.taken.size).toBe(6);
+    expect((await evaq(args)).stderr).toMatch(/replayed 0 records to http, 6 before/);
+    expect((await evaq(['cat', store, '--format', '%i', '-n', '1'])).stdout.toString()).toBe('7\n');
+  });
+
+  test('is of the same selection, or says that it is not', async () => {
+    const store = await storeOf(3);
+    const args = ['replay', store, '--checkpoint', join(folder(), 'cp')];
+    expect(await evaq([...args, '--from', '2'])).toMatchObject({ code: 0 });
+    const other = await evaq(args);
+    expect(other.code).toBe(2);
+    expect(other.stderr).toMatch(/is the checkpoint of a replay of --from 2, and this one is of all records/);
+  });
+
+  test('removes what a run before had sent and was not given the time to remove', async () => {
+    const store = await storeOf(5);
+    const checkpoint = join(folder(), 'cp');
+    const args = ['replay', store, '--exec', 'true', '--checkpoint', checkpoint];
+    expect(await evaq([...args, '-n', '2'])).toMatchObject({ code: 0 });
+    const kept: object = JSON.parse(readFileSync(checkpoint, 'utf8'));
+    writeFileSync(checkpoint, JSON.stringify(Object.assign(kept, { removing: [1, 2] })));
+    expect(await evaq([...args, '-n', '2', '--remove'])).toMatchObject({ code: 0 });
+    expect((await evaq(['cat', store, '--format', '%i'])).stdout.toString()).toBe('3\n4\n5\n');
+    expect(JSON.parse(readFileSync(checkpoint, 'utf8'))).toMatchObject({ through: 2, removing: [] });
+  });
+});
+
+describe('what a replay has done is kept, or it ends', () => {
+  test('a checkpoint that cannot be written: nothing is sent', async () => {
+    const log = join(folder(), 'log');
+    const result = await evaq([
+      'replay',
+      await storeOf(3),
+      '--exec',
+      `echo $EVAQ_ID >> ${log}`,
+      '--checkpoint',
+      join(folder(), 'nowhere', 'cp'),
+    ]);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/^evaq: the checkpoint cannot be written: ENOENT/m);
+    expect(result.stderr).not.toMatch(/\n\s+at /);
+    expect(existsSync(log)).toBe(false);
+  });
+
+  test('a checkpoint that cannot be written any more: it ends, and what is delivered is not sent twice', async () => {
+    const log = join(folder(), 'log');
+    const place = join(folder(), 'place');
+    mkdirSync(place);
+    const command = `sleep 0.4; echo $EVAQ_ID >> ${log}; rm -rf ${place}`;
+    const args = ['replay', await storeOf(20), '--exec', command, '--checkpoint', join(place, 'cp')];
+    const result = await evaq(args);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/the checkpoint cannot be written: ENOENT/);
+    expect(result.stderr).not.toMatch(/\n\s+at |failed/);
+    const sent = readFileSync(log, 'utf8').trim().split('\n');
+    expect(sent.length).toBeLessThan(10);
+    expect(new Set(sent).size).toBe(sent.length);
+  });
+});
+
 describe('its parts', () => {
+  test('what failed before is tried again outside of the window', () => {
+    const window = new ReplayWindow(2);
+    expect(() => window.begin(2)).toThrow(/in the order of their IDs/);
+    for (const id of [3, 4]) window.begin(id);
+    expect(() => window.begin(4)).toThrow(/in the order of their IDs/);
+    window.settle(4);
+    expect([window.through, window.beyond]).toEqual([2, [4]]);
+  });
+
+  test('a pause of more than a timer can do is one', async () => {
+    const controller = new AbortController();
+    let isOver = false;
+    const paused = pause(29 * 24 * 60 * 60 * 1000, controller.signal).then(() => {
+      isOver = true;
+    });
+    await sleep(50);
+    expect(isOver).toBe(false);
+    controller.abort();
+    await paused;
+  });
+
   test('a window: settled up to one, and some beyond, whatever the order', () => {
     const window = new ReplayWindow();
     for (const id of [3, 5, 8, 9]) window.begin(id);

@@ -4,9 +4,11 @@
  */
 import type { FailureDetail, RecordIdentity, RecordOrigin } from '../../frame/metadata.js';
 
+import { parseIsoTime } from '../selection/point-in-time.js';
+
 export const EXPORT_VERSION = 1;
-/** Six characters for a byte at worst, and the rest of the line. */
-export const JSON_LINE_BYTES_MAX: number = 128 * 1024 * 1024;
+/** What the longest text of the language takes, which is a little more. */
+export const JSON_LINE_BYTES_MAX: number = 500 * 1024 * 1024;
 /** Of the first line of an export. */
 export const EXPORT_KIND = 'evaq-export';
 
@@ -29,11 +31,19 @@ export interface ParsedRecord {
 
 export type ParsedLine =
   | { readonly kind: 'record'; readonly record: ParsedRecord }
-  | { readonly kind: 'head'; readonly store: string; readonly queues: readonly string[] }
+  | { readonly kind: 'head'; readonly store: string; readonly queues: readonly HeadQueue[] }
   | { readonly kind: 'end'; readonly records: number }
   | { readonly kind: 'wrong'; readonly why: string };
 
+export interface HeadQueue {
+  readonly name: string;
+  readonly nextId?: number;
+}
+
 type Fields = Readonly<Record<string, unknown>>;
+
+/** Half of a surrogate pair, which no UTF-8 has: what is pushed must not have it, either. */
+const HALF = /\p{Surrogate}/u;
 
 /** Thrown within this file only. */
 class Wrong extends Error {}
@@ -59,8 +69,15 @@ export function parseRecordLine(line: string): ParsedLine {
 }
 
 function headOf(value: Fields): ParsedLine {
-  const queues: unknown[] = Array.isArray(value['queues']) ? value['queues'] : [];
-  return { kind: 'head', store: text(value, 'store') ?? '', queues: queues.filter((one) => typeof one === 'string') };
+  const names: unknown[] = Array.isArray(value['queues']) ? value['queues'] : [];
+  const nextIds = isObject(value['nextIds']) ? value['nextIds'] : {};
+  const queues = names
+    .filter((name) => typeof name === 'string')
+    .map((name): HeadQueue => {
+      const nextId = Object.hasOwn(nextIds, name) ? count(nextIds, name) : undefined;
+      return nextId === undefined ? { name } : { name, nextId };
+    });
+  return { kind: 'head', store: text(value, 'store') ?? '', queues };
 }
 
 const KNOWN: ReadonlySet<string> = new Set([
@@ -108,8 +125,9 @@ function isObject(value: unknown): value is Fields {
 
 function text(value: Fields, name: string): string | undefined {
   const one = value[name];
-  if (one === undefined || typeof one === 'string') return one;
-  throw new Wrong(`'${name}' is no text`);
+  if (one !== undefined && typeof one !== 'string') throw new Wrong(`'${name}' is no text`);
+  if (one !== undefined && HALF.test(one)) throw new Wrong(`'${name}' has half of a surrogate pair in it`);
+  return one;
 }
 
 function count(value: Fields, name: string): number | undefined {
@@ -125,14 +143,14 @@ function time(value: Fields, name: string): number | undefined {
 }
 
 function timeOf(one: unknown, name: string): number {
-  const ms = typeof one === 'string' ? Date.parse(one) : Number.NaN;
-  if (Number.isNaN(ms)) throw new Wrong(`'${name}' is no time`);
+  const ms = typeof one === 'string' ? parseIsoTime(one) : undefined;
+  if (ms === undefined) throw new Wrong(`'${name}' is no time`);
   return ms;
 }
 
 function payloadOf(value: unknown): Buffer {
   if (typeof value === 'string') {
-    if (/\p{Surrogate}/u.test(value)) throw new Wrong("'payload' has half of a surrogate pair in it");
+    if (HALF.test(value)) throw new Wrong("'payload' has half of a surrogate pair in it");
     return Buffer.from(value);
   }
   const base64 = isObject(value) ? value['base64'] : undefined;
@@ -149,6 +167,7 @@ function headersOf(value: unknown): Readonly<Record<string, string>> | undefined
   if (!isObject(value)) throw new Wrong("'headers' is no object");
   for (const [name, one] of Object.entries(value)) {
     if (typeof one !== 'string') throw new Wrong(`the header '${name}' is no text`);
+    if (HALF.test(name) || HALF.test(one)) throw new Wrong('a header has half of a surrogate pair in it');
   }
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, String(one)]));
 }

@@ -1,16 +1,20 @@
 /**
  * Which records are settled, where several are under way and end in any order: all up to one, and some beyond it. Of the others nothing is known, so
- * that is what has to be remembered. Records are begun in the order of their IDs, but for
- * those that are tried again, which come first.
+ * that is what has to be remembered. Records are begun in the order of their IDs. What failed in a run before stands in that run's account already, and
+ * is not begun here when it is tried again.
  */
+import { assert } from '../../assert.js';
+
 export class ReplayWindow {
-  /** Begun, from the first on that is not settled. */
+  /** Begun, from the first on that is not settled. They ascend. */
   readonly #begun: number[] = [];
   readonly #settled = new Set<number>();
   #through: number;
+  #last: number;
 
   constructor(through = 0) {
     this.#through = through;
+    this.#last = through;
   }
 
   /** Every record that was begun up to here is settled. */
@@ -28,7 +32,10 @@ export class ReplayWindow {
     return this.#begun.length;
   }
 
+  /** IDs ascend: what is passed over is none of the selected ones. */
   begin(id: number): void {
+    assert(id > this.#last, 'records are begun in the order of their IDs');
+    this.#last = id;
     this.#begun.push(id);
   }
 
@@ -37,7 +44,7 @@ export class ReplayWindow {
     let count = 0;
     for (const first of this.#begun) {
       if (!this.#settled.delete(first)) break;
-      this.#through = Math.max(this.#through, first);
+      this.#through = first;
       count++;
     }
     this.#begun.splice(0, count);

@@ -20,9 +20,15 @@ export interface ReplayerOptions {
   /** Tries of a record. */
   readonly attempts: number;
   readonly window: ReplayWindow;
-  /** Told of each, once it is settled. */
-  readonly onSettled: (record: QueueRecord, failed: FailedRecord | undefined) => void;
+  /** Told of each, once it is settled. Does not throw. */
+  readonly onSettled: (record: TakenRecord, failed: FailedRecord | undefined) => void;
   readonly signal: AbortSignal;
+}
+
+export interface TakenRecord {
+  readonly record: QueueRecord;
+  /** It failed in a run before, and stands in the window of that one. */
+  readonly isOwed: boolean;
 }
 
 const BACKOFF_FIRST_MS = 100;
@@ -33,20 +39,27 @@ const AHEAD_MAX = 4096;
 export class Replayer {
   readonly #options: ReplayerOptions;
   readonly #under = new Set<Promise<void>>();
-  #refused: unknown;
+  /** Why it does not go on. */
+  #stopped: { readonly error: unknown } | undefined;
 
   constructor(options: ReplayerOptions) {
     this.#options = options;
   }
 
-  /** Whether it goes on: it does not when it was asked to stop, or the destination lets nobody in. */
+  /** Whether it goes on: it does not when it was asked to stop, the destination lets nobody in, or what it has done cannot be kept. */
   get goesOn(): boolean {
-    return !this.#options.signal.aborted && this.#refused === undefined;
+    return !this.#options.signal.aborted && this.#stopped === undefined;
+  }
+
+  /** Begins with no other record. `finish` rejects with the first error of them. */
+  stop(error: unknown): void {
+    this.#stopped ??= { error };
   }
 
   /** Begins with a record when it is due and there is room. */
-  async take(record: QueueRecord): Promise<void> {
+  async take(taken: TakenRecord): Promise<void> {
     const { clock, concurrency, window, signal } = this.#options;
+    const { record, isOwed } = taken;
     while (this.goesOn && this.#under.size > 0 && (this.#under.size >= concurrency || window.length >= AHEAD_MAX)) {
       await Promise.race(this.#under);
     }
@@ -54,38 +67,42 @@ export class Replayer {
     const waitMs = clock.waitMs(record.timestamp, performance.now());
     if (waitMs > 0) await pause(waitMs, signal);
     if (!this.goesOn) return;
-    window.begin(record.id);
-    const sent = this.#send(record);
+    if (!isOwed) window.begin(record.id);
+    const sent = this.#settle(taken);
     this.#under.add(sent);
     void sent.finally(() => this.#under.delete(sent));
   }
 
-  /** Resolves when nothing is under way; rejects where the destination lets nobody in. */
+  /** Resolves when nothing is under way; rejects with that for which it was stopped. */
   async finish(): Promise<void> {
     await Promise.all(this.#under);
-    if (this.#refused !== undefined) throw this.#refused;
+    if (this.#stopped !== undefined) throw this.#stopped.error;
   }
 
-  /** Never rejects. What is not settled when it resolves was given up for now: asked to stop, or not let in. */
-  async #send(record: QueueRecord): Promise<void> {
-    const { target, queue, deliveryId, attempts, window, onSettled, signal } = this.#options;
+  /** Never rejects. What is not settled when it resolves was given up for now. */
+  async #settle(taken: TakenRecord): Promise<void> {
+    const { window, onSettled } = this.#options;
+    const { record, isOwed } = taken;
+    const outcome = await this.#send(record);
+    if (outcome === 'given up') return;
+    if (!isOwed) window.settle(record.id);
+    onSettled(taken, outcome === 'delivered' ? undefined : { id: record.id, error: outcome.error });
+  }
+
+  /** Given up: asked to stop, or not let in. */
+  async #send(record: QueueRecord): Promise<'delivered' | 'given up' | { readonly error: string }> {
+    const { target, queue, deliveryId, attempts, signal } = this.#options;
     const name = deliveryId(record);
     for (let attempt = 1; ; attempt++) {
       try {
         await target.send({ record, queue, deliveryId: name, attempt }, NEVER);
-        window.settle(record.id);
-        onSettled(record, undefined);
-        return;
+        return 'delivered';
       } catch (error) {
-        if (isUnauthorized(error)) this.#refused ??= error;
-        if (!this.goesOn) return;
-        if (attempt >= attempts || isFinal(error)) {
-          window.settle(record.id);
-          onSettled(record, { id: record.id, error: messageOf(error) });
-          return;
-        }
+        if (isUnauthorized(error)) this.stop(error);
+        if (!this.goesOn) return 'given up';
+        if (attempt >= attempts || isFinal(error)) return { error: messageOf(error) };
         await pause(waitFor(error, attempt), signal);
-        if (!this.goesOn) return;
+        if (!this.goesOn) return 'given up';
       }
     }
   }

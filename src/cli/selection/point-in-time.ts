@@ -13,6 +13,8 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+$/;
 const DATE = /^\d{4}-\d\d-\d\d$/;
 const DATE_TIME = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?$/;
+/** As `toISOString` writes it: a year has four digits, or a sign and six. */
+const ISO = /^(?:\d{4}|[+-]\d{6})-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d))?$/;
 const SECONDS = /^\d{1,12}(?:\.\d{1,3})?$/;
 
 /** `90s`, `1h30m`, `2d` in ms; `undefined` for what is none. */
@@ -34,6 +36,19 @@ export function parseTime(text: string, nowMs: number): number | undefined {
   if (ago !== undefined) return nowMs - ago;
   if (SECONDS.test(text)) return Math.round(Number(text) * 1000);
   if (!DATE.test(text) && !DATE_TIME.test(text)) return undefined;
-  const ms = Date.parse(DATE.test(text) ? `${text}T00:00` : text);
-  return Number.isNaN(ms) ? undefined : ms;
+  return parsed(DATE.test(text) ? `${text}T00:00` : text);
+}
+
+/** In ms since the epoch, of a date with a time and a zone, or a date alone, which is that of UTC; `undefined` for what is none. */
+export function parseIsoTime(text: string): number | undefined {
+  return ISO.test(text) ? parsed(text) : undefined;
+}
+
+/** A day that its month does not have is none, where the language goes on counting in the next one. */
+function parsed(text: string): number | undefined {
+  const ms = Date.parse(text);
+  const [, year = '', month = '', day = ''] = /^([+-]?\d+)-(\d\d)-(\d\d)/.exec(text) ?? [];
+  const isDay =
+    new Date(Date.parse(`${year}-${month}-01`) + (Number(day) - 1) * 86_400_000).getUTCMonth() + 1 === Number(month);
+  return Number.isNaN(ms) || !isDay ? undefined : ms;
 }

@@ -10,7 +10,10 @@ export async function segmentRange(
   const isCounted = from.kind === 'from-end' || (to !== undefined && to.kind !== 'id');
   const ids = isCounted ? await idsOf(segment) : [];
   const first = from.kind === 'first' ? 0 : idOf(from, ids);
-  return { first, last: to === undefined ? Number.MAX_SAFE_INTEGER : idOf(to, ids) };
+  if (to === undefined) return { first, last: Number.MAX_SAFE_INTEGER };
+  // In front of all of them nothing stands.
+  const isInFront = to.kind === 'from-end' && to.count > ids.length;
+  return { first, last: isInFront ? 0 : idOf(to, ids) };
 }
 
 async function idsOf(segment: Pick<RawSegment, 'records'>): Promise<number[]> {

@@ -53,6 +53,12 @@ async function idOf(queue: SelectedFrom, place: Place): Promise<number | undefin
 async function lastOf(queue: SelectedFrom, place: Place): Promise<number> {
   if (place.kind === 'id') return place.id;
   // The first that is live is the last of all from the end.
-  const count = place.kind === 'first' ? Number.MAX_SAFE_INTEGER : place.count;
-  return (await queue.idFromEnd(count)) ?? 0;
+  if (place.kind === 'first') return (await queue.idFromEnd(Number.MAX_SAFE_INTEGER)) ?? 0;
+  const { count } = place;
+  const id = await queue.idFromEnd(count);
+  if (id === undefined) return 0;
+  // Where there are fewer it is told the first of them, and nothing stands in front of the place that is meant. If that one is removed between the two
+  // looks, nothing is live up to it.
+  const isFewer = count > 1 && (await queue.idFromEnd(count - 1)) === id;
+  return isFewer ? 0 : id;
 }

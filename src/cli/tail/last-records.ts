@@ -22,14 +22,18 @@ export async function lastRecords(
   let found: QueueRecord[] = [];
   let window = isSelective(selection) ? Math.max(count, WINDOW_MIN) : count;
   for (let last = end; found.length < count && last >= lowest; ) {
-    const first = Math.max(lowest, (await queue.idFromEnd(window)) ?? last);
+    const place = await queue.idFromEnd(window);
+    // Nothing is live any more: others remove while this looks.
+    if (place === undefined) break;
+    const first = Math.max(lowest, place);
     if (first <= last) {
       const records = await recordsOf(queue, selection, ranges, first, last, count - found.length);
       found = [...records, ...found];
       last = first - 1;
     }
-    // It reached to the first record that there is.
-    if ((await queue.idFromEnd(Number.MAX_SAFE_INTEGER)) === first) break;
+    // It reached to the first record that there is, or that one has gone and those in front of it with it.
+    const lowestLive = await queue.idFromEnd(Number.MAX_SAFE_INTEGER);
+    if (lowestLive === undefined || lowestLive >= first) break;
     window *= GROWTH;
   }
   return found;

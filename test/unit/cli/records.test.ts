@@ -1,6 +1,7 @@
 /** How records are shown. */
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
+import { recordToJson } from '../../../src/cli/record-format.js';
 import { harmless, harmlessBytes } from '../../../src/cli/records/harmless.js';
 import { hexdump } from '../../../src/cli/records/hexdump.js';
 import { parseTemplate } from '../../../src/cli/records/record-template.js';
@@ -36,6 +37,22 @@ describe('a hexdump', () => {
       return;
     }
     expect(theirs.startsWith(hexdump(bytes))).toBe(true);
+  });
+});
+
+describe('a line of JSON', () => {
+  it('of a record that no text can hold is an error that names the record', () => {
+    const payload = Buffer.from([0xff]);
+    // As it fails with half a gigabyte.
+    payload.toString = () => {
+      throw new RangeError('Invalid string length');
+    };
+    expect(() => recordToJson({ record: { id: 17, timestamp: 0, payload }, queue: 'jobs' })).toThrow(
+      expect.objectContaining({
+        code: 'EVAQ_RECORD_TOO_LARGE',
+        message: expect.stringContaining("record 17 of queue 'jobs'"),
+      }),
+    );
   });
 });
 

@@ -7,6 +7,7 @@ import { queuesMeant } from '../../../src/cli/selection/queue-names.js';
 import { segmentRange } from '../../../src/cli/selection/segment-range.js';
 import { type SelectedFrom, selectedRecords } from '../../../src/cli/selection/selected-records.js';
 import { isSelected, isSelective, type SelectionFlags, selectionOf } from '../../../src/cli/selection/selection.js';
+import { lastRecords } from '../../../src/cli/tail/last-records.js';
 import type { QueueRecord } from '../../../src/log/queue-record.js';
 
 const NOW = Date.UTC(2026, 10, 1, 12);
@@ -39,12 +40,20 @@ describe('moments and positions', () => {
     expect(parseTime(text, NOW)).toBe(ms);
   });
 
-  it.each(['', 'yesterday', '2026-13-01', '2026-11-01T25:00', '11/01/2026', 'Nov 1 2026'])(
-    '%j is no moment',
-    (text) => {
-      expect(parseTime(text, NOW)).toBeUndefined();
-    },
-  );
+  it.each([
+    '',
+    'yesterday',
+    '2026-13-01',
+    '2026-02-31',
+    '2026-02-29',
+    '2026-04-31T10:00Z',
+    '2026-11-00',
+    '2026-11-01T25:00',
+    '11/01/2026',
+    'Nov 1 2026',
+  ])('%j is no moment', (text) => {
+    expect(parseTime(text, NOW)).toBeUndefined();
+  });
 
   it.each([
     ['17', { kind: 'id', id: 17 }],
@@ -56,6 +65,7 @@ describe('moments and positions', () => {
     ['-0', undefined],
     ['1.5', undefined],
     ['@', undefined],
+    ['@2026-02-31', undefined],
     ['newest', undefined],
     ['99999999999999999999', undefined],
   ])('%s is %j', (text, position) => {
@@ -140,6 +150,8 @@ describe('the records of a queue', () => {
     ['from the end', { from: { kind: 'from-end', count: 2 } }, [40, 50]],
     ['more from the end than there are', { from: { kind: 'from-end', count: 9 } }, [10, 20, 30, 40, 50]],
     ['up to one from the end', { to: { kind: 'from-end', count: 4 } }, [10, 20]],
+    ['up to the first one from the end', { to: { kind: 'from-end', count: 5 } }, [10]],
+    ['up to one that would stand in front of the first', { to: { kind: 'from-end', count: 6 } }, []],
     ['the first', { to: { kind: 'first' } }, [10]],
     ['the last', { from: { kind: 'from-end', count: 1 }, to: { kind: 'from-end', count: 1 } }, [50]],
     ['nothing', { from: { kind: 'id', id: 51 } }, []],
@@ -176,6 +188,7 @@ describe('the records of a queue', () => {
         };
         const idAt = (one: NonNullable<typeof from>, end: number): number => {
           if (one.kind === 'id') return one.id;
+          if (end === 99 && one.kind === 'from-end' && one.count > all.length) return 0;
           if (one.kind === 'first') return 10;
           return one.kind === 'time' ? end : ((all.at(-one.count) ?? all[0])?.id ?? 0);
         };
@@ -208,7 +221,30 @@ describe('places in a file by itself', () => {
     [{ from: { kind: 'from-end', count: 2 } }, 5, Number.MAX_SAFE_INTEGER],
     [{ from: { kind: 'from-end', count: 7 }, to: { kind: 'first' } }, 3, 3],
     [{ to: { kind: 'from-end', count: 1 } }, 0, 9],
+    [{ to: { kind: 'from-end', count: 3 } }, 0, 3],
+    [{ to: { kind: 'from-end', count: 4 } }, 0, 0],
   ])('%j', async (flags, first, last) => {
     expect(await segmentRange(segment, selectionOf(flags))).toEqual({ first, last });
+  });
+});
+
+describe('the last records', () => {
+  it('of a queue that is emptied between two looks are none', async () => {
+    let looks = 0;
+    const queue: SelectedFrom = {
+      idFromEnd: () => Promise.resolve(looks++ === 0 ? 5 : undefined),
+      rangesWithin: () => Promise.resolve([]),
+      records: async function* () {},
+    };
+    expect(await queue.idFromEnd(1)).toBe(5);
+    expect(await lastRecords(queue, selectionOf({}), 10, 200_000)).toEqual([]);
+    expect(looks).toBeLessThan(5);
+  });
+
+  it('of one whose end is taken in front of the last that was seen are the ones that are left', async () => {
+    // Of 1 to 9 the last three were removed after the look at the end.
+    const queue = queueOf([1, 2, 3, 4, 5, 6].map((id) => record(id, id)));
+    const last = await lastRecords(queue, selectionOf({}), 2, 9);
+    expect(last.map(({ id }) => id)).toEqual([5, 6]);
   });
 });
