@@ -34,7 +34,9 @@ export async function copyRecord(from: MoveEnd, to: MoveEnd, record: QueueRecord
   const { queue, place } = from.stream;
   const { id, timestamp, identity = { queue, id } } = record;
   const origin = { queue, id, timestamp: record.origin?.timestamp ?? timestamp };
-  const newId = await to.publisher.copy(record.payload, { ...meta, origin, identity }, `move:${place.stream}:${id}`);
+  // The time of the record, too: a stream that is made anew gives out its IDs again.
+  const what = `move:${place.stream}:${id}:${timestamp}`;
+  const newId = await to.publisher.copy(record.payload, { ...meta, origin, identity }, what);
   to.stream.noteAcknowledged(newId);
   return newId;
 }

@@ -27,18 +27,19 @@ export async function openStream(
   options: ResolvedJetStream,
   queue: string,
   given: QueueOptions,
+  isOpen: () => boolean,
 ): Promise<JetStreamQueueInit> {
   const { name } = options;
   const place = { stream: streamOf(name, queue), subject: subjectOf(name, queue) };
-  const resolved = streamOptionsOf(given, options);
+  const resolved = streamOptionsOf(given);
   const stream = new QueueStream(queue, place, api);
   const isThere = await stream.ensure(options, resolved, { [STORE_ID]: randomUUID() });
   if (!isThere) throw missingError(name, queue);
-  const { whenFull } = resolved.limits ?? {};
+  const limits = resolved.limits === 'kept' ? undefined : resolved.limits;
   const bytesMax = (api.connection.info?.max_payload ?? MAX_PAYLOAD) - HEADROOM_BYTES;
   return {
     stream,
-    publisher: new Publisher(queue, place, api, () => whenFull === 'wait'),
+    publisher: new Publisher({ queue, place, api, limits, isOpen }),
     recordBytesMax: Math.min(bytesMax, resolved.recordBytesMax ?? bytesMax),
   };
 }
