@@ -165,4 +165,50 @@ describe.skipIf(why !== undefined)(`JetStream among others${why === undefined ? 
     expect(await anew.deadLetter(await anew.push('second'), { reason: 'y' })).toBe(2);
     expect(await textsOf(await other.queue('q.dead'))).toEqual(['second']);
   });
+
+  test('of several leases the longest holds: a record is in one handler, whoever asks how often', async () => {
+    const name = newName();
+    await using patient = await open(name, { leaseMs: 4000 });
+    await using hasty = await open(name, { leaseMs: 1000 });
+    await patient.wal.push('job');
+    let begun = 0;
+    const handler = async (): Promise<void> => {
+      begun++;
+      await passTime(1800);
+    };
+    const first = patient.wal.process(handler);
+    while (begun === 0) await passTime(10);
+    const second = hasty.wal.process(handler);
+    await second.drained();
+    for (const delivery of [first, second]) await delivery.stop();
+    expect(begun).toBe(1);
+    const { config } = await ask(`CONSUMER.INFO.EVAQ_${name}_wal.evaq`);
+    expect(config).toMatchObject({ ack_wait: 4e9 });
+  });
+
+  test('many who begin to deliver at the same time agree on the longest lease', async () => {
+    const name = newName();
+    const all = await Promise.all([1000, 5000, 2000, 1000].map((leaseMs) => open(name, { leaseMs })));
+    const deliveries = all.map(({ wal }) => wal.process(() => undefined));
+    await all[0]?.wal.push('x');
+    await Promise.all(deliveries.map((delivery) => delivery.drained()));
+    await Promise.all(deliveries.map((delivery) => delivery.stop()));
+    expect((await ask(`CONSUMER.INFO.EVAQ_${name}_wal.evaq`))['config']).toMatchObject({ ack_wait: 5e9 });
+    await Promise.all(all.map((one) => one.close()));
+  });
+
+  test('a record of the greatest length has its dead letter: what is said of its failure is cut', async () => {
+    await using evaq = await open(newName());
+    const cause = new Error('c'.repeat(5000));
+    const error = new Error('e'.repeat(5000), { cause });
+    for (const size of [evaq.wal.recordBytesMax, evaq.wal.recordBytesMax - 6000, 10]) {
+      const id = await evaq.wal.push(Buffer.alloc(size));
+      const deadId = await evaq.wal.deadLetter(id, { reason: 'é'.repeat(5000), error });
+      const letter = await evaq.deadLetters.get(deadId);
+      expect(letter).toMatchObject({ identity: { queue: 'wal', id }, attempts: 1 });
+      expect([letter?.payload.length, (letter?.reason ?? '').startsWith('éé')]).toEqual([size, true]);
+    }
+    const whole = await evaq.deadLetters.get(3);
+    expect([whole?.reason?.length, whole?.error?.cause?.message.length]).toEqual([4096, 4096]);
+  });
 });
