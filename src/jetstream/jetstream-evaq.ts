@@ -99,8 +99,8 @@ export class JetStreamEvaq implements EvaqLike {
 
   static async #open(api: JsApi, options: ResolvedJetStream, ownsConnection: boolean): Promise<JetStreamEvaq> {
     await requireNewServer(api);
-    const wal = await openStream(api, options, WAL_QUEUE, {});
-    const deadLetters = await openStream(api, options, DEAD_LETTERS_QUEUE, {});
+    const wal = await openStream(api, options, WAL_QUEUE, {}, () => true);
+    const deadLetters = await openStream(api, options, DEAD_LETTERS_QUEUE, {}, () => true);
     const storeId = await storeIdOf(wal, options.name);
     return new JetStreamEvaq({ api, options, ownsConnection, storeId, wal, deadLetters });
   }
@@ -125,7 +125,7 @@ export class JetStreamEvaq implements EvaqLike {
 
   /**
    * The queue of that name, made if there is none. Of the options of a queue it takes `limits`, `dedupe` (its `windowMs` is the window of duplicates) and
-   * `recordBytesMax`; a stream that is there is changed to them.
+   * `recordBytesMax`. Of a queue that is there only what is given is changed: `limits` as a whole, and the window to a longer one; its replicas never.
    * @throws EVAQ_QUEUE_NAME, EVAQ_CLOSED; EVAQ_UNSUPPORTED for other options
    */
   async queue(name: string, options: QueueOptions & WaitOptions = {}): Promise<JetStreamQueue> {
@@ -141,7 +141,7 @@ export class JetStreamEvaq implements EvaqLike {
     const isPlain = Object.values(options).every((value) => value === undefined);
     const known = this.#queues.get(name);
     if (known !== undefined && isPlain) return known;
-    const opening = openStream(this.#api, this.#options, name, options).then(
+    const opening = openStream(this.#api, this.#options, name, options, () => this.#isOpen).then(
       (init) => new JetStreamQueue(init, this.#host),
     );
     this.#queues.set(name, opening);
@@ -186,7 +186,7 @@ export class JetStreamEvaq implements EvaqLike {
   async #close(): Promise<void> {
     for (const wake of this.#sleepers) wake();
     await this.#deliveries.stop();
-    for (const opening of this.#queues.values()) await (await opening.catch(() => undefined))?.end.publisher.close();
+    for (const opening of this.#queues.values()) await (await opening.catch(() => undefined))?.end.publisher.settled();
     if (this.#ownsConnection) await this.#api.connection.close();
   }
 

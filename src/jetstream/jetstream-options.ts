@@ -22,7 +22,10 @@ export interface JetStreamOptions {
   readonly create?: boolean;
   /** For how long the server knows a message by its ID, in ms: a repeat within it is none. It takes memory for each message. Default 120 000. */
   readonly duplicateWindowMs?: number;
-  /** After so many ms without a word of it a process that had a record counts as dead. From 1000 on; default 30 000. */
+  /**
+   * After so many ms without a word of it a process that had a record counts as dead. Of all that a queue was ever delivered with the longest holds, until its
+   * consumer `evaq` is removed. From 1000 on; default 30 000.
+   */
   readonly leaseMs?: number;
   /** How long a call is tried while the server does not answer or has no leader. Default 30 000. */
   readonly timeoutMs?: number;

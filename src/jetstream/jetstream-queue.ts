@@ -88,7 +88,8 @@ export class JetStreamQueue implements QueueLike {
 
   /**
    * As `Queue.push`: resolves with the ID when the stream has acknowledged the record, which it does when a quorum of its replicas has it. What comes while
-   * others are on their way goes with the next batch. A `messageId` is known for as long as the window of duplicates lasts.
+   * others are on their way goes with the next batch. A `messageId` is known for as long as the window of duplicates lasts. `signal`: aborted before it was
+   * sent it is withdrawn.
    * @throws EVAQ_RECORD_TOO_LARGE, EVAQ_QUEUE_FULL (not pushed); EVAQ_IO (unknown)
    */
   async push(payload: Payload, options?: PushOptions): Promise<number> {
@@ -97,7 +98,7 @@ export class JetStreamQueue implements QueueLike {
     const signal = signalOf(options, 'push');
     const outgoing = outgoingOf(payload, { name: 'payload', place: '', options, recordBytesMax: this.recordBytesMax });
     this.#requireOpen();
-    return untilAborted(signal, async () => (await this.#push([outgoing])).firstId);
+    return untilAborted(signal, async () => (await this.#push([outgoing], signal)).firstId);
   }
 
   /**
@@ -120,13 +121,13 @@ export class JetStreamQueue implements QueueLike {
       if (all.length > BATCH_RECORDS_MAX) throw this.#tooMany();
     }
     this.#requireOpen();
-    if (all.length > 0) return untilAborted(signal, () => this.#push(all));
+    if (all.length > 0) return untilAborted(signal, () => this.#push(all, signal));
     const { lastId } = await this.#stream.figures();
     return { firstId: lastId + 1, lastId };
   }
 
-  async #push(records: readonly Outgoing[]): Promise<IdSpan> {
-    const span = await this.#publisher.push(records);
+  async #push(records: readonly Outgoing[], signal: AbortSignal | undefined): Promise<IdSpan> {
+    const span = await this.#publisher.push(records, signal);
     this.#stream.noteAcknowledged(span.lastId);
     return span;
   }

@@ -87,6 +87,14 @@ export class JsApi {
   }
 }
 
+/** What a server takes that says nothing. */
+const MAX_PAYLOAD = 1024 * 1024;
+
+/** Of a message with its headers. */
+export function messageBytesMax({ connection }: JsApi): number {
+  return connection.info?.max_payload ?? MAX_PAYLOAD;
+}
+
 /** What a stream does not store: it is full, mostly. */
 export const NOT_STORED = 10_077;
 

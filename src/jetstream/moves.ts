@@ -6,8 +6,13 @@
 import type { RecordMeta } from '../frame/metadata.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { notFound } from '../queue/queue.js';
+import { fittedMeta } from './fitted-meta.js';
+import { messageBytesMax } from './js-api.js';
 import type { Publisher } from './publisher.js';
 import type { QueueStream } from './queue-stream.js';
+
+/** What a message has beside its payload, the record's own and two names: the names of headers. */
+const HEADER_BYTES = 128;
 
 /** One queue of a move. */
 export interface MoveEnd {
@@ -34,7 +39,11 @@ export async function copyRecord(from: MoveEnd, to: MoveEnd, record: QueueRecord
   const { queue, place } = from.stream;
   const { id, timestamp, identity = { queue, id } } = record;
   const origin = { queue, id, timestamp: record.origin?.timestamp ?? timestamp };
-  const newId = await to.publisher.copy(record.payload, { ...meta, origin, identity }, `move:${place.stream}:${id}`);
+  // The time of the record, too: a stream that is made anew gives out its IDs again.
+  const what = `move:${place.stream}:${id}:${timestamp}`;
+  const taken = record.payload.length + HEADER_BYTES + what.length + to.stream.place.stream.length;
+  const fitted = fittedMeta({ ...meta, origin, identity }, messageBytesMax(to.stream.api) - taken);
+  const newId = await to.publisher.copy(record.payload, fitted, what);
   to.stream.noteAcknowledged(newId);
   return newId;
 }

@@ -7,7 +7,7 @@ import { WAL_QUEUE } from '../layout/store-file.js';
 import type { QueueOptions } from '../queue/queue-options.js';
 import type { ResolvedJetStream } from './jetstream-options.js';
 import type { JetStreamQueueInit } from './jetstream-queue.js';
-import { type JsApi, numberIn, objectIn, textIn } from './js-api.js';
+import { type JsApi, messageBytesMax, numberIn, objectIn, textIn } from './js-api.js';
 import { Publisher } from './publisher.js';
 import { QueueStream, tooOldError } from './queue-stream.js';
 import { streamOptionsOf } from './stream-config.js';
@@ -16,8 +16,6 @@ import { streamOf, subjectOf } from './stream-names.js';
 const STORE_ID = 'evaq.store';
 /** Atomic batches. */
 const API_LEVEL_MIN = 2;
-/** What a server takes that says nothing. */
-const MAX_PAYLOAD = 1024 * 1024;
 /** For the headers that evaq itself adds. */
 const HEADROOM_BYTES = 1024;
 
@@ -27,18 +25,19 @@ export async function openStream(
   options: ResolvedJetStream,
   queue: string,
   given: QueueOptions,
+  isOpen: () => boolean,
 ): Promise<JetStreamQueueInit> {
   const { name } = options;
   const place = { stream: streamOf(name, queue), subject: subjectOf(name, queue) };
-  const resolved = streamOptionsOf(given, options);
+  const resolved = streamOptionsOf(given);
   const stream = new QueueStream(queue, place, api);
   const isThere = await stream.ensure(options, resolved, { [STORE_ID]: randomUUID() });
   if (!isThere) throw missingError(name, queue);
-  const { whenFull } = resolved.limits ?? {};
-  const bytesMax = (api.connection.info?.max_payload ?? MAX_PAYLOAD) - HEADROOM_BYTES;
+  const limits = resolved.limits === 'kept' ? undefined : resolved.limits;
+  const bytesMax = messageBytesMax(api) - HEADROOM_BYTES;
   return {
     stream,
-    publisher: new Publisher(queue, place, api, () => whenFull === 'wait'),
+    publisher: new Publisher({ queue, place, api, limits, isOpen }),
     recordBytesMax: Math.min(bytesMax, resolved.recordBytesMax ?? bytesMax),
   };
 }

@@ -1,30 +1,33 @@
 /**
- * Publishes the records of one queue. What comes while a batch is on its way goes with the next one: that is its group commit. A batch is atomic on the server
- * (ADR-50, by headers), so its records have IDs in a row; each message has an ID of its own, by which the server knows a repeat after an answer that was lost.
+ * Publishes the records of one queue. What comes while a batch is on its way goes with the next one: that is its group commit. A batch is atomic, so its
+ * records have IDs in a row.
  *
  * Invariants
  * - One batch at a time, in the order of the calls.
  * - A unit (a `push`, a `pushMany`) is never split.
- * - None waits longer than `timeoutMs` for those before it, unless the queue waits for room; then a close ends it.
+ * - None waits longer than `timeoutMs` for those before it, unless the queue waits for room; then a close ends it, and its signal.
+ * - Whoever waits is sent nothing of when his signal is aborted.
  */
 import { randomUUID } from 'node:crypto';
 import { EvaqError } from '../errors.js';
 import type { RecordMeta } from '../frame/metadata.js';
 import type { IdSpan } from '../queue/commit-pipeline.js';
+import type { ResolvedLimits } from '../queue/limit-options.js';
 import { elapsedMs } from '../vfs/own-timers.js';
-import { type Answer, type JsApi, NOT_STORED, numberIn, type Refusal, refusedError } from './js-api.js';
-import type { NatsHeaders } from './nats-client.js';
+import { type JsApi, NOT_STORED, type Refusal, refusedError } from './js-api.js';
+import { type Message, MessageSender, type Outcome } from './message-sender.js';
 import { pause } from './pause.js';
-import { MESSAGE_ID, ownIdOf, packedId, writeMeta } from './record-message.js';
+import { ownIdOf, packedId } from './record-message.js';
 import type { StreamPlace } from './stream-config.js';
 
 /** Of the server: error 10199. */
 export const BATCH_RECORDS_MAX = 1000;
 /** A batch that takes longer than ten seconds on its way is given up by the server. */
 const BATCH_BYTES = 8 * 1024 * 1024;
-const HOLDS_DUPLICATE = 10_201;
 const TOO_LARGE = 10_054;
 const NO_ATOMIC = 10_174;
+/** What the server counts of a message beside its payload and subject, at least. */
+const STORED_BYTES = 30;
 /** How often it is looked for room. */
 const FULL_PAUSE_MS = 50;
 
@@ -35,90 +38,106 @@ export interface Outgoing {
   readonly messageId: string | undefined;
 }
 
-interface Message {
-  readonly payload: Uint8Array;
-  readonly meta: RecordMeta | undefined;
-  readonly id: string;
-}
-
 interface Unit {
   readonly messages: readonly Message[];
   readonly bytes: number;
   /** With IDs of the caller's: one that is known would refuse all that is with it. */
   readonly isAlone: boolean;
   readonly since: number;
+  readonly signal: AbortSignal | undefined;
   readonly resolve: (result: IdSpan) => void;
   readonly reject: (error: unknown) => void;
 }
 
-type Outcome =
-  | { readonly kind: 'stored'; readonly span: IdSpan }
-  | { readonly kind: 'duplicate' }
-  | { readonly kind: 'refused'; readonly refusal: Refusal };
+export interface PublisherOptions {
+  readonly queue: string;
+  readonly place: StreamPlace;
+  readonly api: JsApi;
+  /** As far as this handle knows them. */
+  readonly limits: ResolvedLimits | undefined;
+  /** Of the store. */
+  readonly isOpen: () => boolean;
+}
 
 export class Publisher {
+  readonly #options: PublisherOptions;
   readonly #queue: string;
-  readonly #place: StreamPlace;
-  readonly #api: JsApi;
-  readonly #waitsForRoom: () => boolean;
+  readonly #sender: MessageSender;
   /** For IDs of messages: another handle has another. */
   readonly #prefix = randomUUID();
   #count = 0;
   readonly #waiting: Unit[] = [];
-  #running: Promise<void> | undefined;
-  #isClosed = false;
+  #isRunning = false;
+  /** All that was pushed has ended. */
+  #settled: Promise<void> = Promise.resolve();
 
-  constructor(queue: string, place: StreamPlace, api: JsApi, waitsForRoom: () => boolean) {
+  constructor(options: PublisherOptions) {
+    const { queue, place, api } = options;
+    this.#options = options;
     this.#queue = queue;
-    this.#place = place;
-    this.#api = api;
-    this.#waitsForRoom = waitsForRoom;
+    this.#sender = new MessageSender(queue, place, api);
   }
 
-  /** Of at least one and at most `BATCH_RECORDS_MAX` records. Resolves when the stream has acknowledged them. */
-  push(records: readonly Outgoing[]): Promise<IdSpan> {
+  /**
+   * Of at least one and at most `BATCH_RECORDS_MAX` records. Resolves when the stream has acknowledged them. `signal`: aborted before they are sent they are
+   * withdrawn.
+   */
+  push(records: readonly Outgoing[], signal?: AbortSignal): Promise<IdSpan> {
     const messages = records.map(({ payload, meta, messageId }) => ({
       payload,
       meta,
       id: messageId === undefined ? ownIdOf(`${this.#prefix}:${++this.#count}`) : packedId(messageId),
     }));
     const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
+    const tooLarge = this.#neverFits(messages.length, bytes);
+    if (tooLarge !== undefined) return Promise.reject(tooLarge);
     const isAlone = records.some(({ messageId }) => messageId !== undefined);
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ messages, bytes, isAlone, since: elapsedMs(), resolve, reject });
-      this.#running ??= this.#run();
+    const pushed = new Promise<IdSpan>((resolve, reject) => {
+      this.#waiting.push({ messages, bytes, isAlone, since: elapsedMs(), signal, resolve, reject });
+      if (!this.#isRunning) void this.#run();
     });
+    this.#settled = Promise.allSettled([this.#settled, pushed]).then(() => undefined);
+    return pushed;
+  }
+
+  #neverFits(records: number, payloadBytes: number): EvaqError | undefined {
+    const { limits, place } = this.#options;
+    const need = { records, bytes: payloadBytes + records * (STORED_BYTES + place.subject.length) };
+    for (const exceeded of ['records', 'bytes'] as const) {
+      const limit = limits?.[exceeded];
+      const wanted = need[exceeded];
+      if (limit === undefined || wanted <= limit) continue;
+      return new EvaqError(
+        'EVAQ_RECORD_TOO_LARGE',
+        `a push has ${wanted} ${exceeded}; queue '${this.#queue}' may hold ${limit} in all`,
+        { details: { queue: this.#queue, exceeded, limit, wanted } },
+      );
+    }
+    return undefined;
   }
 
   /** Under an ID that says what it is a copy of: a repeat of it resolves with the ID that it has. */
   async copy(payload: Uint8Array, meta: RecordMeta, what: string): Promise<number> {
-    const outcome = await this.#single({ payload, meta, id: ownIdOf(what) });
+    const outcome = await this.#sender.single({ payload, meta, id: ownIdOf(what) });
     return this.#idsOf(outcome).firstId;
   }
 
-  /** As `settled`; what waits for room is not pushed any more. */
-  close(): Promise<void> {
-    this.#isClosed = true;
-    return this.settled();
-  }
-
-  /** Resolves when what was pushed before is there, or has failed. */
+  /** Resolves when what was pushed before the call is there, or has failed. What waits for room fails when the store is closed. */
   async settled(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      if (this.#running === undefined) resolve();
-      else void this.#running.then(resolve);
-    });
+    await this.#settled;
   }
 
   async #run(): Promise<void> {
+    this.#isRunning = true;
     // What is pushed in the same turn goes along.
     await Promise.resolve();
     for (let units = this.#take(); units.length > 0; units = this.#take()) await this.#publish(units);
-    this.#running = undefined;
+    this.#isRunning = false;
   }
 
   /** As many units as fit a batch. */
   #take(): Unit[] {
+    this.#withdraw();
     this.#giveUp();
     const taken: Unit[] = [];
     let records = 0;
@@ -135,10 +154,24 @@ export class Publisher {
     return taken;
   }
 
+  #withdraw(): void {
+    const isAborted = ({ signal }: Unit): boolean => signal?.aborted === true;
+    if (!this.#waiting.some(isAborted)) return;
+    const all = this.#waiting.splice(0);
+    for (const unit of all) {
+      if (isAborted(unit)) unit.reject(unit.signal?.reason);
+      else this.#waiting.push(unit);
+    }
+  }
+
+  get #waitsForRoom(): boolean {
+    return this.#options.limits?.whenFull === 'wait';
+  }
+
   /** Those that have waited too long: nothing of them was sent. */
   #giveUp(): void {
-    if (this.#waitsForRoom()) return;
-    const since = elapsedMs() - this.#api.timeoutMs;
+    if (this.#waitsForRoom) return;
+    const since = elapsedMs() - this.#options.api.timeoutMs;
     const late = this.#waiting.findIndex((unit) => unit.since >= since);
     for (const { reject } of this.#waiting.splice(0, late < 0 ? this.#waiting.length : late)) {
       reject(
@@ -150,15 +183,18 @@ export class Publisher {
   }
 
   async #publish(units: readonly Unit[]): Promise<void> {
-    const messages = units.flatMap((unit) => unit.messages);
+    const [only] = units;
     try {
-      const outcome = await this.#together(messages);
+      // It may have waited behind one that waited for room.
+      if (units.length === 1) only?.signal?.throwIfAborted();
+      const outcome = await this.#send(units.flatMap((unit) => unit.messages));
       if (outcome.kind !== 'stored' && units.length > 1) {
         // One of them is too much: who is it?
         for (const unit of units) await this.#publish([unit]);
         return;
       }
-      let { firstId } = this.#idsOf(outcome);
+      const isWaiting = outcome.kind === 'refused' && isFull(outcome.refusal) && this.#waitsForRoom;
+      let { firstId } = isWaiting && only !== undefined ? await this.#whenRoom(only) : this.#idsOf(outcome);
       for (const unit of units) {
         const lastId = firstId + unit.messages.length - 1;
         unit.resolve({ firstId, lastId });
@@ -169,71 +205,24 @@ export class Publisher {
     }
   }
 
-  async #together(messages: readonly Message[]): Promise<Outcome> {
+  #send(messages: readonly Message[]): Promise<Outcome> {
+    const [first] = messages;
+    return first !== undefined && messages.length === 1 ? this.#sender.single(first) : this.#sender.batch(messages);
+  }
+
+  /** Those behind it wait, too: in the order of the calls. */
+  async #whenRoom({ messages, signal }: Unit): Promise<IdSpan> {
     for (;;) {
-      const [first] = messages;
-      const outcome =
-        first !== undefined && messages.length === 1 ? await this.#single(first) : await this.#batch(messages);
-      if (outcome.kind !== 'refused' || !isFull(outcome.refusal) || !this.#waitsForRoom()) return outcome;
-      if (this.#isClosed) {
+      await pause(FULL_PAUSE_MS);
+      signal?.throwIfAborted();
+      if (!this.#options.isOpen()) {
         throw new EvaqError('EVAQ_CLOSED', `queue '${this.#queue}' was closed before there was room`, {
           details: { queue: this.#queue },
         });
       }
-      await pause(FULL_PAUSE_MS);
+      const outcome = await this.#send(messages);
+      if (outcome.kind !== 'refused' || !isFull(outcome.refusal)) return this.#idsOf(outcome);
     }
-  }
-
-  async #single(message: Message): Promise<Outcome> {
-    const answer = await this.#api.request(this.#place.subject, message.payload, () => this.#headersOf(message));
-    return outcomeOf(answer, 1);
-  }
-
-  /** Only the last one is answered; after an answer that was lost all goes again, under the same IDs. */
-  async #batch(messages: readonly Message[]): Promise<Outcome> {
-    const last = messages.at(-1);
-    if (last === undefined) throw new TypeError('a batch has messages');
-    const { connection } = this.#api;
-    let tries = 0;
-    const newHeaders = (): NatsHeaders => {
-      const batch = randomUUID();
-      tries++;
-      const headersAt = (message: Message, i: number): NatsHeaders => {
-        const headers = this.#headersOf(message);
-        headers.set('Nats-Batch-Id', batch);
-        headers.set('Nats-Batch-Sequence', String(i + 1));
-        return headers;
-      };
-      for (const [i, message] of messages.slice(0, -1).entries())
-        connection.publish(this.#place.subject, message.payload, { headers: headersAt(message, i) });
-      const headers = headersAt(last, messages.length - 1);
-      headers.set('Nats-Batch-Commit', '1');
-      return headers;
-    };
-    const answer = await this.#api.request(this.#place.subject, last.payload, newHeaders);
-    if (answer.refusal?.errCode === HOLDS_DUPLICATE && tries > 1) return this.#found(messages, last);
-    return outcomeOf(answer, messages.length);
-  }
-
-  /** It had come in: as a whole, as batches do. Where it is each end says when it is sent again. */
-  async #found(messages: readonly Message[], last: Message): Promise<Outcome> {
-    const [first = last] = messages;
-    const ends = [await this.#single(first), await this.#single(last)];
-    const [begin, end] = ends.map((one) => (one.kind === 'stored' ? one.span.firstId : undefined));
-    if (begin !== undefined && end === begin + messages.length - 1) {
-      return { kind: 'stored', span: { firstId: begin, lastId: end } };
-    }
-    throw new EvaqError('EVAQ_IO', `queue '${this.#queue}': a batch was answered twice, in two ways`, {
-      hint: 'Whether it was pushed is not known: the window of duplicates is too short, or the stream was made anew.',
-    });
-  }
-
-  #headersOf({ meta, id }: Message): NatsHeaders {
-    const headers = this.#api.client.headers();
-    writeMeta(headers, meta);
-    headers.set(MESSAGE_ID, id);
-    headers.set('Nats-Expected-Stream', this.#place.stream);
-    return headers;
   }
 
   #idsOf(outcome: Outcome): IdSpan {
@@ -259,14 +248,4 @@ export class Publisher {
 
 function isFull({ errCode, description }: Refusal): boolean {
   return errCode === NOT_STORED && description.startsWith('maximum ');
-}
-
-function outcomeOf({ body, refusal }: Answer, count: number): Outcome {
-  if (refusal !== undefined)
-    return refusal.errCode === HOLDS_DUPLICATE ? { kind: 'duplicate' } : { kind: 'refused', refusal };
-  const lastId = numberIn(body, 'seq');
-  if (lastId === undefined || lastId < count) {
-    return { kind: 'refused', refusal: { code: 500, errCode: 0, description: 'the answer is none of JetStream' } };
-  }
-  return { kind: 'stored', span: { firstId: lastId - count + 1, lastId } };
 }

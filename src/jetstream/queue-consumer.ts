@@ -17,6 +17,9 @@ const PULL_GRACE_MS = 1000;
 const LINGER_MS = 30_000;
 /** Before somebody is asked again where nobody was there. */
 const NOBODY_MS = 300;
+const EXISTS = 10_148;
+const EXISTS_NOT = 10_149;
+const ENSURE_TRIES = 10;
 const ACK_TRIES = 3;
 const ACK_MS = 2000;
 
@@ -59,31 +62,38 @@ export class QueueConsumer {
   }
 
   /**
-   * Made if there is none. In order: one message at a time, over all processes.
+   * Made if there is none. In order: one message at a time, over all processes. Of the leases of all who ever delivered the longest stays: whoever says that
+   * he is there as often as his own asks is heard in time.
    * @throws TypeError where others deliver in another order
    */
   async ensure(inOrder: boolean, leaseMs: number): Promise<void> {
     const pending = inOrder ? 1 : -1;
-    const { body } = await this.#api.ask(`CONSUMER.INFO.${this.#stream}.${CONSUMER}`);
-    const before = numberIn(objectIn(body, 'config'), 'max_ack_pending');
-    const isUsed = (numberIn(body, 'num_waiting') ?? 0) > 0 || (numberIn(body, 'num_ack_pending') ?? 0) > 0;
-    if (before !== undefined && before !== pending && isUsed)
-      throw new TypeError(`'${this.#stream}' is being delivered in another order by others`);
-    const config = {
-      durable_name: CONSUMER,
-      ack_policy: 'explicit',
-      ack_wait: leaseMs * NANOS,
-      max_deliver: -1,
-      max_ack_pending: pending,
-      deliver_policy: 'all',
-      replay_policy: 'instant',
-    };
-    const { refusal } = await this.#api.ask(`CONSUMER.DURABLE.CREATE.${this.#stream}.${CONSUMER}`, {
-      stream_name: this.#stream,
-      config,
-      action: '',
-    });
-    if (refusal !== undefined) throw refusedError(`a consumer of ${this.#stream}`, refusal);
+    for (let tries = 1; ; tries++) {
+      const { body } = await this.#api.ask(`CONSUMER.INFO.${this.#stream}.${CONSUMER}`);
+      const has = objectIn(body, 'config');
+      const before = numberIn(has, 'max_ack_pending');
+      const isUsed = (numberIn(body, 'num_waiting') ?? 0) > 0 || (numberIn(body, 'num_ack_pending') ?? 0) > 0;
+      if (before !== undefined && before !== pending && isUsed)
+        throw new TypeError(`'${this.#stream}' is being delivered in another order by others`);
+      const config = {
+        durable_name: CONSUMER,
+        ack_policy: 'explicit',
+        ack_wait: Math.max(leaseMs * NANOS, numberIn(has, 'ack_wait') ?? 0),
+        max_deliver: -1,
+        max_ack_pending: pending,
+        deliver_policy: 'all',
+        replay_policy: 'instant',
+      };
+      const { refusal } = await this.#api.ask(`CONSUMER.DURABLE.CREATE.${this.#stream}.${CONSUMER}`, {
+        stream_name: this.#stream,
+        config,
+        action: has === undefined ? 'create' : 'update',
+      });
+      if (refusal === undefined) return;
+      // Somebody else was faster: made it, or removed it.
+      const isOther = refusal.errCode === EXISTS || refusal.errCode === EXISTS_NOT;
+      if (!isOther || tries >= ENSURE_TRIES) throw refusedError(`a consumer of ${this.#stream}`, refusal);
+    }
   }
 
   /** Asks for so many. */

@@ -12,7 +12,13 @@ import { type JsApi, numberIn, objectIn, refusedError, textIn } from './js-api.j
 import { entriesOf, type NatsMessage } from './nats-client.js';
 import { pause } from './pause.js';
 import { headersIn, recordOf } from './record-message.js';
-import { type StreamDefaults, type StreamOptions, type StreamPlace, streamConfig } from './stream-config.js';
+import {
+  type StreamDefaults,
+  type StreamOptions,
+  type StreamPlace,
+  streamChanges,
+  streamConfig,
+} from './stream-config.js';
 
 export interface StreamFigures {
   readonly messages: number;
@@ -62,7 +68,7 @@ export class QueueStream {
   }
 
   /**
-   * Makes it if there is none; one that is there is changed where options are given. Resolves with false where there is none, and none is to be made.
+   * Makes it if there is none; of one that is there is changed what options say, and nothing else. Resolves with false where there is none, and none is to be made.
    * @throws EVAQ_UNSUPPORTED for a server that is too old
    */
   async ensure(defaults: StreamDefaults, options: StreamOptions, metadata: Record<string, string>): Promise<boolean> {
@@ -78,8 +84,10 @@ export class QueueStream {
       if (made.refusal?.errCode === IN_USE) return this.ensure(defaults, options, metadata);
       if (made.refusal !== undefined) throw refusedError(`the stream ${stream}`, made.refusal);
       has = objectIn(made.body, 'config');
-    } else if (options.isGiven) {
-      has = objectIn(await this.api.demand(`STREAM.UPDATE.${stream}`, { ...has, ...config }), 'config');
+    } else {
+      const changes = streamChanges({ ...has }, options);
+      const changed = changes === undefined ? undefined : { ...has, ...changes };
+      if (changed !== undefined) has = objectIn(await this.api.demand(`STREAM.UPDATE.${stream}`, changed), 'config');
     }
     if (has === undefined || Reflect.get(has, 'allow_atomic') !== true) throw tooOldError(stream);
     this.#isReplicated = (numberIn(has, 'num_replicas') ?? 1) > 1;

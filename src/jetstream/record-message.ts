@@ -22,6 +22,11 @@ export function ownIdOf(what: string): string {
   return `${OWN_ID}${what}`;
 }
 
+/** No caller can have given it. */
+export function isOwnId(id: string): boolean {
+  return id.startsWith(OWN_ID);
+}
+
 /** An ID as it travels. */
 export function packedId(messageId: string): string {
   const isSafe = isValue(messageId) && !messageId.startsWith(OWN_ID) && !messageId.startsWith(PACKED_ID);

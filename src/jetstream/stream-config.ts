@@ -17,17 +17,17 @@ export interface StreamDefaults {
 /** What is said of one. */
 export interface StreamOptions {
   readonly recordBytesMax: number | undefined;
-  readonly limits: ResolvedLimits | undefined;
-  readonly duplicateWindowMs: number;
-  /** Whether any of it was said: then a stream that is there is changed to it. */
-  readonly isGiven: boolean;
+  /** 'kept': nothing was said of them; `undefined`: there shall be none. */
+  readonly limits: ResolvedLimits | 'kept' | undefined;
+  /** `undefined`: nothing was said of it. */
+  readonly duplicateWindowMs: number | undefined;
 }
 
 const TAKEN = ['recordBytesMax', 'dedupe', 'limits'];
 const NANOS = 1_000_000;
 
 /** @throws EVAQ_UNSUPPORTED for an option that is about files; TypeError, RangeError for a wrong value */
-export function streamOptionsOf(options: QueueOptions, { duplicateWindowMs }: StreamDefaults): StreamOptions {
+export function streamOptionsOf(options: QueueOptions): StreamOptions {
   for (const name of QUEUE_OPTION_NAMES) {
     const value: unknown = Reflect.get(options, name);
     if (value === undefined || TAKEN.includes(name)) continue;
@@ -41,9 +41,8 @@ export function streamOptionsOf(options: QueueOptions, { duplicateWindowMs }: St
   if (windowMs !== undefined) requireCount(windowMs, 'dedupe.windowMs', 100);
   return {
     recordBytesMax,
-    limits: resolveLimits(limits, undefined),
-    duplicateWindowMs: windowMs ?? duplicateWindowMs,
-    isGiven: TAKEN.some((name) => Reflect.get(options, name) !== undefined),
+    limits: limits === undefined ? 'kept' : resolveLimits(limits, undefined),
+    duplicateWindowMs: windowMs,
   };
 }
 
@@ -58,22 +57,43 @@ export interface StreamPlace {
  */
 export function streamConfig(
   { stream, subject }: StreamPlace,
-  { replicas }: StreamDefaults,
-  { limits, duplicateWindowMs }: StreamOptions,
+  { replicas, duplicateWindowMs: otherwiseMs }: StreamDefaults,
+  { limits, duplicateWindowMs = otherwiseMs }: StreamOptions,
 ): Record<string, unknown> {
-  const windowMs = Math.min(duplicateWindowMs, limits?.ageMs ?? duplicateWindowMs);
+  const given = limits === 'kept' ? undefined : limits;
   return {
     name: stream,
     subjects: [subject],
     retention: 'workqueue',
     storage: 'file',
     num_replicas: replicas,
+    ...limitFields(given),
+    duplicate_window: Math.min(duplicateWindowMs, given?.ageMs ?? duplicateWindowMs) * NANOS,
+    allow_direct: true,
+    allow_atomic: true,
+  };
+}
+
+/**
+ * What is to be changed of a stream that is there: what was said, and no more, for others rely on the rest. A window of duplicates is never made shorter, but
+ * for an age that is. `undefined`: it is as it shall be.
+ */
+export function streamChanges(
+  has: Readonly<Record<string, unknown>>,
+  { limits, duplicateWindowMs }: StreamOptions,
+): Record<string, unknown> | undefined {
+  const changes: Record<string, unknown> = limits === 'kept' ? {} : limitFields(limits);
+  const windowNanos = Math.max((duplicateWindowMs ?? 0) * NANOS, Number(has['duplicate_window'] ?? 0));
+  const ageNanos = Number(changes['max_age'] ?? has['max_age'] ?? 0);
+  changes['duplicate_window'] = ageNanos > 0 ? Math.min(windowNanos, ageNanos) : windowNanos;
+  return Object.keys(changes).some((name) => changes[name] !== has[name]) ? changes : undefined;
+}
+
+function limitFields(limits: ResolvedLimits | undefined): Record<string, unknown> {
+  return {
     discard: limits?.whenFull === 'drop-oldest' ? 'old' : 'new',
     max_msgs: limits?.records ?? -1,
     max_bytes: limits?.bytes ?? -1,
     max_age: (limits?.ageMs ?? 0) * NANOS,
-    duplicate_window: windowMs * NANOS,
-    allow_direct: true,
-    allow_atomic: true,
   };
 }

@@ -3,6 +3,7 @@ import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { JetStreamEvaq, type JetStreamOptions } from '../../src/jetstream.js';
 import type { Server } from '../forward/servers.js';
+import { BreakingConnection, LosingConnection } from './faulty-connections.js';
 import { newName, startNats, startOldNats, urlOf, whyNoBatches } from './nats-server.js';
 
 const why = await whyNoBatches();
@@ -191,52 +192,3 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
     });
   });
 });
-
-/** A connection that loses an answer, as a network does: what was asked was done. */
-class LosingConnection {
-  lost = 0;
-  #losing = false;
-  readonly connection: NatsConnection;
-
-  constructor(connection: NatsConnection) {
-    this.connection = asking(connection, async (subject, payload, options) => {
-      const answer = await connection.request(subject, payload, options);
-      if (!this.#losing) return answer;
-      this.#losing = false;
-      this.lost++;
-      throw new Error('timeout');
-    });
-  }
-
-  loseNext(): void {
-    this.#losing = true;
-  }
-}
-
-/** A connection that does not bring a question there. */
-class BreakingConnection {
-  #at: string | undefined;
-  readonly connection: NatsConnection;
-
-  constructor(connection: NatsConnection) {
-    this.connection = asking(connection, async (subject, payload, options) => {
-      if (this.#at === undefined || !subject.includes(this.#at)) return connection.request(subject, payload, options);
-      throw new Error('timeout');
-    });
-  }
-
-  breakAt(part: string | undefined): void {
-    this.#at = part;
-  }
-}
-
-/** As `connection`, with another way to ask. */
-function asking(connection: NatsConnection, request: NatsConnection['request']): NatsConnection {
-  return new Proxy(connection, {
-    get: (target, name) => {
-      if (name === 'request') return request;
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-}
