@@ -15,7 +15,7 @@ function print(heading, command, args, keep) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
-      env: { ...process.env, EVAQ_TABLE: '1' },
+      env: { ...process.env, EVAQ_TABLE: '1', EVAQ_PLANTED: 'all' },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let rest = '';

@@ -90,9 +90,13 @@ describe('info', () => {
     await library.pushWal('a');
     const child = await startEvaq(['info', store, '--watch', '0.2']);
     const result = finished(child);
-    for (let i = 0; i < 15; i++) {
+    let seen = 0;
+    child.stdout?.on('data', (chunk: Buffer) => {
+      seen += chunk.toString().split('store   ').length - 1;
+    });
+    while (seen < 3 && child.exitCode === null) {
       await library.wal.pushMany(['b', 'c', 'd']);
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
     child.kill('SIGINT');
     const { code, stdout, stderr } = await result;

@@ -10,7 +10,7 @@ import { script } from './support/store-script.js';
 
 /** To repeat a failure: EVAQ_SEED as printed. EVAQ_RUNS for more of them. */
 const { EVAQ_RUNS, EVAQ_SEED } = process.env;
-const RUNS = Number(EVAQ_RUNS ?? 100);
+const RUNS = Number(EVAQ_RUNS ?? 70);
 const SEED = EVAQ_SEED === undefined ? {} : { seed: Number(EVAQ_SEED) };
 /** Only to end a test that would hang: a slow machine does as many runs. */
 const TIMEOUT_MS = 3_600_000;

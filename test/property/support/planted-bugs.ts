@@ -357,8 +357,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: 'raw/read-only-evaq.ts',
-        find: '      identity = await readStore(vfs, store);\n',
-        put: '      identity = await readStore(vfs, store);\n      await (options.ports?.vfs ?? nodeVfs).syncDir(store);\n',
+        find: "identity = await readStore(vfs, store, 'read');",
+        put: "identity = await readStore(vfs, store, 'read');\n      await (options.ports?.vfs ?? nodeVfs).syncDir(store);",
       },
     ],
   },

@@ -61,11 +61,23 @@ export async function bundle({ edits = [] }: PlantedBug, name: string): Promise<
   return loaded;
 }
 
-/** A test for each. */
+const { EVAQ_PLANTED, EVAQ_SEED: SEED = '1' } = process.env;
+
+/** Every second one, which seed says; or all of them, which takes a quarter of an hour. */
+function isPlanted(nth: number): boolean {
+  return EVAQ_PLANTED === 'all' || (nth + Number(SEED)) % 2 === 0;
+}
+
+/** A test for each: `EVAQ_PLANTED=all` for all of them, otherwise every second one. */
 export function theyAreFound(bugs: readonly PlantedBug[]): void {
+  test('each has its place in the sources', () => {
+    const edits = bugs.flatMap((bug) => bug.edits ?? []);
+    const lost = edits.filter(({ file, find }) => !readFileSync(join('src', file), 'utf8').includes(find));
+    expect(lost).toEqual([]);
+  });
   describe('a planted bug is found', () => {
     for (const [i, bug] of bugs.entries()) {
-      test(bug.title, { timeout: TIMEOUT_MS }, async () => {
+      test.skipIf(!isPlanted(i))(bug.title, { timeout: TIMEOUT_MS }, async () => {
         const { hunt } = await bundle(bug, `bug-${i}`);
         const { found, tries, states } = await hunt(bug, ROUNDS);
         if (process.env['EVAQ_TABLE'] !== undefined)

@@ -322,10 +322,16 @@ describe('a backup of a store in use', () => {
       await evaq.pushWal('a', { messageId: 'm1' });
       await evaq.wal.pushMany([{ payload: 'b', messageId: 'm2' }], { checkpoint: { source: 's', position: '17' } });
       await evaq.wal.remove(1);
+    }
+    {
+      // What is sealed is not asked for them any more: only the intake log knows.
+      await using _evaq = await Evaq.open(store, { dedupe: {} });
       await backUp(store, join(folder, 'backup'), NODE);
     }
     await using copy = await Evaq.open(join(folder, 'backup'), { dedupe: {} });
-    await expect(copy.pushWal('b again', { messageId: 'm2' })).rejects.toMatchObject({ code: 'EVAQ_DUPLICATE' });
+    // It is known, and so nothing is pushed.
+    expect(await copy.pushWal('b again', { messageId: 'm2' })).toBe(2);
+    expect(copy.wal.stats().live).toBe(1);
     expect(await copy.pushWal('c', { messageId: 'm3' })).toBe(3);
     expect(await copy.wal.checkpoint('s')).toBe('17');
   });
