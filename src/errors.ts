@@ -22,7 +22,8 @@ export type EvaqErrorCode =
   | 'EVAQ_RECORD_TOO_LARGE'
   | 'EVAQ_QUEUE_NAME'
   | 'EVAQ_NATIVE_UNAVAILABLE'
-  | 'EVAQ_UNSUPPORTED';
+  | 'EVAQ_UNSUPPORTED'
+  | 'EVAQ_UNAUTHORIZED';
 
 /** Where and what, as data. Which fields are set depends on the code; every field is optional. */
 export interface EvaqErrorDetails {

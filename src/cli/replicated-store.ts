@@ -1,5 +1,5 @@
 /** A replicated store by its URL, nats://HOST:PORT/STORE, to be read. */
-import { EvaqError, messageOf } from '../errors.js';
+import { connectError } from '../jetstream/nats-errors.js';
 import { isStoreName } from '../jetstream/stream-names.js';
 import { JetStreamEvaq } from '../jetstream.js';
 import type { QueueReader } from '../raw.js';
@@ -36,7 +36,7 @@ export async function openReplicated(
     timeout: TIMEOUT_MS,
     ...(own === undefined ? {} : { user: own.user, pass: own.password }),
   }).catch((cause: unknown) => {
-    throw new EvaqError('EVAQ_IO', `NATS cannot be reached at ${server}: ${messageOf(cause)}`, { cause });
+    throw connectError(cause, ` at ${server}`);
   });
   try {
     const evaq = await JetStreamEvaq.connect({ connection, headers, name, create: false, timeoutMs: TIMEOUT_MS });

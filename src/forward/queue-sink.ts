@@ -119,6 +119,7 @@ function sinkErrorOf(error: unknown): unknown {
     case 'EVAQ_UNSUPPORTED':
     case 'EVAQ_QUEUE_NAME':
     case 'EVAQ_NOT_A_STORE':
+    case 'EVAQ_UNAUTHORIZED':
       return new SinkError('unauthorized', text, options);
     default:
       // Wrong options, a queue that knows no messages: no wait helps.

@@ -80,7 +80,7 @@ export class JetStreamEvaq implements EvaqLike {
   /**
    * Connects, and makes the streams of the two everyday queues where there are none.
    * @throws TypeError, RangeError for wrong options; EVAQ_UNSUPPORTED: the server is older than 2.12.1, has no JetStream, or the client is not installed;
-   * EVAQ_IO: it cannot be reached
+   * EVAQ_IO: it cannot be reached; EVAQ_UNAUTHORIZED: it refuses user, password, or what evaq asks (the latter of any later call, too)
    */
   static async connect(options: JetStreamOptions): Promise<JetStreamEvaq> {
     requireNoMore(arguments.length, 1, 'connect');

@@ -2,9 +2,10 @@
  * The options of `JetStreamEvaq.connect`, resolved once at the door, and the client that they come to.
  */
 import { optionNames, requireOptions } from '../arguments.js';
-import { EvaqError, messageOf } from '../errors.js';
+import { EvaqError } from '../errors.js';
 import { describe, requireCount } from '../ids.js';
 import type { NatsClient, NatsConnection, NatsHeaders } from './nats-client.js';
+import { connectError } from './nats-errors.js';
 import type { StreamDefaults } from './stream-config.js';
 import { requireStoreName } from './stream-names.js';
 
@@ -72,7 +73,7 @@ export function resolveJetStream(options: JetStreamOptions): ResolvedJetStream {
   return { name, replicas, creates: create, duplicateWindowMs, leaseMs, timeoutMs };
 }
 
-/** A connection that is there, or one that is made. @throws EVAQ_IO; EVAQ_UNSUPPORTED where the client is not installed */
+/** A connection that is there, or one that is made. @throws EVAQ_IO, EVAQ_UNAUTHORIZED; EVAQ_UNSUPPORTED where the client is not installed */
 export async function clientOf(options: JetStreamOptions): Promise<{ client: NatsClient; ownsConnection: boolean }> {
   const { servers, connection, headers } = options;
   if (connection !== undefined) {
@@ -97,6 +98,6 @@ export async function clientOf(options: JetStreamOptions): Promise<{ client: Nat
     const made = await nats.connect({ servers: list, maxReconnectAttempts: -1, reconnectTimeWait: 250 });
     return { client: { connection: made, headers: nats.headers }, ownsConnection: true };
   } catch (cause) {
-    throw new EvaqError('EVAQ_IO', `NATS cannot be reached: ${messageOf(cause)}`, { cause });
+    throw connectError(cause, '');
   }
 }

@@ -6,6 +6,7 @@
 import { EvaqError, messageOf } from '../errors.js';
 import { elapsedMs } from '../vfs/own-timers.js';
 import type { NatsClient, NatsConnection, NatsHeaders, NatsMessage } from './nats-client.js';
+import { isNobody, isUnauthorized, isUnfit, unauthorizedError, unfitError } from './nats-errors.js';
 import { pause } from './pause.js';
 
 export interface Refusal {
@@ -39,7 +40,7 @@ export class JsApi {
     return this.client.connection;
   }
 
-  /** @throws EVAQ_IO where no answer comes in time; EVAQ_CLOSED where the connection is closed */
+  /** @throws EVAQ_IO where no answer comes in time; EVAQ_UNAUTHORIZED where the server does not let us; EVAQ_CLOSED where the connection is closed */
   ask(method: string, body?: unknown): Promise<Answer> {
     return this.request(`$JS.API.${method}`, body === undefined ? '' : JSON.stringify(body), undefined);
   }
@@ -73,6 +74,7 @@ export class JsApi {
         if (answer.refusal === undefined || !isPassing(answer.refusal) || left < 0) return answer;
       } else {
         this.#requireOpen(outcome.error);
+        if (isUnauthorized(outcome.error)) throw unauthorizedError(outcome.error);
         if (isUnfit(outcome.error)) throw unfitError(outcome.error);
         if (left < 0) throw unreachableError(outcome.error);
         again ||= !isNobody(outcome.error);
@@ -101,35 +103,6 @@ export const NOT_STORED = 10_077;
 /** No leader yet, not caught up, busy: the server says by 503 that it would be otherwise later. A full stream says so, too. */
 function isPassing({ code, errCode }: Refusal): boolean {
   return code === 503 && errCode !== NOT_STORED;
-}
-
-/** Nobody listens to the subject: it was not done. */
-function isNobody(error: unknown): boolean {
-  return namesOf(error).includes('NoRespondersError');
-}
-
-/** The client itself refuses it, or the server for want of permission. */
-function isUnfit(error: unknown): boolean {
-  return namesOf(error).some((name) => UNFIT.has(name)) || /max_payload|maximum payload/i.test(messageOf(error));
-}
-
-const UNFIT: ReadonlySet<string> = new Set([
-  'InvalidArgumentError',
-  'InvalidSubjectError',
-  'PermissionViolationError',
-  'AuthorizationError',
-]);
-
-/** Names of an error and of its causes. */
-function namesOf(error: unknown): string[] {
-  const names: string[] = [];
-  let one: unknown = error;
-  for (let depth = 0; depth < 4 && typeof one === 'object' && one !== null; depth++) {
-    const name: unknown = Reflect.get(one, 'name');
-    if (typeof name === 'string') names.push(name);
-    one = Reflect.get(one, 'cause');
-  }
-  return names;
 }
 
 function answerOf({ data }: NatsMessage, again: boolean): Answer {
@@ -182,8 +155,4 @@ function unreachableError(cause: unknown): EvaqError {
     cause,
     hint: 'Whether it was done is not known. Is the server there, and has the stream a leader?',
   });
-}
-
-function unfitError(cause: unknown): EvaqError {
-  return new EvaqError('EVAQ_IO', `NATS does not take it: ${messageOf(cause)}`, { cause });
 }

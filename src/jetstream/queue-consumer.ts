@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { after } from '../vfs/own-timers.js';
 import { type JsApi, numberIn, objectIn, refusedError } from './js-api.js';
 import { entriesOf, type NatsMessage } from './nats-client.js';
+import { pause } from './pause.js';
 import type { StoredMessage } from './record-message.js';
 
 const CONSUMER = 'evaq';
@@ -20,6 +21,8 @@ const NOBODY_MS = 300;
 const EXISTS = 10_148;
 const EXISTS_NOT = 10_149;
 const ENSURE_TRIES = 10;
+/** After a change it is looked again. */
+const CHANGED_MS = 100;
 const ACK_TRIES = 3;
 const ACK_MS = 2000;
 
@@ -75,10 +78,12 @@ export class QueueConsumer {
       const isUsed = (numberIn(body, 'num_waiting') ?? 0) > 0 || (numberIn(body, 'num_ack_pending') ?? 0) > 0;
       if (before !== undefined && before !== pending && isUsed)
         throw new TypeError(`'${this.#stream}' is being delivered in another order by others`);
+      const waitNanos = numberIn(has, 'ack_wait') ?? 0;
+      if (before === pending && waitNanos >= leaseMs * NANOS) return;
       const config = {
         durable_name: CONSUMER,
         ack_policy: 'explicit',
-        ack_wait: Math.max(leaseMs * NANOS, numberIn(has, 'ack_wait') ?? 0),
+        ack_wait: Math.max(leaseMs * NANOS, waitNanos),
         max_deliver: -1,
         max_ack_pending: pending,
         deliver_policy: 'all',
@@ -89,9 +94,10 @@ export class QueueConsumer {
         config,
         action: has === undefined ? 'create' : 'update',
       });
-      if (refusal === undefined) return;
-      // Somebody else was faster: made it, or removed it.
-      const isOther = refusal.errCode === EXISTS || refusal.errCode === EXISTS_NOT;
+      if (refusal === undefined && has === undefined) return;
+      // Somebody else was faster: made it, or removed it; or he changes it at the same time, and one of both has overwritten the other.
+      const isOther = refusal === undefined || refusal.errCode === EXISTS || refusal.errCode === EXISTS_NOT;
+      if (refusal === undefined) await pause(CHANGED_MS);
       if (!isOther || tries >= ENSURE_TRIES) throw refusedError(`a consumer of ${this.#stream}`, refusal);
     }
   }

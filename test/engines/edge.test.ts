@@ -12,7 +12,7 @@ import { newName, startNats, urlOf, whyNoBatches } from './nats-server.js';
 import { until } from './queue-suite.js';
 
 const why = await whyNoBatches();
-const RECORDS = 4000;
+const RECORDS = 2000;
 const KILLS = 3;
 
 describe.skipIf(why !== undefined)(`the edge${why === undefined ? '' : ` (${why})`}`, () => {

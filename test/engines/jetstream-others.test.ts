@@ -2,6 +2,7 @@
 import { setTimeout as passTime } from 'node:timers/promises';
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openReplicated } from '../../src/cli/replicated-store.js';
 import { JetStreamEvaq, type JetStreamOptions, type JetStreamQueue } from '../../src/jetstream.js';
 import type { Server } from '../forward/servers.js';
 import { answering, LosingConnection } from './faulty-connections.js';
@@ -142,9 +143,12 @@ describe.skipIf(why !== undefined)(`JetStream among others${why === undefined ? 
   test('a flush waits for what was pushed before it, and not for what comes after', async () => {
     await using evaq = await open(newName());
     let isOver = false;
-    const pushing = (async () => {
-      while (!isOver) await Promise.all([evaq.wal.push('x'), evaq.wal.push('y')]);
-    })();
+    // One of them is always on its way.
+    const pushing = Promise.all(
+      ['x', 'y'].map(async (text) => {
+        while (!isOver) await evaq.wal.push(text);
+      }),
+    );
     await passTime(50);
     const before = Promise.all(['a', 'b'].map((text) => evaq.wal.push(text))).then(() => 'pushed');
     await evaq.wal.flush();
@@ -210,5 +214,23 @@ describe.skipIf(why !== undefined)(`JetStream among others${why === undefined ? 
     }
     const whole = await evaq.deadLetters.get(3);
     expect([whole?.reason?.length, whole?.error?.cause?.message.length]).toEqual([4096, 4096]);
+  });
+
+  test('what the server does not let us do is EVAQ_UNAUTHORIZED', async () => {
+    const users = `{ user: all, password: x }, { user: few, password: x, permissions: { publish: { deny: "evaq.>" } } }`;
+    const guarded = await startNats(`no_auth_user: all\nauthorization { users: [${users}] }`);
+    try {
+      const name = newName();
+      const stranger = `nats://few:wrong@127.0.0.1:${guarded.port}/${name}`;
+      await expect(openReplicated(stranger)).rejects.toMatchObject({ code: 'EVAQ_UNAUTHORIZED' });
+      await expect(openReplicated('nats://127.0.0.1:1/x')).rejects.toMatchObject({ code: 'EVAQ_IO' });
+      const few = await connect({ servers: urlOf(guarded), user: 'few', pass: 'x' });
+      const evaq = await JetStreamEvaq.connect({ connection: few, headers, name, timeoutMs: 3000 });
+      await expect(evaq.wal.push('x')).rejects.toMatchObject({ code: 'EVAQ_UNAUTHORIZED', hint: expect.any(String) });
+      await evaq.close();
+      await few.close();
+    } finally {
+      await guarded.end();
+    }
   });
 });

@@ -9,10 +9,11 @@ import { freePort, Server, whyNot } from '../forward/servers.js';
 
 export const urlOf = ({ port }: Server): string => `nats://127.0.0.1:${port}`;
 
-export function startNats(): Promise<Server> {
+/** `more`: of its configuration. */
+export function startNats(more = ''): Promise<Server> {
   return Server.start({
     binary: 'nats-server',
-    args: (port, folder) => ['-c', configIn(folder, port, '')],
+    args: (port, folder) => ['-c', configIn(folder, port, more)],
     ready: hasJetStream,
   });
 }

@@ -1,6 +1,7 @@
 /** evaq+nats://HOST:PORT/STORE/QUEUE: another store, on NATS JetStream, by `@nats-io/transport-node`. */
 import type { NatsConnection } from '@nats-io/transport-node';
 import { queueSink } from '../../forward.js';
+import { connectError } from '../../jetstream/nats-errors.js';
 import { isStoreName } from '../../jetstream/stream-names.js';
 import { JetStreamEvaq, type JetStreamQueue } from '../../jetstream.js';
 import { UsageError } from '../exit-code.js';
@@ -40,6 +41,8 @@ export const EVAQ_NATS: Destination = {
         reconnectTimeWait: 500,
         ...(own === undefined ? {} : { user: own.user, pass: own.password }),
         ...tls,
+      }).catch((cause: unknown) => {
+        throw connectError(cause, '');
       });
       evaq ??= await JetStreamEvaq.connect({ connection, headers, name, replicas, timeoutMs: TIMEOUT_MS });
       return evaq.queue(queue, { dedupe: { windowMs } });

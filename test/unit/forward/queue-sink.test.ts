@@ -67,6 +67,7 @@ describe('queueSink', () => {
     ['EVAQ_QUEUE_FULL', 'unavailable'],
     ['EVAQ_IO', 'unavailable'],
     ['EVAQ_UNSUPPORTED', 'unauthorized'],
+    ['EVAQ_UNAUTHORIZED', 'unauthorized'],
   ] as const)('%s is %s', async (code, kind) => {
     const failing = async (): Promise<never> => {
       throw new EvaqError(code, 'no');
