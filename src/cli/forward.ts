@@ -6,14 +6,14 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { Evaq, type EvaqOptions, type Queue, type QueueRecord, StopDelivery } from '../evaq.js';
 import { type Forwarding, type ForwardOptions, forward } from '../forward.js';
 import { ReadOnlyEvaq } from '../raw.js';
-import { parseCount, parseId, queueOption } from './arguments.js';
-import { applyConfig } from './config-file.js';
+import { parseCount, queueOption } from './arguments.js';
 import type { OpenDestination } from './destinations/destination.js';
 import { openDestination, withoutSecrets } from './destinations.js';
 import { EXIT_SOME_FAILED, Refused, say, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
-import { parsePort, serveMetrics } from './metrics-server.js';
+import { serveMetrics } from './metrics-server.js';
 import { formatCount } from './record-format.js';
+import { addServiceOptions } from './service-options.js';
 import { watchBreaker } from './watch-breaker.js';
 
 /** How long the client of a destination may take to let go. */
@@ -62,22 +62,11 @@ export function forwardCommand(): Command {
         .argParser(parseHeader)
         .default([]),
     )
-    .option('-n, --dry-run', 'say what would be sent, and send nothing', false)
-    .addOption(
-      new Option('--metrics <:port>', 'metrics for Prometheus there, at /metrics; needs prom-client').argParser(
-        parsePort,
-      ),
-    )
-    .addOption(new Option('--lock-timeout <ms>', 'wait so long for another writer').argParser(parseId).default(0))
-    .option(
-      '--config <file>',
-      'options from a file of JSON, by their long names; what the command line says comes first',
-    )
-    .addHelpText(
-      'after',
-      '\nExits with 0 when all that was there at the start has arrived, with 7 if some of it became a dead letter.\n\nExamples:\n  evaq forward ./outbox --to http://127.0.0.1:8080/orders --format ndjson\n  evaq forward ./outbox --to https://example.com/in -H "authorization: Bearer abc" --follow --rate 200',
-    );
-  command.hook('preAction', () => applyConfig(command));
+    .option('-n, --dry-run', 'say what would be sent, and send nothing', false);
+  addServiceOptions(command).addHelpText(
+    'after',
+    '\nExits with 0 when all that was there at the start has arrived, with 7 if some of it became a dead letter.\n\nExamples:\n  evaq forward ./outbox --to http://127.0.0.1:8080/orders --format ndjson\n  evaq forward ./outbox --to https://example.com/in -H "authorization: Bearer abc" --follow --rate 200',
+  );
   return command.action((dir: string, flags: ForwardFlags) => interruptible((signal) => run(dir, flags, signal)));
 }
 

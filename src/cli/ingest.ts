@@ -4,15 +4,15 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { Evaq } from '../evaq.js';
 import { parseCount, parseId, queueOption } from './arguments.js';
-import { applyConfig } from './config-file.js';
 import { say, UsageError } from './exit-code.js';
 import { fileSource } from './ingest/file-source.js';
 import { kafkaSource } from './ingest/kafka-source.js';
 import type { IngestFlags, Source } from './ingest/source.js';
 import { SourceIntake } from './ingest/source-intake.js';
 import { interruptible } from './interrupt.js';
-import { parsePort, serveMetrics } from './metrics-server.js';
+import { serveMetrics } from './metrics-server.js';
 import { formatCount } from './record-format.js';
+import { addServiceOptions } from './service-options.js';
 
 /** Of a checkpoint, less room for a partition. */
 const SOURCE_BYTES_MAX = 240;
@@ -50,22 +50,11 @@ export function ingestCommand(): Command {
       new Option('--leave-ms <ms>', 'file: one that was renamed is left when it was not written to for so long')
         .argParser(parseId)
         .default(2000),
-    )
-    .addOption(
-      new Option('--metrics <:port>', 'metrics for Prometheus there, at /metrics; needs prom-client').argParser(
-        parsePort,
-      ),
-    )
-    .addOption(new Option('--lock-timeout <ms>', 'wait so long for another writer').argParser(parseId).default(0))
-    .option(
-      '--config <file>',
-      'options from a file of JSON, by their long names; what the command line says comes first',
-    )
-    .addHelpText(
-      'after',
-      '\nExits with 0 when all that was there is durable, or was before.\n\nExamples:\n  evaq ingest ./outbox --from file:/var/log/access.log --follow\n  evaq ingest ./outbox --from kafka://127.0.0.1:9092/orders',
     );
-  command.hook('preAction', () => applyConfig(command));
+  addServiceOptions(command).addHelpText(
+    'after',
+    '\nExits with 0 when all that was there is durable, or was before.\n\nExamples:\n  evaq ingest ./outbox --from file:/var/log/access.log --follow\n  evaq ingest ./outbox --from kafka://127.0.0.1:9092/orders',
+  );
   return command.action((dir: string, flags: Flags) => interruptible((signal) => run(dir, flags, signal)));
 }
 
