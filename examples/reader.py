@@ -767,7 +767,7 @@ class Queue:
         if segment.header is None:
             if not any(one["file"] == segment.path for one in self.damage):
                 self.tell(segment.name, 0, len(segment.data), "the header of a segment is damaged", False)
-            segment.lost.append((segment.base_id, after))
+            segment.lost.append((max(segment.base_id, 1), after))
             return
         footer = segment.footer
         last = footer.last_id if footer else after

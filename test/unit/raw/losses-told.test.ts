@@ -118,6 +118,21 @@ it.each([
   },
 );
 
+it('P9: what is lost in one place and may be in another is told in the order of the IDs', async () => {
+  const store = await make();
+  const [first = '', , third = ''] = segmentsOf(store);
+  const [other = ''] = segmentsOf(store, 'x');
+  rmSync(first);
+  overwrite(third, 0, Buffer.alloc(128));
+  copyFileSync(other, segmentsOf(store).at(-1) ?? '');
+  overwrite(logOf(store, 'wal'), 0, Buffer.alloc(128));
+  const { ids, told } = await readOn(store);
+  expect(ids).toEqual(range(11, 20));
+  expect(told[0]).toEqual([1, 10]);
+  expect(told[1]?.[0]).toBe(21);
+  expect(told.length).toBeGreaterThan(2);
+});
+
 it('P9: all segments of a queue are gone: that is told, also where its log cannot be read', async () => {
   const store = await make();
   for (const path of segmentsOf(store, 'x')) rmSync(path);
