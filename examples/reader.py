@@ -24,6 +24,7 @@ import sys
 import zlib
 
 MAX = 2**53 - 1
+ROUND_MAX = 2**50
 HEADER = 128  # two copies of 64 bytes
 COMMIT = 48
 BODY_MAX = 2**30 - 1
@@ -494,7 +495,7 @@ class Footer:
         middle = data[start:at]
         if placed(middle, seed, start, len(middle)) != u32(data, at + 72):
             raise Malformed("no footer")
-        if max(self.first_id, self.last_id, self.payload, self.round) > MAX:
+        if max(self.first_id, self.last_id, self.payload) > MAX or self.round > ROUND_MAX:
             raise Malformed("no footer")
         self.replaces = [u64(middle, runs + 8 * i) for i in range(replaced)]
         if any(one > MAX for one in self.replaces):
@@ -563,7 +564,7 @@ class Removals:
     def take(self, commit, body, accounts):
         """Throws Malformed, and has taken nothing, if the body cannot be decoded."""
         numbers = [u64(body, 8 * i) for i in range(6)]
-        if len(body) < 48 or max(numbers) > MAX or not 16 <= commit.kind <= 18:
+        if len(body) < 48 or max(numbers) > MAX or commit.first_id > ROUND_MAX or not 16 <= commit.kind <= 18:
             raise Malformed("a round")
         varints = Varints(body, 48)
         ranges = ranges_of(varints, 0, commit.count)

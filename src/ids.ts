@@ -115,3 +115,6 @@ function classNameOf(value: object): string {
     return 'that cannot be looked at';
   }
 }
+
+/** Rounds of removals are numbered up to this: more than there ever are, and low enough for the next ones. A higher one is none. */
+export const ROUND_MAX: number = 2 ** 50;

@@ -29,6 +29,7 @@ const WORDS: Record<RepairAction, string> = {
   rewrite: 'write what is intact to a new segment, and move this one to quarantine/ if records are damaged',
   'renew-removals':
     'begin a new one with the removals that are known, and move this one to quarantine/ if it is damaged',
+  'renew-intake': 'begin a new one with what can be read, and move this one to quarantine/',
   'by-hand': 'cannot be repaired: move away the file that does not belong there, and look again',
   accept: 'what is missing is not to be had: go on without it',
 };

@@ -50,7 +50,7 @@ export async function loadIntake(logs: readonly ListedIntakeLog[], source: Intak
     try {
       const one = await loadOne(file, generation, source);
       damage.push(...one.damage);
-      if (one.damage.some(({ lossless }) => !lossless)) one.state.damaged.add(path);
+      if (one.damage.length > 0) one.state.damaged.add(path);
       for (const known of state.damaged) one.state.damaged.add(known);
       state = one.state;
       if (state.file !== undefined) break;

@@ -7,6 +7,7 @@
  *     a segment of which nothing can be read            -> set-aside
  *     anything else in a segment                        -> rewrite: its intact records to a new file, the old one aside
  *     a tombstone log                                   -> renew-removals: what is still known, to a new one; the old one aside
+ *     an intake log                                     -> renew-intake: what can be read of it, to a new one; the old one aside
  *     files that contradict each other, links, and a queue's folder that is not there although its name is -> by-hand
  *     something that is not there                       -> accept: it is noted that it is gone
  */
@@ -20,6 +21,7 @@ export type RepairAction =
   | 'set-aside'
   | 'rewrite'
   | 'renew-removals'
+  | 'renew-intake'
   | 'by-hand'
   | 'accept';
 
@@ -83,6 +85,7 @@ const ORDER: readonly RepairAction[] = [
   'set-aside',
   'rewrite',
   'renew-removals',
+  'renew-intake',
   'accept',
 ];
 
@@ -93,6 +96,7 @@ function actionsFor(file: string, queue: string, facts: RepairFacts): RepairActi
   const left = damageLeft.filter((one) => one.file === file);
   const first: RepairAction[] = remade.has(file) ? ['rebuild-header'] : [];
   if (file.endsWith('.tomb')) return [...first, 'renew-removals'];
+  if (file.endsWith('.itk')) return ['renew-intake'];
   // What only has the name of a queue is left where it is.
   if (!file.endsWith('.seg')) return left.some(({ lossless }) => !lossless) ? ['accept'] : [];
   if (unreadable.has(file)) return ['set-aside'];

@@ -32,7 +32,7 @@ import {
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import { readVarint, VarintWriter, varintCursor } from '../frame/varint.js';
-import { type IdRange, readU64, writeU64 } from '../ids.js';
+import { type IdRange, ROUND_MAX, readU64, writeU64 } from '../ids.js';
 import { TIME_MS_MAX } from '../times.js';
 import { decodeSegmentIndex, encodeSegmentIndex, type SegmentIndex } from './segment-index.js';
 import { SegmentTimes, type TimeSpan } from './segment-times.js';
@@ -187,6 +187,7 @@ export async function readFooter(source: ReadSource, size: number, seed: number)
     runs,
     replaces,
   };
+  if (summary.removalSeq > ROUND_MAX) return undefined;
   if (![firstId, summary.lastId, summary.payloadBytes, summary.removalSeq, ...replaces].every((one) => one >= 0))
     return undefined;
   if (!isConsistent(summary)) return undefined;

@@ -29,7 +29,7 @@ import {
   newCommitHeader,
 } from '../frame/commit-header.js';
 import { readVarint, VARINT_BYTES_MAX, varintCursor, writeVarint } from '../frame/varint.js';
-import { type IdRange, readU64, writeU64 } from '../ids.js';
+import { type IdRange, ROUND_MAX, readU64, writeU64 } from '../ids.js';
 
 export const KIND_SNAPSHOT = 16;
 export const KIND_REMOVALS = 17;
@@ -129,7 +129,7 @@ export function* encodeRoundInStretches(
   return frame;
 }
 
-/** Reads a round whose checksum held; hands each range to `removed`. Returns undefined where the body is no round. */
+/** Reads a round whose checksum held; hands each range to `removed`. Returns undefined where it is no round: then it has removed nothing. */
 export function decodeRound(
   header: CommitHeader,
   buffer: Buffer,
@@ -137,15 +137,18 @@ export function decodeRound(
   removed: (first: number, last: number) => void,
 ): RoundStatement | undefined {
   if (header.kind < KIND_SNAPSHOT || header.kind > KIND_CLOSE || header.bodyBytes < FIXED_BYTES) return undefined;
+  if (header.firstId > ROUND_MAX) return undefined;
   const cursor = varintCursor(buffer, bodyAt + FIXED_BYTES, bodyAt + header.bodyBytes);
+  const ends: number[] = [];
   let next = 0;
   for (let i = 0; i < header.count; i++) {
     const first = next + readVarint(cursor);
     const last = first + readVarint(cursor);
     if (cursor.failed || last > Number.MAX_SAFE_INTEGER) return undefined;
-    removed(first, last);
+    ends.push(first, last);
     next = last + 1;
   }
+  if (cursor.at !== cursor.end) return undefined;
   const nextId = readU64(buffer, bodyAt);
   const sixth = readU64(buffer, bodyAt + 40);
   const isRemovals = header.kind === KIND_REMOVALS;
@@ -164,5 +167,7 @@ export function decodeRound(
   };
   const { dataSegmentId, dataOffset, sealedBelow, segmentIdMax } = statement;
   const isValid = Math.min(nextId, dataSegmentId, dataOffset, sealedBelow, segmentIdMax, sixth) >= 0;
-  return isValid ? statement : undefined;
+  if (!isValid) return undefined;
+  for (let i = 0; i < ends.length; i += 2) removed(ends[i] ?? 0, ends[i + 1] ?? 0);
+  return statement;
 }

@@ -78,3 +78,31 @@ test('a queue that has none is not said to miss one', async () => {
   await evaq.close();
   expect((await verifyStore(SIM_PATH, { vfs: disk.vfs })).damage).toEqual([]);
 });
+
+test('P9: a rotten copy of a frame costs nothing, and a repair, as an open, makes a log without it', async () => {
+  for (const how of ['repair', 'open']) {
+    const disk = await fill('closed');
+    const [name] = await intakeLogs(disk);
+    const bytes = Buffer.from(disk.read(`${DIR}/${name}`) ?? []);
+    // Behind the snapshot, which is there once.
+    const at = Number(bytes.readBigUInt64LE(32)) + 20;
+    bytes.fill(0xff, at, at + 1);
+    disk.place(`${DIR}/${name}`, bytes);
+    const { damage } = await verifyStore(SIM_PATH, { vfs: disk.vfs });
+    expect(damage).toMatchObject([{ file: `${DIR}/${name}`, lossless: true }]);
+    if (how === 'repair') {
+      const { plan, applied, left } = await repairStore(SIM_PATH, {
+        vfs: disk.vfs,
+        host: disk.host,
+        lockNote: ownLockNote(0),
+      });
+      expect(plan.steps).toEqual([{ action: 'renew-intake', queue: 'wal', file: `${DIR}/${name}` }]);
+      expect([applied, left]).toEqual([true, []]);
+    }
+    const evaq = await openSim(disk, OPTIONS);
+    expect(await evaq.wal.checkpoint('s')).toBe(7);
+    expect(await evaq.wal.push('x', { messageId: 'm1' })).toBe(2);
+    await evaq.close();
+    expect((await verifyStore(SIM_PATH, { vfs: disk.vfs })).damage).toEqual([]);
+  }
+});

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { COMMIT_HEADER_BYTES } from '../../../src/frame/commit-header.js';
+import {
+  COMMIT_HEADER_BYTES,
+  type CommitHeader,
+  commitBodyCrc,
+  decodeCommitHeader,
+  encodeCommitHeader,
+  newCommitHeader,
+} from '../../../src/frame/commit-header.js';
 import { CommitScanner } from '../../../src/frame/commit-scanner.js';
 import { encodeFileHeader, FILE_HEADER_BYTES } from '../../../src/frame/file-header.js';
 import type { IdRange } from '../../../src/ids.js';
@@ -100,6 +107,34 @@ describe('a round of removals', () => {
       { numRuns: 200 },
     );
   });
+
+  it.each<[string, Partial<CommitHeader>, number]>([
+    ['its ranges end early', {}, 0xff],
+    ['something stands behind its ranges', { count: 1 }, 0],
+    ['no round can have its number', { firstId: 2 ** 50 + 1 }, 0],
+  ])(
+    'P9: one whose checksums hold and that cannot be is a bad range, and removes nothing: %s',
+    async (_, lie, lastByte) => {
+      const given = [
+        { first: 3, last: 9 },
+        { first: 20, last: 20 },
+      ];
+      const front = snapshotRound();
+      const round = encodeRound(statement(2), given, SEED, front.length, 0).subarray(0, COMMIT_HEADER_BYTES + 48 + 4);
+      const bytes = Buffer.concat([front, round]);
+      expect((await scanBytes(bytes)).removed).toEqual(given);
+      const header = newCommitHeader();
+      expect(decodeCommitHeader(bytes, front.length, SEED, front.length, header)).toBe(true);
+      const body = bytes.subarray(front.length + COMMIT_HEADER_BYTES);
+      body[51] = lastByte;
+      Object.assign(header, lie, { bodyCrc: commitBodyCrc(body, SEED, front.length) });
+      encodeCommitHeader(bytes, front.length, SEED, front.length, header);
+      const { state, removed } = await scanBytes(bytes);
+      expect(removed).toEqual([]);
+      expect(state.round).toBe(1);
+      expect(state.damaged).toMatchObject([{ offset: front.length, headerIntact: true }]);
+    },
+  );
 
   it('ten thousand consecutive IDs cost tens of bytes', () => {
     const bytes = encodeRound(statement(1), [{ first: 1_000_000, last: 1_009_999 }], SEED, 0, 0);
