@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseIds, parseQueue } from './arguments.js';
+import { queueToRead } from './damage-told.js';
 import { notThere } from './dead-letters/letters.js';
 import { openExisting } from './existing-store.js';
 import { say, UsageError } from './exit-code.js';
@@ -105,7 +106,7 @@ async function planOf(
     throw new UsageError('say which records: their IDs, a selection, or --all, and one of these');
   await using store = await ReadOnlyEvaq.open(dir);
   await store.queue(to);
-  const queue = await store.queue(from);
+  const queue = await queueToRead(store, from);
   const chosen: number[] = [];
   if (ids.length > 0) {
     for (const id of new Set(ids)) if ((await queue.get(id)) === undefined) throw notThere(from, id);

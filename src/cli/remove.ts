@@ -4,6 +4,7 @@ import { EvaqError } from '../errors.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseId, parseIds, queueOption } from './arguments.js';
 import { openExisting } from './existing-store.js';
+import { queueToRead } from './damage-told.js';
 import { say, UsageError } from './exit-code.js';
 import { describeIds } from './id-ranges-text.js';
 import { interruptible } from './interrupt.js';
@@ -71,7 +72,8 @@ async function removeSelected(
   const chosen: number[] = [];
   {
     await using store = await ReadOnlyEvaq.open(dir);
-    for await (const { id } of selectedRecords(await store.queue(flags.queue), selection, signal)) chosen.push(id);
+    for await (const { id } of selectedRecords(await queueToRead(store, flags.queue), selection, signal))
+      chosen.push(id);
   }
   if (!isMeant(flags, 'remove', flags.queue, chosen)) {
     sayNothingChanged();

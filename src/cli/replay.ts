@@ -10,6 +10,7 @@ import { storePathOf } from '../layout/store-path.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseCount, parseRate, queueOption } from './arguments.js';
 import { openExisting } from './existing-store.js';
+import { queueToRead } from './damage-told.js';
 import { UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { addOutput, type OutputFlags } from './records/record-printer.js';
@@ -83,7 +84,7 @@ async function replay(dir: string, flags: ReplayFlags, given: readonly string[],
   const { to, exec, checkpoint: path, remove, rate, speed, concurrency, retry } = flags;
   if (to?.target !== undefined && exec !== undefined) throw new UsageError('--to and --exec exclude each other');
   await using store = await ReadOnlyEvaq.open(dir);
-  const queue = await store.queue(flags.queue);
+  const queue = await queueToRead(store, flags.queue);
   const before = path === undefined ? undefined : readCheckpoint(path, store.uuid, queue.name);
   if (path !== undefined && before !== undefined) requireSame(path, before, given);
   const selection = selectionIn(flags);
