@@ -28,6 +28,7 @@ let kernel: CrcKernel | undefined;
 /** Whether it is still counted how much was summed: until there is a kernel, or will never be. */
 let isCounting = IS_MEASURED;
 let summedBytes = 0;
+let making: Promise<boolean> | undefined;
 
 /** Plain CRC-32 of all of `bytes`, as an unsigned 32-bit integer. */
 export function crc32(bytes: Uint8Array): number {
@@ -48,11 +49,16 @@ function count(bytes: number): void {
 }
 
 /**
- * Makes the kernel now, in this thread, and sums by it from then on. Resolves with false where there is none (no WebAssembly, as with `--jitless`, or
- * no memory for it) or where it does not sum as zlib does; then all goes on without. Never rejects.
+ * Makes the kernel of this thread now, if it was not made yet, and sums by it from then on. Resolves with false where there is none (no WebAssembly, as
+ * with `--jitless`, or no memory for it) or where it does not sum as zlib does; then all goes on without. Never rejects.
  */
-export async function useCrcKernel(): Promise<boolean> {
+export function useCrcKernel(): Promise<boolean> {
   isCounting = false;
+  making ??= make();
+  return making;
+}
+
+async function make(): Promise<boolean> {
   try {
     const made = await makeCrcKernel();
     if (sumsAsZlib(made)) kernel = made;

@@ -152,6 +152,14 @@ describe('in a process of its own', () => {
     expect(made).toBe(isMeasured ? 1 : 0);
   });
 
+  it('there is one a thread, however often it is asked for: what it takes does not grow', async () => {
+    const program = `
+      const used = await Promise.all(Array.from({ length: 1000 }, () => checksum.useCrcKernel()));
+      for (let mib = 1; mib <= 20; mib++) checksum.crc32(bytes);
+      print({ used: used.every((one) => one), made });`;
+    expect(await run(await bundled('once'), program)).toEqual({ used: true, made: 1 });
+  });
+
   it('without WebAssembly (--jitless) there is none, and sums are right', async () => {
     const program = `
       const used = await checksum.useCrcKernel();
@@ -177,6 +185,14 @@ describe('in a process of its own', () => {
       const answers = await Promise.all(asked);
       print(answers.every(([used, own]) => used && own === sum));`;
     expect(await run(file, program)).toBe(true);
+  });
+
+  it('a planted bug is found: what a piece came to is left out of the next', async () => {
+    const file = await bundled('pieces', { find: 'piece.length, result)', put: 'piece.length, crc)' });
+    const program = `
+      const used = await checksum.useCrcKernel();
+      print([used, checksum.crc32(bytes) === zlibCrc32(bytes)]);`;
+    expect(await run(file, program)).toEqual([true, false]);
   });
 
   it.each([
