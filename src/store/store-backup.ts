@@ -21,7 +21,7 @@ import type { LoadedQueue } from '../log/log-load.js';
 import { IDS_UNKNOWN, idFloor } from '../log/queue-evidence.js';
 import { accountOf, NONE } from '../queue/account.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
-import { newGeneration } from '../queue/removal-pipeline.js';
+import { newGeneration } from '../queue/new-generation.js';
 import type { QueuePlace } from '../raw/raw-picture.js';
 import { cutStore, loadIntact, type QueueCut, type SettledIds, settledIn } from '../raw/store-cut.js';
 import { verifyStore } from '../raw/verify.js';
