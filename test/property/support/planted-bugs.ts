@@ -132,7 +132,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   edit(
     'a queue is entered into the register before it has a log',
     ['crashes'],
-    'store/open-store.ts',
+    'store/store-queues.ts',
     'const tombstones = dormant.tombstones ?? (await startGeneration(env, loaded));',
     'await this.#register(loaded);\n      const tombstones = dormant.tombstones ?? (await startGeneration(env, loaded));',
   ),
@@ -306,7 +306,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   edit(
     'a move that was cut is not completed',
     ['crashes'],
-    'store/open-store.ts',
+    'store/store-recovery.ts',
     '    const touched = new Set<string>();\n',
     '    const touched = new Set<string>();\n    if (touched.size === 0) return touched;\n',
   ),
