@@ -36,11 +36,11 @@ export class BlockingCommits {
   push(payload: Uint8Array, meta?: Uint8Array, admission?: Admission): number {
     const bytes = frameBytesOf(payload, meta);
     const own = (): PushBatch => {
-      const { batches, outcomes } = this.#parts;
+      const { batches, room } = this.#parts;
       const batch = batches.fresh();
       batch.timestamp = timeOf(this.#options.host);
       batch.add(payload, meta, admission);
-      outcomes.expect(batch, bytes);
+      room.takeFor(batch, bytes);
       return batch;
     };
     return this.#commit(bytes, own);
