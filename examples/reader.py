@@ -671,8 +671,8 @@ class Queue:
             if header is None:
                 if not self.damage or self.damage[-1]["file"] != os.path.join(self.dir, name):
                     self.tell(name, 0, len(data), "the header of a tombstone log is damaged", False)
-            elif header.high_water != zlib.crc32(self.name.encode()) or header.file_id != int(name[:16], 16):
-                self.tell(name, 0, len(data), "another tombstone log's file", False)
+            elif header.high_water != zlib.crc32(self.name.encode()):
+                self.tell(name, 0, len(data), "the tombstone log of another queue", False)
             else:
                 tell = lambda *what, name=name: self.tell(name, *what)
                 read_log(data, header, self.removals, name == names[-1], tell, lambda *place, name=name: self.tell_torn(name, *place))
@@ -692,13 +692,15 @@ class Queue:
         for segment in self.segments:
             segment.data, header = self.load(segment.name, b"EvqS")
             mark = zlib.crc32(self.name.encode()) % 65535 + 1
-            if header is not None and header.queue_mark not in (0, mark):
+            if header is None:
+                continue
+            if (header.base_id, header.file_id) != (segment.base_id, segment.id):
+                self.tell(segment.name, 0, len(segment.data), "another segment's file", False)
+            elif header.queue_mark not in (0, mark):
                 self.tell(segment.name, 0, len(segment.data), "a segment of another queue", False)
                 segment.is_foreign = True
-            elif header is not None and (header.base_id, header.file_id) == (segment.base_id, segment.id):
+            else:
                 segment.header, segment.footer = header, footer_of(segment.data, header.seed)
-            elif header is not None:
-                self.tell(segment.name, 0, len(segment.data), "another segment's file", False)
         # 14: who is replaced is settled before anybody is judged.
         replaced = {id for one in self.segments if one.footer for id in one.footer.replaces if id != one.id}
         self.leftovers = [one for one in self.segments if one.id in replaced]
@@ -727,7 +729,7 @@ class Queue:
 
     def never_held_anything(self, segment):
         told = any(one["file"] == segment.path for one in self.damage)
-        blank = len(segment.data) < HEADER or not any(segment.data[:HEADER])
+        blank = len(segment.data) < HEADER or not any(segment.data)
         return not told and blank and self.removals.durable.get(segment.id, 0) == 0
 
     def is_known_sealed(self, segment):

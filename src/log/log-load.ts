@@ -136,13 +136,14 @@ export async function loadQueue(
       continue;
     }
     const one = await loadSegment(handle, file, queue, storeUuid, tombstones, durable, newest, options, damage);
-    if (one === undefined) {
+    if (typeof one === 'string') {
       unreadable.push(file.path);
       // Its IDs were handed out, whatever became of them; a record takes 8 bytes at least.
       const bytes = await handle.size();
       unreadableEnd = Math.max(unreadableEnd, file.baseId + Math.ceil(bytes / DENSE_FRAME_BYTES));
-      // Nor does that tell how many there were.
-      if (found.every(({ segment }) => segment.isEmpty) && bytes < (durable.get(file.id) ?? 0)) isEndShort = true;
+      // Nor does that tell how many there were, if it is not all of it, or none of it.
+      const isPart = one === 'misplaced' || bytes < (durable.get(file.id) ?? 0);
+      if (isPart && found.every(({ segment }) => segment.isEmpty)) isEndShort = true;
       continue;
     }
     found.push(one);
@@ -334,6 +335,9 @@ function addToLog(log: SegmentLog, one: FoundSegment): void {
   log.index.load(one.segment.slot, index.ids, index.offsets, index.mids);
 }
 
+/** Nothing in it counts. 'misplaced': it is another segment's file, in the place of what is gone. */
+type Unread = 'unreadable' | 'misplaced';
+
 async function loadSegment(
   handle: LoadedFile,
   file: SegmentFile,
@@ -344,7 +348,7 @@ async function loadSegment(
   newest: boolean,
   options: LoadOptions,
   damage: Damage[],
-): Promise<FoundSegment | undefined> {
+): Promise<FoundSegment | Unread> {
   const { path, baseId, id } = file;
   const fileBytes = await handle.size();
   const head = Buffer.alloc(FILE_HEADER_BYTES);
@@ -356,10 +360,10 @@ async function loadSegment(
     decoding.header.storeUuid.equals(storeUuid) &&
     decoding.header.fileId === id &&
     decoding.header.baseId === baseId;
-  if (decoding.kind === 'ok' && isOfAnotherQueue(decoding.header, path)) {
-    // Whatever is in it was never in this queue: nothing of this one is lost with it.
+  if (matches && isOfAnotherQueue(decoding.header, path)) {
+    // Segment IDs are given out store-wide: no file of this name was ever in this queue, and nothing of it is lost with it.
     damage.push({ queue, file: path, offset: 0, bytes: fileBytes, what: OF_ANOTHER_QUEUE, lossless: false });
-    return undefined;
+    return 'unreadable';
   }
   if (!matches) {
     // The newest one may be nothing yet; a header is synced before the name, so anywhere else it is damage.
@@ -375,7 +379,7 @@ async function loadSegment(
           : 'the header is damaged: nothing in it can be read';
       damage.push({ queue, file: path, offset: 0, bytes: fileBytes, firstId: baseId, what, lossless: false });
     }
-    return undefined;
+    return decoding.kind === 'ok' ? 'misplaced' : 'unreadable';
   }
   if (decoding.damaged) {
     damage.push({
