@@ -10,8 +10,11 @@ import { type BenchReport, REPORT_FORMAT, readReport } from './harness/bench-rep
 import { describeMachine, type Machine } from './harness/machine.js';
 import { type CaseResult, runCase } from './harness/run-case.js';
 import { SCALES, type ScaleName } from './harness/scale.js';
-import { drawGrowth, drawRates, machineLine } from './report/charts.js';
+import { machineLine } from './report/chart-frame.js';
+import { drawGrowth } from './report/growth-chart.js';
 import { mergeReports, publish } from './report/publish.js';
+import { publishGrowth, readGrowth } from './report/publish-growth.js';
+import { drawRates } from './report/rate-charts.js';
 import { changesText, goalsText, machineText, referenceText, rowText } from './report/text-report.js';
 import { ALL_ROWS, rowNamed } from './rows/all-rows.js';
 import { type GrowthPoint, measureGrowth } from './rows/growth.js';
@@ -43,7 +46,7 @@ async function main(): Promise<void> {
     return;
   }
   if (options.publish !== undefined) {
-    await publish(ALL_ROWS, mergeReports(options.publish.map(readReport)), BENCH);
+    await publishAll(options.publish);
     return;
   }
   const scale = SCALES[options.quick === true ? 'quick' : options.size];
@@ -110,11 +113,11 @@ async function main(): Promise<void> {
     if (before !== undefined) console.log(changesText(compare(rows, report, before), options.baseline ?? ''));
     const path = join(options.out, `${scale.name}-${name}`);
     writeFileSync(`${path}.json`, `${JSON.stringify(report, undefined, 1)}\n`);
-    const chart = await drawRates(rows, report);
-    if (chart !== undefined) writeFileSync(`${path}.svg`, chart);
-    console.log(
-      `\n${report.seconds} s; ${path}.json${chart === undefined ? ' (no chart: its packages are not installed)' : `, ${path}.svg`}`,
-    );
+    const charts = await drawRates(report);
+    for (const { name: subject, svg } of charts) writeFileSync(`${path}-${subject}.svg`, svg);
+    const drawn =
+      charts.length === 0 ? ' (no charts: nothing to compare with, or what draws is not installed)' : `, ${path}-*.svg`;
+    console.log(`\n${report.seconds} s; ${path}.json${drawn}`);
     if (cases.some((one) => Object.values(one.absent).some((reason) => reason.startsWith('failed'))))
       process.exitCode = 1;
   } finally {
@@ -147,6 +150,17 @@ function parseOptions(): Options {
     .option('--list', 'name the rows');
   command.parse();
   return command.opts<Options>();
+}
+
+/** Reports of rows go into one table; of growth the last counts. */
+async function publishAll(paths: readonly string[]): Promise<void> {
+  const reports: string[] = [];
+  for (const path of paths) {
+    const growth = readGrowth(path);
+    if (growth === undefined) reports.push(path);
+    else await publishGrowth(growth, BENCH);
+  }
+  if (reports.length > 0) await publish(ALL_ROWS, mergeReports(reports.map(readReport)), BENCH);
 }
 
 async function runGrowth(
