@@ -35,7 +35,12 @@ export function storesText(versions: BenchReport['versions']): string {
 }
 
 /** When and on what something was measured. */
-export function machineLine({ at, cpu, fileSystem, node }: BenchReport['machine']): string {
+export function machineLine({
+  at,
+  cpu,
+  fileSystem,
+  node,
+}: Pick<BenchReport['machine'], 'at' | 'cpu' | 'fileSystem' | 'node'>): string {
   return `${at.slice(0, 10)}, ${cpu}, ${fileSystem}, Node ${node}`;
 }
 

@@ -94,7 +94,7 @@ async function drawSubject(subject: Subject, report: BenchReport): Promise<RateC
   });
   if (places.length === 0) return undefined;
   const svg = await drawPlaces(subject.title, places, report);
-  return svg && { name: subject.name, alt: altOf(subject.title, places), svg };
+  return svg === undefined ? undefined : { name: subject.name, alt: altOf(subject.title, places), svg };
 }
 
 async function drawPlaces(title: string, places: readonly Place[], report: BenchReport): Promise<string | undefined> {
