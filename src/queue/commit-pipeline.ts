@@ -26,7 +26,7 @@ import type { SegmentLog } from '../log/segment-log.js';
 import type { SegmentSupply } from '../segment/segment-supply.js';
 import { type Host, timeOf } from '../vfs/host.js';
 import { type ActiveSegment, newActiveSegment } from './active-segment.js';
-import { fillAhead, writeAgain, writeLink, writePlaced } from './active-writer.js';
+import { writeAgain, writeLink, writePlaced } from './active-writer.js';
 import { beginPlace, endPlace, indexBatch } from './batch-place.js';
 import { allDone, BatchStream, STREAM_BYTES_MIN } from './batch-writer.js';
 import type { BlockingBudget } from './blocking-budget.js';
@@ -39,6 +39,7 @@ import { PushRoom } from './push-room.js';
 import { CUT_TRIES, pushBlocking } from './push-sync.js';
 import { newSegment } from './segment-start.js';
 import { UnsyncedSegments } from './unsynced-segments.js';
+import { fillAhead, fillAheadBlocking } from './zeros-ahead.js';
 
 /** Offsets have 32 bits, and the footer needs some too. */
 const SEGMENT_BYTES_LIMIT = 0xe000_0000;
@@ -287,7 +288,7 @@ export class CommitPipeline {
         },
       });
       this.#options.onSync(this.#options.host.elapsed() - started);
-      if (own !== undefined) this.#fillAhead(this.#active, own);
+      if (own !== undefined) this.#fillAhead(own, fillAheadBlocking);
       this.#active.durableEnd = this.#active.writtenEnd;
       const id = own?.firstId ?? 0;
       if (inFlight !== undefined) this.#settle(inFlight);
@@ -387,6 +388,7 @@ export class CommitPipeline {
     await this.#unsynced.settled();
     await this.#next.close();
     await this.#active.syncing;
+    await this.#active.filling;
     await this.#active.file.close().catch(() => undefined);
   }
 
@@ -692,7 +694,6 @@ export class CommitPipeline {
     this.#place(batch);
     const active = this.#active;
     const written = this.#write(batch, active);
-    this.#fillAhead(active, batch);
     await this.#commitPlaced(batch, written);
   }
 
@@ -717,8 +718,9 @@ export class CommitPipeline {
   }
 
   /** In mode 'sync' alone: elsewhere nobody waits for a sync. */
-  #fillAhead(active: ActiveSegment, batch: PushBatch): void {
-    if (this.#options.durability === 'sync') fillAhead(active, batch, this.#options.segmentBytes);
+  #fillAhead({ length }: PushBatch, fill: typeof fillAhead): void {
+    const { durability, segmentBytes } = this.#options;
+    if (durability === 'sync') fill(this.#active, length, segmentBytes);
   }
 
   /** From the place to the settling. After every await the batch is looked at again: `pushSync` may have committed it. */
@@ -735,6 +737,7 @@ export class CommitPipeline {
       }
       if (isSettled(batch)) return;
     }
+    this.#fillAhead(batch, fillAhead);
     if (durability === 'sync') {
       try {
         await this.#timedSync(active);

@@ -110,6 +110,41 @@ export class SimFile implements VfsFile {
     });
   }
 
+  extend(length: number): Promise<void> {
+    if (!this.#isWritable) return this.#refuse('write');
+    const machine = this.#machine;
+    const pieces = machine.timing === 'wild' ? Math.min(PIECES_MAX, length) : 1;
+    const addUpTo = (added: number, from: number): void => {
+      const zeros = Buffer.alloc(added - from);
+      machine.write(this.inode, zeros, 0, zeros.length, machine.image.own(this.inode).size);
+    };
+    return this.#perform({
+      name: 'extend',
+      path: this.path,
+      whenTold: this.#told,
+      detail: `by ${length}`,
+      syscall: 'write',
+      costUs: WRITE_US + length / BYTES_PER_US,
+      inode: this.inode,
+      pieces,
+      // Where the file ends is known only then, and each time.
+      effect: (piece) => {
+        if (piece === 0) this.#requireOwnName();
+        addUpTo(Math.floor((length * (piece + 1)) / pieces), Math.floor((length * piece) / pieces));
+      },
+      whenFaulty: (fault) => addUpTo(fault.alsoDone === true ? length : machine.prng.below(length + 1), 0),
+    });
+  }
+
+  /** It is opened once more, by its name. */
+  #requireOwnName(): void {
+    const machine = this.#machine;
+    const found = machine.image.names.lookup(this.path);
+    if (typeof found === 'string') throw new SimSystemError(found, 'open', this.path);
+    if (found !== this.inode) throw new SimSystemError('ESTALE', 'open', this.path);
+    machine.requireDescriptor(this.#process, 'open', this.path);
+  }
+
   sync(): Promise<void> {
     const machine = this.#machine;
     const mark = machine.image.serial;

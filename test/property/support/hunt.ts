@@ -287,6 +287,7 @@ function lyingFile(file: VfsFile, lie: Lie): VfsFile {
     path,
     size: () => file.size(),
     readAt: (target, offset, length, position) => file.readAt(target, offset, length, position),
+    extend: (length) => file.extend(length),
     writeBlocking: (chunk) => file.writeBlocking(chunk),
     truncateBlocking: (size) => {
       if (lie !== 'nothing is ever cut') file.truncateBlocking(size);
