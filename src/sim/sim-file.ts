@@ -11,6 +11,8 @@ const READ_US = 10;
 const WRITE_US = 20;
 const SYNC_US = 200;
 const BYTES_PER_US = 2000;
+/** Where each page is a new one. */
+const NEW_BYTES_PER_US = 500;
 /**
  * A write may take effect in up to this many pieces, so that it can be seen, or cut, half done. They end at sectors: Linux copies page
  * by page under the page's lock, so no sector ever reaches the disk half written.
@@ -124,7 +126,7 @@ export class SimFile implements VfsFile {
       whenTold: this.#told,
       detail: `by ${length}`,
       syscall: 'write',
-      costUs: WRITE_US + length / BYTES_PER_US,
+      costUs: WRITE_US + length / NEW_BYTES_PER_US,
       inode: this.inode,
       pieces,
       // Where the file ends is known only then, and each time.
