@@ -7,7 +7,7 @@
  */
 import { assert } from '../assert.js';
 import { codeOf, EvaqError, reported } from '../errors.js';
-import { syncFile, syncFolder } from '../fail-stop.js';
+import { syncFolder } from '../fail-stop.js';
 import { HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import { encodeMeta, type RecordMeta } from '../frame/metadata.js';
 import { frameBodyOf } from '../frame/record-frame.js';
@@ -241,7 +241,6 @@ export class StoreImport {
     const summary = copier.summary([]);
     const footer = encodeFooter(summary, copier.index, draft.seed, 0, timeOf(this.#host));
     await draft.file.writeAt(footer, 0, footer.length, summary.dataEnd);
-    await syncFile(draft.file);
     await queue.supply.publishComplete(draft);
     queue.lastSegmentId = draft.id;
   }
