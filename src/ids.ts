@@ -33,6 +33,12 @@ export interface IdRange {
   readonly last: number;
 }
 
+/** The IDs of records that were pushed together. */
+export interface IdSpan {
+  readonly firstId: number;
+  readonly lastId: number;
+}
+
 /** A number that stands this far above all others was given by nobody: no store lives long enough to get there. */
 const STRAY_GAP: number = 2 ** 40;
 

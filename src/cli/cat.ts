@@ -22,7 +22,6 @@ interface CatFlags extends SelectionFlags, OutputFlags {
 
 export function catCommand(): Command {
   const command = new Command('cat')
-    .description('print records: the live ones of a queue, or all that a segment file holds')
     .argument('<path...>', 'stores, queue folders, segment files, quarantine/, nats://HOST/STORE')
     .addOption(queuesOption());
   return addOutput(addSelection(command))

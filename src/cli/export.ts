@@ -18,10 +18,7 @@ interface ExportFlags extends SelectionFlags {
 }
 
 export function exportCommand(): Command {
-  const command = new Command('export')
-    .description('records as lines of JSON that lose nothing: ID, time, headers, origin, reason, attempts, any bytes')
-    .argument('<dir>', 'the store')
-    .addOption(queuesOption('*'));
+  const command = new Command('export').argument('<dir>', 'the store').addOption(queuesOption('*'));
   return addSelection(command)
     .option('--skip-damaged', 'go on behind records that are damaged; exits with 3 all the same', false)
     .addHelpText(

@@ -40,7 +40,6 @@ interface ForwardFlags {
 
 export function forwardCommand(): Command {
   const command = new Command('forward')
-    .description('send the records of a queue to a destination; what has arrived is removed')
     .argument('<dir>', 'the store')
     .addOption(
       new Option('--to <url>', 'where to: http, kafka, amqp, nats, redis, mqtt, s3, postgres (docs/forwarding.md)').env(

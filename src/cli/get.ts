@@ -13,7 +13,6 @@ interface GetFlags extends OutputFlags {
 
 export function getCommand(): Command {
   const command = new Command('get')
-    .description('print one record')
     .argument('<dir>', 'the store')
     .argument('<id>', 'the ID of the record', parseId)
     .addOption(queueOption())

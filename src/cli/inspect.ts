@@ -22,7 +22,6 @@ interface InspectFlags {
 
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .description('show what stands in a file of a store, byte for byte, and which checksums hold')
     .argument('<file>', 'a segment, a tombstone log, or any other file of a store')
     .addOption(new Option('--at <offset>', 'the bytes there, with their meaning').argParser(parseOffset))
     .option('--commits', 'commits alone, without the records, ranges and index entries in them', false)

@@ -25,7 +25,6 @@ interface MoveCommandFlags extends MoveFlags, Omit<SelectionFlags, 'from' | 'to'
 
 export function moveCommand(): Command {
   const command = new Command('move')
-    .description('move records from one queue to another, each once')
     .argument('<dir>', 'the store')
     .argument('[id...]', 'the IDs of the records', parseIds)
     .addOption(new Option('--from <queue>', 'where they are').argParser(parseQueue).makeOptionMandatory())

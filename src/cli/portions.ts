@@ -2,8 +2,9 @@
  * Changes of many records, a portion after the other: in memory is a portion, however many are meant, and an interruption comes between two of them. At a
  * rate portions are as small as that needs.
  */
-import { Evaq, type Queue } from '../evaq.js';
+import type { Evaq, Queue } from '../evaq.js';
 import { Pace } from '../store/pace.js';
+import { openExisting } from './existing-store.js';
 import { pause } from './interrupt.js';
 
 /** IDs of a portion: with them a redrive is a few batches of the library, and a round of removals some tens of KB. */
@@ -67,7 +68,7 @@ export class LateWriter implements AsyncDisposable {
 
   /** @throws as `Evaq.open`; it is never made */
   async store(): Promise<Evaq> {
-    this.#opened ??= await Evaq.open(this.#dir, { create: false, signal: this.#signal });
+    this.#opened ??= await openExisting(this.#dir, { signal: this.#signal });
     return this.#opened;
   }
 

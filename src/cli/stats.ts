@@ -23,10 +23,7 @@ interface StatsFlags extends SelectionFlags {
 }
 
 export function statsCommand(): Command {
-  const command = new Command('stats')
-    .description('what is on disk in numbers, removed records included: rates, sizes, batches, ages')
-    .argument('<dir>', 'the store')
-    .addOption(queuesOption('*'));
+  const command = new Command('stats').argument('<dir>', 'the store').addOption(queuesOption('*'));
   return addSelection(command, { count: 'at most so many records of each queue' })
     .addOption(
       new Option('--by <what>', 'a line for each, instead of histograms').choices(['minute', 'segment', 'queue']),

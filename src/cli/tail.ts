@@ -30,7 +30,6 @@ const BATCH = { maxBytes: 1024 * 1024, maxRecords: 8192 };
 
 export function tailCommand(): Command {
   const command = new Command('tail')
-    .description('print the last records of queues, merged by time, and with -f those that come')
     .argument('<dir>', 'the store')
     .addOption(queuesOption())
     .option('-f, --follow', 'go on with what comes, until Ctrl-C', false);
