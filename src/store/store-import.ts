@@ -26,6 +26,7 @@ import { nodeHost } from '../vfs/node-host.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { Evaq } from './evaq.js';
+import type { Ports } from './evaq-options.js';
 
 export interface ImportedRecord {
   readonly queue: string;
@@ -71,12 +72,6 @@ interface ImportedQueue {
   count: number;
 }
 
-/** File system and host, where they are not the real ones. */
-export interface ImportPorts {
-  readonly vfs: Vfs;
-  readonly host: Host;
-}
-
 /** A queue as an export names it. */
 export interface ExportedQueue {
   readonly name: string;
@@ -90,8 +85,7 @@ export class StoreImport {
   readonly #path: string;
   readonly #vfs: Vfs;
   readonly #host: Host;
-  /** Those of the caller, if he has given any. */
-  readonly #ports: ImportPorts | undefined;
+  readonly #ports: Ports | undefined;
   readonly #storeUuid: Buffer;
   readonly #queues: ReadonlyMap<string, ImportedQueue>;
 
@@ -99,16 +93,16 @@ export class StoreImport {
     path: string,
     draftPath: string,
     vfs: Vfs,
-    ports: ImportPorts | undefined,
+    ports: Ports | undefined,
     storeUuid: Buffer,
     queues: ReadonlyMap<string, ImportedQueue>,
   ) {
-    this.#ports = ports;
-    this.#host = ports?.host ?? nodeHost;
     this.#storeUuid = storeUuid;
     this.#path = path;
     this.draftPath = draftPath;
     this.#vfs = vfs;
+    this.#host = ports?.host ?? nodeHost;
+    this.#ports = ports;
     this.#queues = queues;
   }
 
@@ -118,20 +112,20 @@ export class StoreImport {
   }
 
   /**
-   * Makes an empty store with those queues under another name.
+   * Makes an empty store with those queues under another name. `ports`: file system and host; default the real ones.
    * @throws EVAQ_NOT_A_STORE where there is something at `path` or at that name already; EVAQ_IO where a file system is mounted at `path`; as `Evaq.open`
    * and `Evaq.queue`, and then something may be left at that name
    */
-  static async begin(path: string, queues: readonly ExportedQueue[], ports?: ImportPorts): Promise<StoreImport> {
+  static async begin(path: string, queues: readonly ExportedQueue[], ports?: Ports): Promise<StoreImport> {
     const draftPath = StoreImport.draftPathOf(path);
     for (const one of [path, draftPath]) await requireNothing(ports?.vfs ?? nodeVfs, one);
     if (ports === undefined) await makeDraft(draftPath, path);
     // Whom the folder belongs to: as the next open finds it.
-    const like = `${draftPath}/${STORE_FILE}`;
-    const vfs = ports?.vfs ?? (await nodeVfsFor({ path: draftPath, mode: undefined, like }));
+    const vfs =
+      ports?.vfs ?? (await nodeVfsFor({ path: draftPath, mode: undefined, like: `${draftPath}/${STORE_FILE}` }));
     const host = ports?.host ?? nodeHost;
     const there: string[] = [];
-    const made = await Evaq.open(draftPath, ports === undefined ? {} : { ports });
+    const made = await Evaq.open(draftPath, portsIn(ports));
     try {
       // A queue of dead letters comes behind its own.
       for (const name of queues.map((one) => one.name).sort()) await made.queue(name);
@@ -148,7 +142,7 @@ export class StoreImport {
       const told = queues.find((one) => one.name === name);
       const nextId = told?.nextId ?? 1;
       const dir = queueDir(draftPath, name);
-      named.set(name, await importedQueue({ vfs, host, dir, storeUuid: identity.uuid }, nextId, told !== undefined));
+      named.set(name, await importedQueue({ vfs, host }, dir, identity.uuid, nextId, told !== undefined));
     }
     return new StoreImport(path, draftPath, vfs, ports, identity.uuid, named);
   }
@@ -193,8 +187,7 @@ export class StoreImport {
     }
     let records = 0;
     // Its first writer: it takes in what was put there, and leaves it closed.
-    const ports = this.#ports;
-    const evaq = await Evaq.open(this.draftPath, { create: false, ...(ports === undefined ? {} : { ports }) });
+    const evaq = await Evaq.open(this.draftPath, { create: false, ...portsIn(this.#ports) });
     try {
       for (const [name, { count }] of this.#queues) {
         const { live } = (await evaq.queue(name)).stats();
@@ -306,16 +299,14 @@ async function requireNothing(vfs: Vfs, path: string): Promise<void> {
   });
 }
 
-interface ImportedPlace {
-  readonly vfs: Vfs;
-  readonly host: Host;
-  readonly dir: string;
-  readonly storeUuid: Buffer;
-}
-
 /** A queue that was made and closed: what comes in takes the place of what it was made with. */
-async function importedQueue(place: ImportedPlace, nextIdMin: number, isNamed: boolean): Promise<ImportedQueue> {
-  const { vfs, dir } = place;
+async function importedQueue(
+  { vfs, host }: Ports,
+  dir: string,
+  storeUuid: Buffer,
+  nextIdMin: number,
+  isNamed: boolean,
+): Promise<ImportedQueue> {
   let idMax = 0;
   const oldSegments: string[] = [];
   const oldLogs: string[] = [];
@@ -331,9 +322,13 @@ async function importedQueue(place: ImportedPlace, nextIdMin: number, isNamed: b
     idMax = Math.max(idMax, segment?.segmentId ?? 0, log?.generation ?? 0);
   }
   const allocateId = (): SegmentId => segmentId(++idMax);
-  const supply = new SegmentSupply({ ...place, allocateId, poolMax: 0 });
+  const supply = new SegmentSupply({ vfs, host, dir, storeUuid, allocateId, poolMax: 0 });
   const empty = { gaps: [], lastSegmentId: 0, filling: undefined, lastId: 0, count: 0 };
   return Object.assign(empty, { dir, oldSegments, oldLogs, oldSegmentId, allocateId, supply, nextIdMin, isNamed });
+}
+
+function portsIn(ports: Ports | undefined): { readonly ports?: Ports } {
+  return ports === undefined ? {} : { ports };
 }
 
 /** The queue whose dead letters are in the one of that name. */

@@ -47,7 +47,6 @@ type Content = Record<string, readonly (readonly [number, number, string])[]>;
 const WHOLE: Content = {
   'dead-letters': RECORDS.slice(-1).map(({ id, timestamp, payload }) => [id, timestamp, payload.toString()]),
   empty: [],
-  'empty.dead': [],
   wal: RECORDS.slice(0, -1).map(({ id, timestamp, payload }) => [id, timestamp, payload.toString()]),
 };
 
@@ -117,9 +116,8 @@ test('P1, P3: an import that is cut anywhere is no store or the whole one; and i
   for (const { disk, how } of cuts) {
     const again = disk.fork();
     const there = await contentOf(disk);
-    if (there === undefined) absent++;
     expect([how, there ?? WHOLE]).toEqual([how, WHOLE]);
-    if (there !== undefined) continue;
+    if (there !== undefined || absent++ % 8 !== 0) continue;
     await clearDraft(again);
     expect([how, await importAll(again)]).toEqual([how, RECORDS.length]);
     expect([how, await contentOf(again)]).toEqual([how, WHOLE]);
@@ -137,7 +135,8 @@ test('a segment that is not synced before the store gets its name is found', asy
         if (typeof value !== 'function') return value;
         return async (...args: unknown[]) => {
           const made: unknown = await Reflect.apply(value, target, args);
-          const isSegment = name === 'create' && `${args[0]}`.includes('.seg');
+          const [path] = args;
+          const isSegment = name === 'create' && typeof path === 'string' && path.includes('.seg');
           if (!isSegment || typeof made !== 'object' || made === null) return made;
           return new Proxy(made, {
             get(file, call) {
