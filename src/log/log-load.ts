@@ -112,6 +112,8 @@ export async function loadQueue(
   const damage: Damage[] = [];
   const removed = new RemovedRanges();
   const tombstones = await loadTombstones(vfs, listing, queue, storeUuid, damage, removed);
+  // What they said of the data is lost with removals.
+  const isWitnessed = damage.every(({ lossless }) => lossless);
 
   const found: FoundSegment[] = [];
   const unreadable: string[] = [];
@@ -135,7 +137,18 @@ export async function loadQueue(
       vanished++;
       continue;
     }
-    const one = await loadSegment(handle, file, queue, storeUuid, tombstones, durable, newest, options, damage);
+    const one = await loadSegment(
+      handle,
+      file,
+      queue,
+      storeUuid,
+      tombstones,
+      isWitnessed,
+      durable,
+      newest,
+      options,
+      damage,
+    );
     if (typeof one === 'string') {
       unreadable.push(file.path);
       // Its IDs were handed out, whatever became of them; a record takes 8 bytes at least.
@@ -344,6 +357,7 @@ async function loadSegment(
   queue: string,
   storeUuid: Buffer,
   tombstones: TombstoneState,
+  isWitnessed: boolean,
   durable: ReadonlyMap<number, number>,
   newest: boolean,
   options: LoadOptions,
@@ -426,7 +440,8 @@ async function loadSegment(
     });
   let scan = await scanTo(fileBytes);
   const promised = Math.max(durableOffset, scan.promisedOffset);
-  const verdict = judgeSegment(scan, { durableOffset: promised, sealed });
+  const isRecycled = (header.flags & HEADER_FLAG_RECYCLED) !== 0;
+  const verdict = judgeSegment(scan, { durableOffset: promised, sealed, isWitnessed, isRecycled });
   if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);
   // A copy had its footer before it had its name, and what it was made of had one before: those moves were over by then. In a store that was imported
   // an origin may be an ID that is another record's now.

@@ -24,16 +24,16 @@ export function lostRanges(damage: readonly Damage[]): LostRange[] {
 
 type Loaded = Pick<LoadedQueue, 'log' | 'nextId'>;
 
-/** Records are lost, and which is not known: damage, and the IDs among which they are. The last of them is of no record that is there. */
-export function vagueLoss(damage: readonly Damage[], loaded: Loaded): LostRange | undefined {
-  let vague: LostRange | undefined;
+/**
+ * Ranges of IDs of which some are lost, and which is not known, by their ends. The last ID of each is of no record that is there: that is where it is told.
+ */
+export function vagueLosses(damage: readonly Damage[], loaded: Loaded): LostRange[] {
+  const vague: LostRange[] = [];
   for (const one of damage) {
     const range = one.vague === true ? vagueRange(one, loaded) : undefined;
-    if (range === undefined) continue;
-    const { first, last } = vague ?? range;
-    vague = { first: Math.min(first, range.first), last: Math.max(last, range.last), damage: vague?.damage ?? one };
+    if (range !== undefined) vague.push({ ...range, damage: one });
   }
-  return vague;
+  return vague.sort((a, b) => a.last - b.last);
 }
 
 /**

@@ -22,7 +22,7 @@ import { scanTombstones } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { haveSameNames, isListed, listQueueFiles, type QueueFiles, wasDisturbed } from './queue-files.js';
 import { type FollowOutcome, RawFollower } from './raw-follower.js';
-import { doubtOf, type LostRange, lostRanges, vagueLoss } from './raw-lost.js';
+import { doubtOf, type LostRange, lostRanges, vagueLosses } from './raw-lost.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 
 const INDEX_INTERVAL_BYTES = 4096;
@@ -138,8 +138,8 @@ export class RawPicture {
   readonly damage: readonly Damage[];
   /** Records lost to damage that loading found. */
   readonly lost: readonly LostRange[];
-  /** See `vagueLoss`. */
-  readonly vague: LostRange | undefined;
+  /** See `vagueLosses`. */
+  readonly vague: readonly LostRange[];
   /** See `doubtOf`. */
   readonly doubt: LostRange | undefined;
   readonly #cache: FileCache;
@@ -156,7 +156,7 @@ export class RawPicture {
     this.files = load.files;
     this.damage = load.damage;
     this.lost = lost;
-    this.vague = vagueLoss(load.damage, load.loaded);
+    this.vague = vagueLosses(load.damage, load.loaded);
     this.doubt = doubtOf(load.damage, load.loaded);
     this.#cache = new FileCache(new ReadOnlyVfs(place.vfs));
     this.#follower = new RawFollower(load.loaded, this.#cache, place.storeUuid);

@@ -440,8 +440,8 @@ function lostIn(picture: RawPicture, from: number, to: number): LostRange | unde
 }
 
 function vagueIn({ vague }: RawPicture, from: number, to: number): LostRange | undefined {
-  if (vague === undefined || vague.last < from || vague.first > to) return undefined;
-  return { ...vague, first: Math.max(vague.first, from), last: Math.min(vague.last, to) };
+  const next = vague.find(({ first, last }) => last >= from && first <= to);
+  return next && { ...next, first: Math.max(next.first, from), last: Math.min(next.last, to) };
 }
 
 function stateIn(picture: RawPicture, id: number): RecordState {

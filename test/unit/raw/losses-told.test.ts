@@ -1,12 +1,12 @@
 /** What is lost is told by a reader too, whatever else is damaged, and wherever the damage lies; and no reading takes longer for it. */
-import { copyFileSync, cpSync, readdirSync, renameSync, rmSync, truncateSync } from 'node:fs';
+import { copyFileSync, cpSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Evaq, type EvaqError } from '../../../src/evaq.js';
 import { verifyStore } from '../../../src/raw.js';
 import { nodeHost } from '../../../src/vfs/node-host.js';
 import { nodeVfs } from '../../../src/vfs/node-vfs.js';
-import { newPath, openReal } from '../store/store-fixture.js';
+import { idsOf, newPath, openReal } from '../store/store-fixture.js';
 import { overwrite, segmentsOf } from './support/disk.js';
 
 const OPTIONS = { segmentBytes: 64 * 1024, gc: false } as const;
@@ -88,6 +88,49 @@ describe('removals are lost', () => {
       ],
     });
   });
+});
+
+it.each([
+  ['gone', (log: string) => rmSync(log)],
+  [
+    'of another queue',
+    (log: string) => copyFileSync(logOf(log.slice(0, log.indexOf('/queues/')), 'dead-letters'), log),
+  ],
+])(
+  'P8, P9: the log that says how much was synced is %s: what stands at the end of the data is damage, and not torn',
+  async (_, harm) => {
+    const evaq = await openReal(OPTIONS);
+    for (let i = 0; i < 3; i++) await evaq.wal.pushMany(Array.from({ length: 5 }, () => Buffer.alloc(100, 1)));
+    await evaq.wal.remove(2);
+    const store = newPath();
+    cpSync(evaq.path, store, { recursive: true });
+    await evaq.close();
+    const [segment = ''] = segmentsOf(store);
+    const last = readFileSync(segment).lastIndexOf(Buffer.from([0xc0, 0xe7, 1]));
+    overwrite(segment, last + 48 + 20, Buffer.from([0]));
+    harm(logOf(store, 'wal'));
+    const { damage, torn } = await verifyStore(store);
+    expect(torn).toEqual([]);
+    expect(damage.map(({ firstId, lastId }) => [firstId, lastId])).toContainEqual([11, 11]);
+    await using opened = await Evaq.open(store, { onCorruption: 'quarantine' });
+    expect(await idsOf(opened.wal)).toEqual([...range(1, 10), ...range(12, 15)]);
+    expect(await opened.wal.push('next')).toBeGreaterThan(15);
+  },
+);
+
+it('P9: what is lost in one place and may be in another is told in the order of the IDs', async () => {
+  const store = await make();
+  const [first = '', , third = ''] = segmentsOf(store);
+  const [other = ''] = segmentsOf(store, 'x');
+  rmSync(first);
+  overwrite(third, 0, Buffer.alloc(128));
+  copyFileSync(other, segmentsOf(store).at(-1) ?? '');
+  overwrite(logOf(store, 'wal'), 0, Buffer.alloc(128));
+  const { ids, told } = await readOn(store);
+  expect(ids).toEqual(range(11, 20));
+  expect(told[0]).toEqual([1, 10]);
+  expect(told[1]?.[0]).toBe(21);
+  expect(told.length).toBeGreaterThan(2);
 });
 
 it('P9: all segments of a queue are gone: that is told, also where its log cannot be read', async () => {
