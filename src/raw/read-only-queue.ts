@@ -9,7 +9,7 @@
 import { untilAborted, type WaitOptions, waitOf } from '../abortable.js';
 import { requireNoMore } from '../arguments.js';
 import { EvaqError, reported } from '../errors.js';
-import { describe, type IdRange, requireCount, requireRecordId } from '../ids.js';
+import { describe, type IdRange, recordsText, requireCount, requireRecordId } from '../ids.js';
 import { isOfRemovals } from '../log/damage.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
@@ -385,7 +385,7 @@ export class ReadOnlyQueue implements QueueReader {
 
   #lostError({ first, last, damage }: LostRange): EvaqError {
     const { file, offset, bytes, fromMs, toMs, what, vague } = damage;
-    const ids = first === last ? `record ${first}` : `records ${first} to ${last}`;
+    const ids = recordsText(first, last);
     const which = vague === true ? `some of ${ids} cannot be read` : `${ids} cannot be read`;
     const cost = isOfRemovals(damage) ? `some of ${ids} may have been removed` : which;
     return new EvaqError(

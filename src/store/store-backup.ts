@@ -20,8 +20,8 @@ import { parentOf, QUEUES_DIR, queueDir, readStore, STORE_FILE, type StoreIdenti
 import type { LoadedQueue } from '../log/log-load.js';
 import { IDS_UNKNOWN, idFloor } from '../log/queue-evidence.js';
 import { accountOf, NONE } from '../queue/account.js';
+import { newGeneration } from '../queue/new-generation.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
-import { newGeneration } from '../queue/removal-pipeline.js';
 import type { QueuePlace } from '../raw/raw-picture.js';
 import { cutStore, loadIntact, type QueueCut, type SettledIds, settledIn } from '../raw/store-cut.js';
 import { verifyStore } from '../raw/verify.js';
@@ -31,7 +31,7 @@ import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { BackupFiles } from './backup-files.js';
 import { emptyFolder, takeFolder } from './backup-folder.js';
-import { Store } from './open-store.js';
+import { openStore } from './open-store.js';
 import type { LockNote } from './store-lock.js';
 
 /** Each time a segment must have gone, or a queue come, in the time of two looks at all that is not sealed. */
@@ -149,7 +149,7 @@ async function backUp(from: string, to: string, options: BackupOptions): Promise
 }
 
 async function identityOf(vfs: Vfs, from: string): Promise<StoreIdentity> {
-  const identity = await readStore(vfs, from);
+  const identity = await readStore(vfs, from, 'read');
   if (identity !== undefined) return identity;
   throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${from}`, { details: { path: from } });
 }
@@ -325,7 +325,7 @@ function hasEvidence({ found, tombstoneLogs }: LoadedQueue): boolean {
 
 /** Opens and closes it, as any writer does after a crash, and reads every byte. */
 async function settleAndVerify(to: string, { vfs, host, lockNote, signal }: BackupOptions): Promise<BackedUpQueue[]> {
-  const store = await Store.open({
+  const store = await openStore({
     vfs,
     host,
     path: to,
