@@ -13,7 +13,7 @@
  */
 import { crc32 as zlibCrc32 } from 'node:zlib';
 import shortCrc32 from 'crc-32';
-import { type CrcKernel, makeCrcKernel } from './crc-kernel.js';
+import type { CrcKernel } from './crc-kernel.js';
 
 /** Measured on Node 20.20, x86-64: below this many bytes the call into zlib costs more than it saves. */
 const SHORT_BYTES_MAX = 256;
@@ -60,6 +60,8 @@ export function useCrcKernel(): Promise<boolean> {
 
 async function make(): Promise<boolean> {
   try {
+    // Most processes never come that far: they do not load it.
+    const { makeCrcKernel } = await import('./crc-kernel.js');
     const made = await makeCrcKernel();
     if (sumsAsZlib(made)) kernel = made;
   } catch {

@@ -22,6 +22,7 @@ export const LE_S = 0x4c;
 export const V128_XOR: Code = [0xfd, 0x51];
 export const V128_ZERO: Code = [0xfd, 0x0c, Array.from({ length: 16 }, () => 0)];
 
+const LANES: readonly number[] = Array.from({ length: 32 }, (_, i) => i);
 const END = 0x0b;
 const NO_RESULT = 0x40;
 
@@ -35,7 +36,7 @@ export const store32 = (offset: number): Code => [0x36, 0, unsigned(offset)];
 export const load128 = (offset: number): Code => [0xfd, 0x00, 0, unsigned(offset)];
 export const store128 = (offset: number): Code => [0xfd, 0x0b, 0, unsigned(offset)];
 /** The 16 bytes from `first` on of the 32 that two vectors have end to end. */
-export const bytesFrom = (first: number): Code => [0xfd, 0x0d, Array.from({ length: 16 }, (_, i) => first + i)];
+export const bytesFrom = (first: number): Code => [0xfd, 0x0d, LANES.slice(first, first + 16)];
 
 /** `body`, if `condition` leaves no zero. */
 export const when = (condition: Code, body: Code): Code => [condition, 0x04, NO_RESULT, body, END];
