@@ -25,7 +25,6 @@ import { isSettled, type PushBatch } from './push-batch.js';
 import type { PushBatches } from './push-batches.js';
 import type { PushCover } from './push-cover.js';
 import type { PushRoom } from './push-room.js';
-import { fillAhead } from './zeros-ahead.js';
 
 export interface CommitLoopOptions {
   readonly queue: string;
@@ -209,7 +208,8 @@ export class CommitLoop {
     }
     this.#become({ kind: 'writing', batch });
     end.place(batch);
-    await this.#commitPlaced(batch, end.write(batch));
+    const written = end.write(batch);
+    await this.#commitPlaced(batch, written);
   }
 
   /** From the place to the settling. After every await the batch is looked at again: `pushSync` may have committed it. */
@@ -227,7 +227,7 @@ export class CommitLoop {
       }
       if (isSettled(batch)) return;
     }
-    end.fillAhead(batch, fillAhead);
+    end.fillAhead(active, batch);
     if (!data.isRelaxed) {
       try {
         await data.timedSync(active);

@@ -22,7 +22,7 @@ import { NextSegment, type SegmentSize } from './next-segment.js';
 import { isSettled, type PushBatch } from './push-batch.js';
 import { CUT_TRIES } from './push-sync.js';
 import { newSegment } from './segment-start.js';
-import type { fillAhead, fillAheadBlocking } from './zeros-ahead.js';
+import { fillAhead, fillAheadBlocking } from './zeros-ahead.js';
 
 /** From so many segments on, one file of the pool is kept for rewrites on a full disk. */
 export const SPARE_SEGMENTS_MIN = 4;
@@ -113,9 +113,14 @@ export class LogEnd {
     return writePlaced(this.#active, batch, this.#options.blocking);
   }
 
-  /** Behind a batch that was written, or committed by a call that blocked the thread. In mode 'sync' alone: elsewhere nobody waits for a sync. */
-  fillAhead({ length }: PushBatch, fill: typeof fillAhead | typeof fillAheadBlocking): void {
-    if (!this.#data.isRelaxed) fill(this.#active, length, this.#options.segmentBytes);
+  /** In mode 'sync' alone: elsewhere nobody waits for a sync. */
+  fillAhead(active: ActiveSegment, { length }: PushBatch): void {
+    if (!this.#data.isRelaxed) fillAhead(active, length, this.#options.segmentBytes);
+  }
+
+  /** The same behind a commit that has blocked the thread. */
+  fillAheadBlocking(active: ActiveSegment, { length }: PushBatch): void {
+    if (!this.#data.isRelaxed) fillAheadBlocking(active, length, this.#options.segmentBytes);
   }
 
   /** On a full disk: once more, with the space of dead files that are kept for speed alone. False if there is none, or it does not do. */
