@@ -1,12 +1,13 @@
 /**
  * Files that are read one after the other are opened a few ahead, each with its first and last KiB in hand already: opening a store then waits
- * for the slowest file and not for the sum of all.
+ * for the slowest file and not for the sum of all. A small file, as there are many where there are many queues, is read in one go.
  */
-import { allOver } from '../all-over.js';
 import type { VfsFile } from '../vfs/vfs.js';
 
 /** What the header and link of a segment, and most footers, fit into. */
 const END_BYTES = 4096;
+/** Where there are less, that is all there is: nobody has to ask how long the file is. */
+const FRONT_BYTES: number = 2 * END_BYTES;
 const AHEAD_MAX = 8;
 const NOTHING = Buffer.alloc(0);
 
@@ -29,11 +30,12 @@ class FileWithEnds implements LoadedFile {
   }
 
   static async read(file: VfsFile): Promise<FileWithEnds> {
+    const head = await readWhole(file, FRONT_BYTES, 0);
+    if (head.length < FRONT_BYTES) return new FileWithEnds(file, head.length, head, NOTHING, head.length);
     const size = await file.size();
-    const bytes = Math.min(size, END_BYTES);
-    const ends = [0, size - bytes].map((position) => readWhole(file, bytes, position));
-    const [head = NOTHING, tail = NOTHING] = await allOver(ends);
-    return new FileWithEnds(file, size, head, tail, size - bytes);
+    // Who writes may have cut it meanwhile.
+    const tailAt = Math.max(0, size - END_BYTES);
+    return new FileWithEnds(file, size, head, await readWhole(file, END_BYTES, tailAt), tailAt);
   }
 
   size(): Promise<number> {
