@@ -64,7 +64,7 @@ export const SURVIVORS: readonly Survivor[] = [
     equivalent: 'others have their turn more often',
   },
   {
-    file: 'queue/commit-pipeline.ts',
+    file: 'queue/log-end.ts',
     text: '} catch {',
     from: '{ return false; }',
     to: '{}',

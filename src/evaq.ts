@@ -18,6 +18,7 @@ export type { RateOptions } from './delivery/token-bucket.js';
 export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.js';
 export type { FailureDetail, RecordIdentity, RecordOrigin } from './frame/metadata.js';
 export type { GcTrace } from './gc/gc-trace.js';
+export type { IdSpan } from './ids.js';
 export type { LinkedDeadLetters } from './link/linked-dead-letters.js';
 export type { LinkedDelivery } from './link/linked-delivery.js';
 export type { LinkedBatchOptions, LinkedDeliveryOptions, LinkedOrder } from './link/linked-delivery-options.js';
@@ -33,7 +34,6 @@ export type {
   RecordsOptions,
   RecordsOptions as ReadOnlyRecordsOptions,
 } from './log/read-options.js';
-export type { IdSpan } from './queue/commit-pipeline.js';
 export type { CommitTrace } from './queue/commit-trace.js';
 export type { DeadLetter, DeadLetterGroup, DeadLetterSummary } from './queue/dead-letter.js';
 export type { DropCause, DroppedMessage } from './queue/dropping.js';

@@ -8,12 +8,12 @@ import { isIterable, requireNoMore, requireOptions } from '../arguments.js';
 import type { BatchOptions, DeliveryOptions } from '../delivery/delivery-options.js';
 import type { BatchHandler, Handler } from '../delivery/invocation.js';
 import { EvaqError } from '../errors.js';
+import type { IdSpan } from '../ids.js';
 import { describe, requireRecordId } from '../ids.js';
 import type { QueueFigures } from '../log/queue-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
-import type { IdSpan } from '../queue/commit-pipeline.js';
 import {
   type Payload,
   PUSH_MANY_NAMES,

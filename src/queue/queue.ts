@@ -12,13 +12,13 @@ import { EvaqError } from '../errors.js';
 import { COMMIT_BODY_BYTES_MAX } from '../frame/commit-header.js';
 import { encodeMeta } from '../frame/metadata.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
+import type { IdSpan } from '../ids.js';
 import { describe, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
 import { QueueWritable, type WritableOptions } from '../streams/queue-writable.js';
-import { type IdSpan, tooLarge } from './commit-pipeline.js';
 import type { Checkpoint, MessageIds } from './intake.js';
 import type { Metas } from './push-batch.js';
 import {
@@ -41,6 +41,7 @@ import { type AddedHeaders, isPushObserved, type PushTrace, tracePush, tracePush
 import { closedError, type QueueCore } from './queue-core.js';
 import type { QueueDeadLetters } from './queue-dead-letters.js';
 import type { LimitStats } from './queue-limits.js';
+import { tooLarge } from './record-size.js';
 
 /** Which records a stream of them has. */
 export interface ReadableOptions extends RecordsOptions {

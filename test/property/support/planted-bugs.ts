@@ -310,13 +310,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     '    const touched = new Set<string>();\n',
     '    const touched = new Set<string>();\n    if (touched.size === 0) return touched;\n',
   ),
-  edit(
-    'a rejected push stays in the file',
-    ['regressions'],
-    'queue/commit-pipeline.ts',
-    'await file.truncate(end);',
-    '',
-  ),
+  edit('a rejected push stays in the file', ['regressions'], 'queue/log-end.ts', 'await file.truncate(end);', ''),
   edit(
     'pushing goes on after a failed sync',
     ['errors'],
@@ -395,14 +389,14 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   edit(
     'a blocking push forgets the segments that were left',
     ['linear'],
-    'queue/commit-pipeline.ts',
+    'queue/data-sync.ts',
     '    this.#unsynced.syncBlocking();\n',
     '',
   ),
   edit(
     'a blocking push forgets the removals before it',
     ['linear'],
-    'queue/commit-pipeline.ts',
+    'queue/data-sync.ts',
     '    this.#options.syncRemovalsBlocking();\n',
     '',
   ),

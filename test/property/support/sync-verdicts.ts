@@ -30,12 +30,15 @@ const CHECKPOINT: SyncVerdict = { test: 'test/unit/intake/checkpoint.test.ts' };
 const FLUSH: SyncVerdict = { test: 'test/unit/queue/queue-flush.test.ts' };
 const notRun: SyncVerdict = { open: 'no hunt was run on it' };
 const oneRound: SyncVerdict = { open: 'one round of crashes, collecting, space, regressions, weak, linear and intake' };
+const BOUND: SyncVerdict = {
+  equivalent: 'it bounds what a power cut takes in the weaker modes, at 512 MiB, and promises nothing of records',
+};
 const REWRITING: SyncVerdict = {
   equivalent:
     'what is kept for rewrites on a full disk is not promised behind a crash: an open may spend it on footers',
 };
 const BACKUP: SyncVerdict = { test: 'test/unit/store/backup-durable.test.ts' };
-const IMPORT: SyncVerdict = { open: 'an import is made on the real disk alone, whose power no test cuts' };
+const IMPORT: SyncVerdict = { test: 'test/unit/store/import-durable.test.ts' };
 const REPAIR: SyncVerdict = { test: 'test/unit/raw/repair-crash.test.ts' };
 
 export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
@@ -90,20 +93,18 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'gc/gc-runner.ts #quarantine: syncFolder(vfs, dir)': EVIDENCE,
   'gc/gc-runner.ts #quarantine: syncFolder(vfs, aside)': EVIDENCE,
   'gc/gc-runner.ts #quarantine: syncFolder(vfs, dir) (2)': EVIDENCE,
-  'queue/commit-pipeline.ts constructor: this.#timedSync(left)': PUSH_SYNC,
-  'queue/commit-pipeline.ts #blocking: this.#syncLeftBlocking()': linear,
+  'queue/blocking-commit.ts #commit: data.syncLeftBlocking(active)': linear,
+  'queue/commit-loop.ts #commitPlaced: data.timedSync(active)': crashes,
   'queue/commit-pipeline.ts flush: this.syncNow()': CHECKPOINT,
-  'queue/commit-pipeline.ts syncNow: this.#unsynced.sync()': WEAK,
-  'queue/commit-pipeline.ts syncNow: this.#timedSync(active)': weak,
-  'queue/commit-pipeline.ts #commitPlaced: this.#timedSync(active)': crashes,
-  'queue/commit-pipeline.ts #cut: file.sync()': WEAK,
-  'queue/commit-pipeline.ts #syncLeftBlocking: this.#unsynced.syncBlocking()': linear,
-  'queue/commit-pipeline.ts #syncLeftBlocking: syncFileBlocking(active.file)': PUSH_SYNC,
-  'queue/commit-pipeline.ts #syncLeftBlocking: this.#options.syncRemovalsBlocking()': linear,
-  'queue/commit-pipeline.ts #switchSegment: this.#unsynced.makeRoom()': {
-    equivalent: 'it bounds what a power cut takes in the weaker modes, at 512 MiB, and promises nothing of records',
-  },
-  'queue/commit-pipeline.ts #timedSync: active.file.sync()': crashes,
+  'queue/commit-pipeline.ts syncNow: this.#parts.data.syncNow(this.active, this.settledBelow)': weak,
+  'queue/data-sync.ts constructor: this.timedSync(left)': PUSH_SYNC,
+  'queue/data-sync.ts makeRoom: this.#unsynced.makeRoom()': BOUND,
+  'queue/data-sync.ts timedSync: active.file.sync()': crashes,
+  'queue/data-sync.ts syncNow: this.#unsynced.sync()': WEAK,
+  'queue/data-sync.ts syncNow: this.timedSync(active)': weak,
+  'queue/data-sync.ts syncLeftBlocking: this.#unsynced.syncBlocking()': linear,
+  'queue/data-sync.ts syncLeftBlocking: syncFileBlocking(active.file)': PUSH_SYNC,
+  'queue/data-sync.ts syncLeftBlocking: this.#options.syncRemovalsBlocking()': linear,
   'queue/generation-start.ts anotherSpare: syncDirOrStop(env, dir)': {
     open: 'two rounds of crashes and regressions; what is kept then is not looked for by reserve',
   },
@@ -111,6 +112,8 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
     open: 'two rounds of crashes and regressions do not reach it',
   },
   'queue/generation-start.ts oldLogAsSpare: syncDirOrStop(env, dir)': OPENS,
+  'queue/log-end.ts cut: file.sync()': WEAK,
+  'queue/log-end.ts switchSegment: this.#data.makeRoom()': BOUND,
   'queue/push-sync.ts pushBlocking: push.syncLeft()': linear,
   'queue/push-sync.ts cutBlocking: syncFileBlocking(file)': WEAK,
   'queue/queue-core.ts constructor: this.removals.syncBlocking()': linear,
@@ -174,9 +177,7 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'queue/unsynced-segments.ts add: this.sync()': {
     equivalent: 'the tick of the interval syncs the same; this only begins sooner',
   },
-  'queue/unsynced-segments.ts makeRoom: this.sync()': {
-    equivalent: 'it bounds what a power cut takes in the weaker modes, at 512 MiB, and promises nothing of records',
-  },
+  'queue/unsynced-segments.ts makeRoom: this.sync()': BOUND,
   'queue/unsynced-segments.ts sync: this.#syncOne(left)': WEAK,
   'queue/unsynced-segments.ts syncBlocking: syncFileBlocking(left.file)': linear,
   'queue/unsynced-segments.ts #syncOne: this.#sync(left)': WEAK,
@@ -203,9 +204,7 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'store/backup-folder.ts takeFolder: vfs.syncDir(to)': {
     equivalent: 'the backup is opened before it resolves, and an open syncs the same folder',
   },
-  'store/backup-folder.ts emptyFolder: vfs.syncDir(to)': {
-    open: 'backup-crash.test.ts does not find it, which cuts the power while a backup that failed is emptied',
-  },
+  'store/backup-folder.ts emptyFolder: vfs.syncDir(to)': BACKUP,
   'store/store-backup.ts finish: vfs.syncDir(dir)': {
     equivalent: 'the log of removals is made last in each folder, and syncs it',
   },
@@ -214,8 +213,9 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
     equivalent: 'the backup is opened before it resolves, and an open syncs the same folder',
   },
   'store/store-import.ts finish: syncFolder(vfs, parentOf(this.#path))': IMPORT,
-  'store/store-import.ts #seal: syncFile(draft.file)': IMPORT,
-  'store/store-import.ts #account: syncFolder(this.#vfs, dir)': IMPORT,
+  'store/store-import.ts #account: syncFolder(this.#vfs, dir)': {
+    equivalent: 'each queue is opened before the store gets its name, and an open syncs the same folder',
+  },
   'layout/store-file.ts createStore: vfs.syncDir(path)': {
     equivalent: 'an open syncs the same folder before it resolves, and nothing is acknowledged before',
   },
