@@ -51,6 +51,19 @@ describe('the pages', () => {
     expect(followed).toBeGreaterThan(60);
   });
 
+  test('are all to be found from README, by links', () => {
+    const found = new Set(['README.md']);
+    // What is found on the way is visited, too.
+    for (const page of found) {
+      for (const link of linksOf(read(page))) {
+        const path = posix.join(posix.dirname(page), link.replace(/#.*$/, ''));
+        if (pages().includes(path)) found.add(path);
+      }
+    }
+    // Beside README, where such a file is looked for.
+    expect(pages().filter((page) => !found.has(page) && page !== 'CHANGELOG.md')).toEqual([]);
+  });
+
   test('name no scripts of npm that are not there', () => {
     const { scripts }: { readonly scripts: Readonly<Record<string, string>> } = JSON.parse(read('package.json'));
     const named = pages().flatMap((page) =>
