@@ -98,10 +98,16 @@ for (const entry of ${JSON.stringify(entries)}) {
   const imported = Object.keys(await import(entry)).filter((name) => !/^(?:default|module\\.exports)$/.test(name));
   const required = require(entry);
   const same = imported.every((name) => name in required);
-  console.log(entry, imported.length > 0 && same ? 'ok' : 'differs');
+  console.log(entry, imported.length > 0 && same ? 'ok' : 'differs', ...imported);
 }`;
   const folder = folderWith(installed, 'entries', { 'entries.mjs': program });
-  expect((await output(folder, 'entries.mjs')).trim().split('\n')).toEqual(entries.map((entry) => `${entry} ok`));
+  const lines = (await output(folder, 'entries.mjs')).trim().split('\n');
+  expect(lines.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual(entries.map((entry) => `${entry} ok`));
+  // And the pages have a word for each thing that there is.
+  const text = PAGES.map(read).join('\n');
+  const names = lines.flatMap((line) => line.split(' ').slice(2));
+  expect(names.length).toBeGreaterThan(25);
+  expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([]);
 });
 
 test('the command runs, and knows the commands and options that the pages show', async () => {
