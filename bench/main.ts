@@ -8,7 +8,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { compare } from './harness/baseline.js';
 import { type BenchReport, REPORT_FORMAT, readReport } from './harness/bench-report.js';
 import { describeMachine, type Machine } from './harness/machine.js';
-import { buildOlder } from './harness/older-version.js';
+import { buildOlder, type OlderVersion } from './harness/older-version.js';
 import { type CaseResult, runCase } from './harness/run-case.js';
 import { SCALES, type ScaleName } from './harness/scale.js';
 import { sideBySide } from './harness/side-by-side.js';
@@ -85,8 +85,8 @@ async function main(): Promise<void> {
       return;
     }
 
-    const older =
-      options.compare === undefined ? undefined : buildOlder(options.compare, join(BENCH, '..'), join(dir, 'older'));
+    const older = olderVersion(options, dir);
+    if (older === 'none') return;
     const cases: CaseResult[] = [];
     for (const row of rows) {
       const results: CaseResult[] = [];
@@ -129,6 +129,18 @@ async function main(): Promise<void> {
       process.exitCode = 1;
   } finally {
     rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** That of `--compare`, built; 'none' where there is none such: that is said, and the run has failed. */
+function olderVersion({ compare: revision }: Options, dir: string): OlderVersion | 'none' | undefined {
+  if (revision === undefined) return undefined;
+  try {
+    return buildOlder(revision, join(BENCH, '..'), join(dir, 'older'));
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+    return 'none';
   }
 }
 

@@ -29,7 +29,7 @@ export async function publishGrowth(report: GrowthReport, bench: string): Promis
   putBetween(join(bench, 'README.md'), 'growth', growthText(report));
 }
 
-function growthText({ machine, points }: GrowthReport): string {
+export function growthText({ machine, points }: GrowthReport): string {
   const lines = points.map((point) => {
     const power = Math.round(Math.log10(point.records));
     const cells = [

@@ -15,6 +15,16 @@ afterAll(() => installed.remove());
 
 const read = (path: string): string => readFileSync(join(installed.root, path), 'utf8');
 
+/** What a page tells to type that begins with `evaq`: lines of its listings for a shell, and code in its text. */
+function shellLines(page: string): string[] {
+  const text = read(page);
+  const listings = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, code = '']) => code.split('\n'));
+  const inline = [...text.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/`(evaq [^`]+)`/g)].map(
+    ([, code = '']) => code,
+  );
+  return [...listings, ...inline].filter((line) => /^evaq [a-z]/.test(line));
+}
+
 describe('the pages', () => {
   const pages = (): string[] => installed.files.filter((path) => path.endsWith('.md'));
 
@@ -39,6 +49,19 @@ describe('the pages', () => {
     }
     expect(broken).toEqual([]);
     expect(followed).toBeGreaterThan(60);
+  });
+
+  test('are all to be found from README, by links', () => {
+    const found = new Set(['README.md']);
+    // What is found on the way is visited, too.
+    for (const page of found) {
+      for (const link of linksOf(read(page))) {
+        const path = posix.join(posix.dirname(page), link.replace(/#.*$/, ''));
+        if (pages().includes(path)) found.add(path);
+      }
+    }
+    // Beside README, where such a file is looked for.
+    expect(pages().filter((page) => !found.has(page) && page !== 'CHANGELOG.md')).toEqual([]);
   });
 
   test('name no scripts of npm that are not there', () => {
@@ -75,15 +98,43 @@ for (const entry of ${JSON.stringify(entries)}) {
   const imported = Object.keys(await import(entry)).filter((name) => !/^(?:default|module\\.exports)$/.test(name));
   const required = require(entry);
   const same = imported.every((name) => name in required);
-  console.log(entry, imported.length > 0 && same ? 'ok' : 'differs');
+  console.log(entry, imported.length > 0 && same ? 'ok' : 'differs', ...imported);
 }`;
   const folder = folderWith(installed, 'entries', { 'entries.mjs': program });
-  expect((await output(folder, 'entries.mjs')).trim().split('\n')).toEqual(entries.map((entry) => `${entry} ok`));
+  const lines = (await output(folder, 'entries.mjs')).trim().split('\n');
+  expect(lines.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual(entries.map((entry) => `${entry} ok`));
+  // And the pages have a word for each thing that there is.
+  const text = PAGES.map(read).join('\n');
+  const names = lines.flatMap((line) => line.split(' ').slice(2));
+  expect(names.length).toBeGreaterThan(25);
+  expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(text))).toEqual([]);
 });
 
-test('the command runs', async () => {
+test('the command runs, and knows the commands and options that the pages show', async () => {
   const { version }: { readonly version: string } = JSON.parse(read('package.json'));
-  expect(await output(installed.project, join(installed.root, 'dist/cli/main.js'), '--version')).toBe(`${version}\n`);
+  const command = join(installed.root, 'dist/cli/main.js');
+  expect(await output(installed.project, command, '--version')).toBe(`${version}\n`);
+  const help = new Map<string, string>();
+  const unknown: string[] = [];
+  let checked = 0;
+  for (const line of PAGES.flatMap(shellLines)) {
+    // Without texts in quotes, which may hold anything, and comments.
+    const [name = '', ...words] = line
+      .replaceAll(/'[^']*'/g, "''")
+      .replace(/\s#.*$/, '')
+      .split(/\s+/)
+      .slice(1);
+    if (name.startsWith('-')) continue;
+    const text = help.get(name) ?? (await output(installed.project, command, name, '--help'));
+    help.set(name, text);
+    checked++;
+    for (const word of words.filter((one) => /^--?[a-z]/i.test(one))) {
+      const [option = ''] = word.split('=');
+      if (!new RegExp(`(?<![\\w-])${option}(?![\\w-])`).test(text)) unknown.push(`${line}: ${word}`);
+    }
+  }
+  expect(unknown).toEqual([]);
+  expect(checked).toBeGreaterThan(20);
 });
 
 test('examples run: one after the other, and leave nothing behind', async () => {

@@ -1,10 +1,11 @@
 /** The programs that README and the pages in docs list whole run where evaq is installed, and do what the pages say. Needs a build. */
 import { once } from 'node:events';
+import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Installed, installPacked } from './support/installed.js';
 import { listingsOf, PAGES, placeOf } from './support/listings.js';
-import { filesOf, output, printed, serverOf, start } from './support/programs.js';
+import { filesOf, folderWith, output, printed, serverOf, start } from './support/programs.js';
 
 let installed: Installed;
 beforeAll(async () => {
@@ -100,4 +101,12 @@ test('docs/workers.md: threads, and a cluster', async () => {
   expect(new Set(ids).size).toBe(4);
   cluster.kill('SIGTERM');
   expect(await once(cluster, 'exit')).toEqual([null, 'SIGTERM']);
+});
+
+test('examples/forward/http.mjs, out of the package', async () => {
+  const folder = folderWith(installed, 'forward');
+  copyFileSync(join(installed.root, 'examples/forward/http.mjs'), join(folder, 'http.mjs'));
+  const ground = await serverOf((count) => (count === 1 ? 503 : 204));
+  expect(await output(folder, 'http.mjs', ground.url)).toBe('arrived: 3, dead letters: 0\n');
+  expect(new Set(ground.keys).size).toBe(3);
 });

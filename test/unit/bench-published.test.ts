@@ -1,9 +1,11 @@
 /** What README and the bench's README say of the published report is what stands in it: nobody has edited a figure, or published one page without the other. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { type BenchReport, readReport } from '../../bench/harness/bench-report.js';
 import { judged, resultsText } from '../../bench/report/publish.js';
+import { growthText, publishGrowth, readGrowth } from '../../bench/report/publish-growth.js';
 import { comparedCases } from '../../bench/report/rate-charts.js';
 import { readmeSpeed } from '../../bench/report/readme-speed.js';
 import { ALL_ROWS } from '../../bench/rows/all-rows.js';
@@ -37,6 +39,24 @@ test('the table of README names every row of the bench in which another store is
 test('the tables of the bench are those of the report, under the goals of today', () => {
   expect(judged(ALL_ROWS, report)).toEqual(report);
   expect(between('bench/README.md', 'results')).toBe(resultsText(ALL_ROWS, report, []));
+});
+
+test('what a growing backlog costs is that of its report, which is published by itself', async () => {
+  const growth = readGrowth(join(published, 'growth.json'));
+  if (growth === undefined) throw new Error('growth.json is no report of growth');
+  expect(between('bench/README.md', 'growth')).toBe(growthText(growth).replaceAll(/\n\n!\[[^\n]*/g, ''));
+  expect(readGrowth(join(published, 'report.json'))).toBeUndefined();
+
+  const bench = mkdtempSync(join(tmpdir(), 'evaq-growth-'));
+  onTestFinished(() => rmSync(bench, { recursive: true, force: true }));
+  const marks = ['<!-- growth:begin -->', '<!-- growth:end -->'];
+  writeFileSync(join(bench, 'README.md'), `before\n${marks.join('\nold\n')}\nbehind\n`);
+  await publishGrowth({ ...growth, points: growth.points.slice(0, 1) }, bench);
+  const page = readFileSync(join(bench, 'README.md'), 'utf8');
+  expect(page).toMatch(
+    /^before\n<!-- growth:begin -->\nMeasured on [\s\S]*\| 10\^3 \|[\s\S]*\n<!-- growth:end -->\nbehind\n$/,
+  );
+  expect(page).not.toMatch(/old|10\^4/);
 });
 
 test('every picture that is published is shown, with words for who cannot see it, and has its title and its date in it', () => {
