@@ -14,6 +14,7 @@ import type { QueueFigures } from '../log/queue-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
+import { DEAD_LETTER_NAMES, type DeadLetterOptions, type DeadLetterSelection } from '../queue/dead-letter-options.js';
 import {
   type Payload,
   PUSH_MANY_NAMES,
@@ -23,8 +24,8 @@ import {
   type PushOptions,
   sharedOf,
 } from '../queue/push-entry.js';
-import { DEAD_LETTER_NAMES, type DeadLetterOptions, type DeadLetterSelection, notFound } from '../queue/queue.js';
 import type { QueueLike } from '../queue/queue-like.js';
+import { notFound } from '../queue/record-not-found.js';
 import { letterMeta, letterOf } from '../store/dead-letters.js';
 import { QueueWritable, type WritableOptions } from '../streams/queue-writable.js';
 import { clampTime } from '../times.js';

@@ -36,11 +36,11 @@ export class BlockingCommits {
   push(payload: Uint8Array, meta?: Uint8Array, admission?: Admission): number {
     const bytes = frameBytesOf(payload, meta);
     const own = (): PushBatch => {
-      const { batches, outcomes } = this.#parts;
+      const { batches, room } = this.#parts;
       const batch = batches.fresh();
       batch.timestamp = timeOf(this.#options.host);
       batch.add(payload, meta, admission);
-      outcomes.expect(batch, bytes);
+      room.takeFor(batch, bytes);
       return batch;
     };
     return this.#commit(bytes, own);
@@ -85,7 +85,7 @@ export class BlockingCommits {
         },
       });
       onSync(host.elapsed() - started);
-      if (own !== undefined) end.fillAhead(active, own);
+      if (own !== undefined) end.fillAheadBlocking(active, own);
       active.durableEnd = active.writtenEnd;
       const id = own?.firstId ?? 0;
       if (inFlight !== undefined) outcomes.settle(inFlight);

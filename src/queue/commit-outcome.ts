@@ -1,6 +1,6 @@
 /**
- * What becomes of a batch: pushes are accepted into it, and then it is settled, once. It is committed, and its records are to be seen and its waiters told
- * (P1); or it is not, and they are told why. All of it is synchronous.
+ * What becomes of a batch: it is settled, once. It is committed, and its records are to be seen and its waiters told (P1); or it is not, and they are told
+ * why. All of it is synchronous.
  */
 import { assert } from '../assert.js';
 import { payloadSizes } from '../frame/payload-sizes.js';
@@ -38,12 +38,6 @@ export class CommitOutcomes {
   /** The commit that failed last: another object for each. */
   get lastFailure(): { readonly error: unknown } | undefined {
     return this.#lastFailure;
-  }
-
-  /** So many bytes were accepted into the batch. */
-  expect(batch: PushBatch, bytes: number): void {
-    batch.pendingBytes += bytes;
-    this.#parts.room.take(bytes);
   }
 
   /** The batch is committed, in the mode in force. */

@@ -17,7 +17,7 @@ import { CommitLoop, type CommitLoopOptions, type CommitParts, type RollFailure 
 import { CommitOutcomes, type CommitOutcomesOptions } from './commit-outcome.js';
 import { CommitTraces, type CommitTracesOptions } from './commit-trace.js';
 import { DataSync, type DataSyncOptions } from './data-sync.js';
-import { EagerCommits } from './eager-commit.js';
+import { EagerCommits, isLarge } from './eager-commit.js';
 import { LogEnd, type LogEndOptions } from './log-end.js';
 import type { Admission, Metas } from './push-batch.js';
 import { PushBatches, type PushBatchesOptions } from './push-batches.js';
@@ -227,8 +227,8 @@ export class CommitPipeline {
     if (refusal !== undefined) return Promise.reject(refusal);
     const batch = this.#batches.openFor(bytes, timestamp);
     const promise = batch.push(payload, meta, admission);
-    this.#parts.outcomes.expect(batch, bytes);
-    this.#eager.commitLarge();
+    this.#room.takeFor(batch, bytes);
+    if (isLarge(batch)) this.#eager.commitOpen();
     this.#loop.schedule();
     return promise;
   }
@@ -245,7 +245,7 @@ export class CommitPipeline {
     const batch = this.#batches.openFor(bytes, timestamp);
     if (this.#eager.canStream(bytes, payloads.length)) return this.#eager.stream(payloads, metas, bytes, admission);
     const promise = batch.pushMany(payloads, metas, undefined, admission);
-    this.#parts.outcomes.expect(batch, bytes);
+    this.#room.takeFor(batch, bytes);
     this.#loop.schedule();
     return promise;
   }

@@ -9,10 +9,14 @@ import type { IdSpan } from '../ids.js';
 import { writeLink } from './active-writer.js';
 import { allDone, BatchStream, STREAM_BYTES_MIN } from './batch-writer.js';
 import type { CommitLoop, CommitParts } from './commit-loop.js';
-import type { Admission, Metas } from './push-batch.js';
+import type { Admission, Metas, PushBatch } from './push-batch.js';
 
-/** A batch of this size does not wait for the end of the turn in which it was begun. */
 const EAGER_BYTES = 1024 * 1024;
+
+/** Whether a batch does not wait for the end of the turn in which it was begun. */
+export function isLarge(batch: PushBatch): boolean {
+  return batch.length >= EAGER_BYTES;
+}
 
 export class EagerCommits {
   readonly #queue: string;
@@ -25,11 +29,11 @@ export class EagerCommits {
     this.#loop = loop;
   }
 
-  /** Commits the open batch at once if it is large: while it is written, what else is pushed in this turn is framed. */
-  commitLarge(): void {
+  /** Commits the open batch at once if it can: while it is written, what else is pushed in this turn is framed. */
+  commitOpen(): void {
     const { batches, end } = this.#parts;
     const { open } = batches;
-    if (open.length < EAGER_BYTES || !this.#canBegin(open.length, open.count)) return;
+    if (!this.#canBegin(open.length, open.count)) return;
     const batch = batches.takeOpen();
     try {
       end.place(batch);
@@ -52,11 +56,11 @@ export class EagerCommits {
     bytes: number,
     admission: Admission | undefined,
   ): Promise<IdSpan> {
-    const { batches, end, outcomes } = this.#parts;
+    const { batches, end, room } = this.#parts;
     const { active } = end;
     const batch = batches.takeOpen();
     end.beginPlace(batch, payloads.length, isSummedByHeads(payloads.length, bytes));
-    outcomes.expect(batch, bytes);
+    room.takeFor(batch, bytes);
     const stream = new BatchStream(active.file, batch, bytes);
     try {
       const promise = batch.pushMany(payloads, metas, () => stream.added(), admission);

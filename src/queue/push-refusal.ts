@@ -7,6 +7,7 @@ import type { FailStop } from '../fail-stop.js';
 import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import type { CommitLoop, CommitParts } from './commit-loop.js';
+import type { LogEnd } from './log-end.js';
 import { BODY_BYTES_MAX, tooLarge } from './record-size.js';
 
 /** Offsets have 32 bits, and the footer needs some too. */
@@ -27,11 +28,13 @@ export class PushRefusals {
   readonly #options: PushRefusalsOptions;
   readonly #parts: CommitParts;
   readonly #loop: CommitLoop;
+  readonly #end: LogEnd;
 
   constructor(options: PushRefusalsOptions, parts: CommitParts, loop: CommitLoop) {
     this.#options = options;
     this.#parts = parts;
     this.#loop = loop;
+    this.#end = parts.end;
   }
 
   /** Why a record with a frame of `bytes` cannot be taken; not looking at IDs. */
@@ -43,10 +46,9 @@ export class PushRefusals {
 
   /** Why there are no IDs for `count` more records, behind those that have been accepted. */
   ofIds(count: number): EvaqError | undefined {
-    const { end, batches } = this.#parts;
-    let next = end.nextId + count;
+    let next = this.#end.nextId + count;
     if (next <= IDS_AMPLE) return undefined;
-    next += batches.count;
+    next += this.#parts.batches.count;
     const { inHand } = this.#loop;
     if (inHand?.state === 'taken') next += inHand.count;
     if (next <= Number.MAX_SAFE_INTEGER) return undefined;
@@ -66,9 +68,9 @@ export class PushRefusals {
 
   /** A segment is left asynchronously, so a loop of blocking pushes makes it grow: up to what its 32-bit offsets can say. */
   #ofOffsets(bytes: number): EvaqError | undefined {
-    const { end, batches, room } = this.#parts;
+    const { batches, room } = this.#parts;
     const headers = (batches.fullCount + BLOCKING_COMMITS) * COMMIT_HEADER_BYTES;
-    if (end.active.writtenEnd + room.pendingBytes + bytes + headers <= SEGMENT_BYTES_LIMIT) return undefined;
+    if (this.#end.active.writtenEnd + room.pendingBytes + bytes + headers <= SEGMENT_BYTES_LIMIT) return undefined;
     const { queue } = this.#options;
     return new EvaqError('EVAQ_QUEUE_FULL', `queue '${queue}': the segment has no room for more blocking pushes`, {
       details: { queue, limit: SEGMENT_BYTES_LIMIT },

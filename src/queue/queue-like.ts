@@ -9,8 +9,8 @@ import type { BatchHandler, Handler } from '../delivery/invocation.js';
 import type { IdSpan } from '../ids.js';
 import type { EvaqReader, QueueReader } from '../log/queue-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
+import type { DeadLetterOptions, DeadLetterSelection } from './dead-letter-options.js';
 import type { Payload, PushEntry, PushManyOptions, PushOptions } from './push-entry.js';
-import type { DeadLetterOptions, DeadLetterSelection } from './queue.js';
 import type { QueueOptions } from './queue-options.js';
 
 /** A queue that is written to: `Queue`, `LinkedQueue`, `JetStreamQueue`. What each call promises is said there. */

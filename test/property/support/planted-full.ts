@@ -9,9 +9,9 @@ const LOG = 'tombstone/tombstone-log.ts';
 
 export const BUGS_ON_A_FULL_DISK: readonly PlantedBug[] = [
   full('the log of removals is not written anew on a full disk', {
-    file: 'queue/removal-pipeline.ts',
-    find: '        if (await this.#rewriteInTurn()) {',
-    put: '        if (this.#owed.ranges.length < 0) {',
+    file: 'queue/removal-log.ts',
+    find: '        if (await this.rewrite()) {',
+    put: '        if (this.#round < 0) {',
   }),
   full('the file that removals are written anew into is not renewed', {
     file: LOG,

@@ -33,7 +33,7 @@ export const BUGS_IN_TIME: readonly PlantedBug[] = [
   }),
   time('those who wait are not counted where IDs are few', {
     file: 'queue/push-refusal.ts',
-    find: '    next += batches.count;',
+    find: '    next += this.#parts.batches.count;',
     put: '',
   }),
   time('the ID high water goes past the last ID', {
