@@ -66,6 +66,13 @@ export type {
   ReadOnlyQueueStats,
   ReadOnlyTailOptions,
 } from './raw/read-only-queue.js';
+export {
+  type BackupOptions,
+  backupStore,
+  type CopyProgress,
+  type RestoreOptions,
+  restoreStore,
+} from './store/backup.js';
 export { type CloseOnSignalOptions, closeOnSignal } from './store/close-on-signal.js';
 export type { DeliveryTotals } from './store/deliveries.js';
 export { Evaq } from './store/evaq.js';
@@ -73,6 +80,7 @@ export type { EvaqOptions, Ports } from './store/evaq-options.js';
 export type { Health, HealthEvent, HealthOptions, HealthReason, HealthReasonCode } from './store/health.js';
 export type { QueueRecovery, RecoveryProgress, RecoveryReport } from './store/recovery-report.js';
 export type { RecoveryTrace } from './store/recovery-trace.js';
+export type { BackedUpQueue, BackupReport } from './store/store-backup.js';
 export type { StoreStats } from './store/store-stats.js';
 export type { QueueWritable, WritableOptions } from './streams/queue-writable.js';
 export type { Host } from './vfs/host.js';

@@ -4,14 +4,10 @@ import { resolve } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import { Command } from 'commander';
 import { isNotFound } from '../errors.js';
-import { STORE_FILE } from '../layout/store-file.js';
 import { isOfTheSystem } from '../layout/store-place.js';
 import { storeUsage, verifyStore } from '../raw.js';
-import { type BackupOptions, type BackupReport, backUpStore } from '../store/store-backup.js';
-import { ownLockNote } from '../store/store-lock.js';
-import { timeOf } from '../vfs/host.js';
-import { nodeVfsFor } from '../vfs/node-access.js';
-import { nodeHost } from '../vfs/node-host.js';
+import { backupStore, type RestoreOptions, restoreStore } from '../store/backup.js';
+import type { BackupReport } from '../store/store-backup.js';
 import { formatAge } from './durations.js';
 import { EXIT_CORRUPT, Refused, say } from './exit-code.js';
 import { interruptible } from './interrupt.js';
@@ -30,7 +26,7 @@ export function backupCommand(): Command {
     )
     .action((dir: string, to: string, flags: { readonly copy: boolean; readonly json: boolean }) =>
       interruptible(async (signal) => {
-        const report = await copyStore(resolve(dir), resolve(to), { links: !flags.copy, skipsIds: false }, signal);
+        const report = await shown(resolve(dir), signal, (how) => backupStore(dir, to, { ...how, copy: flags.copy }));
         await print(flags.json ? toJson(report) : renderBackup(report));
       }),
     );
@@ -84,7 +80,7 @@ async function restore(backup: string, dir: string, isMeant: boolean, signal: Ab
     say('nothing was changed; --yes does it');
     return;
   }
-  const report = await copyStore(backup, dir, { links: false, skipsIds: true }, signal);
+  const report = await shown(backup, signal, (how) => restoreStore(backup, dir, how));
   await print(renderBackup(report).replace(/^backup {2}/, 'restored'));
 }
 
@@ -97,15 +93,13 @@ function holdsSomething(dir: string): boolean {
   }
 }
 
-async function copyStore(
+/** Copies, with a bar on a terminal; the folders that were made for a copy that fails go with it. */
+async function shown(
   from: string,
-  to: string,
-  how: Pick<BackupOptions, 'links' | 'skipsIds'>,
   signal: AbortSignal,
+  copy: (how: RestoreOptions) => Promise<BackupReport>,
 ): Promise<BackupReport> {
   const { total } = await storeUsage(from, { sample: false, signal });
-  // It belongs to whom its folder belongs to, and may be read by whoever may read the store.
-  const vfs = await nodeVfsFor({ path: to, mode: undefined, like: `${from}/${STORE_FILE}` });
   const folders: string[] = [];
   const bar = process.stderr.isTTY
     ? new SingleBar({
@@ -117,14 +111,10 @@ async function copyStore(
     : undefined;
   bar?.start(total.bytes, 0);
   try {
-    return await backUpStore(from, to, {
-      ...how,
-      vfs,
-      host: nodeHost,
-      lockNote: ownLockNote(timeOf(nodeHost)),
+    return await copy({
       signal,
       onFolder: (path) => folders.push(path),
-      onBytes: (bytes) => bar?.update(Math.min(bytes, total.bytes)),
+      onProgress: ({ bytes }) => bar?.update(Math.min(bytes, total.bytes)),
     });
   } catch (error) {
     for (const folder of folders.reverse()) removeIfEmpty(folder);

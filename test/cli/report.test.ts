@@ -1,8 +1,8 @@
 /** The page of `evaq report`: what is in it, that it needs nothing else, and how a browser shows it. */
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -82,6 +82,33 @@ describe('report', () => {
     expect(page).toContain('Damaged in 1 place');
     expect(page).toContain(second);
     expect(page).toContain('It was not measured.');
+  });
+
+  test('tells what recoveries and repairs have set aside, and when', async () => {
+    const store = join(temporary(), 'store');
+    await makeStore(store);
+    expect((await evaq(['report', store, '--no-write'])).stdout.toString()).toContain('has set anything aside');
+    const [first = ''] = segmentsOf(store);
+    {
+      await using _library = await Evaq.open(store);
+    }
+    // As a crash leaves it: behind the last commit of a file that has no footer stands part of one.
+    const newest = segmentsOf(store).at(-1) ?? '';
+    writeFileSync(newest, Buffer.concat([readFileSync(newest), Buffer.alloc(300, 7)]));
+    {
+      await using library = await Evaq.open(store);
+      expect(library.recovery.torn.length).toBe(1);
+    }
+    const backup = join(store, '.evaq-backup-2026-11-01T10-00-00Z');
+    mkdirSync(backup);
+    writeFileSync(join(backup, basename(first)), 'four');
+    const page = (await evaq(['report', store, '--no-write'])).stdout.toString();
+    expect(page).toMatch(
+      /Z<\/th><td>a recovery: the end of a segment[^<]+<\/td><td>queues\/wal\/quarantine\/[^<]+\.torn<\/td>/,
+    );
+    expect(page).toMatch(
+      /Z<\/th><td>a repair: [^<]+<\/td><td>\.evaq-backup-2026-11-01T10-00-00Z<\/td><td[^>]*>4 B<\/td>/,
+    );
   });
 
   test.skipIf(browser === undefined)('a browser shows it, by day and by night', { timeout: 30_000 }, async () => {

@@ -9,6 +9,7 @@ import { boxesOf, lettersIn } from '../dead-letters/letters.js';
 import { measureSyncs, type SyncTimes } from '../doctor/sync-probe.js';
 import { gatherStore, type StoreInfo } from '../info/store-info.js';
 import { FiguresCounter, type QueueFigures } from '../stats/queue-figures.js';
+import { findSetAside, type SetAside } from './set-aside.js';
 
 export interface Gathered {
   readonly atMs: number;
@@ -17,6 +18,7 @@ export interface Gathered {
   readonly verified: VerifyReport;
   readonly figures: readonly QueueFigures[];
   readonly letters: readonly (DeadLetterSummary & { readonly queue: string })[];
+  readonly setAside: readonly SetAside[];
   /** Undefined where that was not to be measured, or could not be. */
   readonly syncs: SyncTimes | undefined;
 }
@@ -44,7 +46,17 @@ export async function gather(dir: string, probe: string | undefined, signal: Abo
       letters.push({ queue: box.home, ...summary.result() });
     }
   }
-  return { atMs, info, usage, verified, figures, letters, syncs: probe === undefined ? undefined : timesOf(probe) };
+  const setAside = findSetAside(info.path);
+  return {
+    atMs,
+    info,
+    usage,
+    verified,
+    figures,
+    letters,
+    setAside,
+    syncs: probe === undefined ? undefined : timesOf(probe),
+  };
 }
 
 function timesOf(dir: string): SyncTimes | undefined {

@@ -9,6 +9,7 @@ import { barChart } from './bar-chart.js';
 import type { Gathered } from './gathered.js';
 import { folded, section, table, text } from './html.js';
 import { histogram, queueSection } from './queue-section.js';
+import type { SetAside } from './set-aside.js';
 import { STYLE } from './style.js';
 
 /** The page forbids itself everything but its own style. */
@@ -123,19 +124,23 @@ function syncSection({ syncs }: Gathered): string {
   );
 }
 
-function damageSection({ verified, usage, info, atMs }: Gathered): string {
+function damageSection({ verified, setAside, info, atMs }: Gathered): string {
   const { damage, torn, queues } = verified;
   const records = queues.reduce((sum, queue) => sum + queue.records, 0);
   const bytes = queues.reduce((sum, queue) => sum + queue.bytes, 0);
-  const aside = usage.queues.reduce((sum, { quarantine }) => sum + quarantine.files, 0);
   const parts = [
     damage.length === 0
       ? `<p>Intact: ${text(formatCount(records, 'record'))}, ${text(formatBytes(bytes))} were read and checked.</p>`
       : `<p class="warn">Damaged in ${text(formatCount(damage.length, 'place'))}: <code>evaq repair</code> shows what can be done.</p>`,
     `<p>${text(describeState(info.state, atMs))}.</p>`,
-    aside === 0
-      ? '<p>Nothing is in quarantine.</p>'
-      : `<p>${text(formatCount(aside, 'file'))} in quarantine: what recovery has set aside.</p>`,
+    setAside.length === 0
+      ? '<p>No recovery and no repair has set anything aside.</p>'
+      : table(
+          'What recoveries and repairs have set aside',
+          ['when', 'of what', 'where', 'size'],
+          setAside.map(asideRow),
+        ),
+    '<p class="soft">A recovery that had nothing to set aside leaves no trace on disk: what it came to was told to the program that opened the store (evaq.recovery).</p>',
   ];
   if (damage.length > 0) {
     const head = ['file', 'offset', 'bytes', 'what', 'records that may be lost'];
@@ -155,6 +160,10 @@ function damageSection({ verified, usage, info, atMs }: Gathered): string {
     );
   }
   return section('damage', 'Recovery and damage', parts.join('\n'));
+}
+
+function asideRow({ path, bytes, atMs, what }: SetAside): string[] {
+  return [isoTime(atMs), what, path, formatBytes(bytes)];
 }
 
 function idsOf({ firstId, lastId, lossless }: Damage): string {
