@@ -81,8 +81,6 @@ export interface ReadOnlyQueueInit {
 
 /** What an iteration reads at a time. */
 const BATCH: ReadLimits = { maxBytes: 1024 * 1024, maxRecords: 8192 };
-/** Where the caller takes what was read at a time at a time. */
-const LARGE_BATCH: ReadLimits = { maxBytes: 4 * 1024 * 1024, maxRecords: 32_768 };
 /** What a search looks at at a time. */
 const SEARCHED: ReadLimits = { maxBytes: 16 * 1024 * 1024, maxRecords: 262_144 };
 const POLL_MS_DEFAULT = 100;
@@ -177,7 +175,7 @@ export class ReadOnlyQueue implements QueueReader {
     if (holding !== undefined && !types.isUint8Array(holding)) {
       throw new TypeError(`batches: holding must be bytes, got ${describe(holding)}`);
     }
-    const take = holding === undefined ? reading(LARGE_BATCH) : searching(new Needle(holding));
+    const take = holding === undefined ? reading(BATCH) : searching(new Needle(holding));
     for (let next = from; next <= to; ) {
       const { records, lastId } = await untilAborted(signal, () => this.#take(next, to, take));
       if (lastId === undefined) return;

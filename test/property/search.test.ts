@@ -90,11 +90,17 @@ async function* inBatches(
   }
 }
 
+/** In words: to hold thousands of records with their buffers against each other takes minutes. */
+function linesOf(records: readonly QueueRecord[]): string[] {
+  return records.map(({ id, payload, ...rest }) => `${id} ${JSON.stringify(rest)} ${payload.toString('latin1')}`);
+}
+
 async function expectSame(queue: ReadOnlyQueue, needle: Buffer, from: number, to: number): Promise<number> {
   const all = await outcomeOf(queue.records({ from, to }));
-  expect(await outcomeOf(inBatches(queue.batches({ from, to })))).toEqual(all);
+  const whole = await outcomeOf(inBatches(queue.batches({ from, to })));
+  expect([linesOf(whole.records), whole.error]).toEqual([linesOf(all.records), all.error]);
   const { records, error } = await outcomeOf(inBatches(queue.batches({ from, to, holding: needle })));
-  expect(records).toEqual(all.records.filter((record) => record.payload.includes(needle)));
+  expect(linesOf(records)).toEqual(linesOf(all.records.filter((record) => record.payload.includes(needle))));
   expect(error).toEqual(all.error);
   return records.length;
 }
@@ -170,9 +176,46 @@ describe('a search', () => {
       fc.asyncProperty(sought, async (one) => {
         found += await searchOnce(one);
       }),
-      { numRuns: 25 },
+      // To make a failure smaller takes a store for each step.
+      { numRuns: 25, endOnFailure: true },
     );
     expect(found).toBeGreaterThan(15);
+  });
+
+  test('goes on from chunk to chunk, in commits of all sizes', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'evaq-search-'));
+    try {
+      const evaq = await Evaq.open(join(folder, 'store'), { durability: 'os' });
+      for (let id = 1; id <= 30_000; ) {
+        const payloads: string[] = [];
+        // From one record to some hundred KiB a commit.
+        for (const end = id + (id % 7 === 0 ? 5000 : (id % 97) + 1); id < end; id++)
+          payloads.push(id % 401 === 0 ? `needle ${id}` : `${id}`.padEnd(id % 300, 'need'));
+        await evaq.wal.pushMany(payloads);
+      }
+      await evaq.close();
+      await using reader = await ReadOnlyEvaq.open(join(folder, 'store'));
+      expect(await expectSame(reader.wal, Buffer.from('needle'), 0, Number.MAX_SAFE_INTEGER)).toBeGreaterThan(70);
+      await expectSame(reader.wal, Buffer.from('needle'), 10_000, 20_000);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test('takes bytes to look for, and at least one', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'evaq-search-'));
+    try {
+      await (await Evaq.open(join(folder, 'store'))).close();
+      await using reader = await ReadOnlyEvaq.open(join(folder, 'store'));
+      await expect(reader.wal.batches({ holding: Buffer.alloc(0) }).next()).rejects.toThrow(RangeError);
+      // @ts-expect-error a text is no bytes
+      await expect(reader.wal.batches({ holding: 'a' }).next()).rejects.toThrow(TypeError);
+      // @ts-expect-error there is no such option
+      await expect(reader.wal.batches({ held: Buffer.from('a') }).next()).rejects.toThrow(/held/);
+      expect(await reader.wal.batches({ holding: Buffer.from('a') }).next()).toMatchObject({ done: true });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test('knows what every match of an expression holds', () => {
