@@ -14,7 +14,7 @@ const REPLACEMENT = '\ufffd';
 /** The longest run of characters that a match must hold, in UTF-8; `undefined` where none is known. Of an expression with the flag `u`. */
 export function requiredBytes(regex: RegExp): Buffer | undefined {
   if (regex.ignoreCase || !regex.unicode) return undefined;
-  const runs = runsOf([...regex.source]);
+  const runs = runsOf(Array.from(regex.source));
   if (runs === undefined) return undefined;
   const longest = runs.map((run) => Buffer.from(run)).reduce((a, b) => (b.length > a.length ? b : a), Buffer.alloc(0));
   return longest.length === 0 ? undefined : longest;
