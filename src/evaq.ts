@@ -62,6 +62,7 @@ export type { RecordCriteria, RecordSelection } from './queue/record-selection.j
 export type { RemovalTrace } from './queue/removal-trace.js';
 export type { ReadOnlyEvaq, ReadOnlyOptions } from './raw/read-only-evaq.js';
 export type {
+  ReadOnlyBatchesOptions,
   ReadOnlyQueue,
   ReadOnlyQueueStats,
   ReadOnlyTailOptions,

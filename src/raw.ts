@@ -33,6 +33,7 @@ export {
 } from './raw/raw-tombstones.js';
 export { ReadOnlyEvaq, type ReadOnlyOptions } from './raw/read-only-evaq.js';
 export type {
+  ReadOnlyBatchesOptions,
   ReadOnlyQueue,
   ReadOnlyQueueStats,
   ReadOnlyTailOptions,

@@ -11,7 +11,7 @@ import type { ShownRecord } from './records/shown-record.js';
 import { isReplicated, openReplicated, selectableOf } from './replicated-store.js';
 import { queuesMeant, queuesOption } from './selection/queue-names.js';
 import { segmentRange } from './selection/segment-range.js';
-import { selectedRecords } from './selection/selected-records.js';
+import { type SelectedFrom, selectedBatches } from './selection/selected-records.js';
 import { isSelected, type Selection, type SelectionFlags, selectionOf } from './selection/selection.js';
 import { addSelection } from './selection/selection-options.js';
 
@@ -121,11 +121,7 @@ async function catStore(
   await using store = await ReadOnlyEvaq.open(path, { onCorruption: flags.skipDamaged ? 'quarantine' : 'fail' });
   for (const name of queuesMeant(wanted, await store.queueNames())) {
     const queue = await queueToRead(store, name);
-    for await (const record of selectedRecords(queue, printer.selection)) {
-      const full = printer.print({ record, queue: name });
-      if (full !== undefined) await full;
-      if (printer.isDone) break;
-    }
+    await printAll(queue, name, printer);
     if (flags.skipDamaged) printer.damaged += await damagedPlaces(queue);
     if (printer.isDone) return;
   }
@@ -134,8 +130,14 @@ async function catStore(
 async function catReplicated(url: string, flags: CatFlags, printer: LimitedPrinter): Promise<void> {
   await using store = await openReplicated(url);
   for (const name of queuesMeant(flags.queue, await store.queueNames())) {
-    const queue = selectableOf(await store.queue(name));
-    for await (const record of selectedRecords(queue, printer.selection)) {
+    await printAll(selectableOf(await store.queue(name)), name, printer);
+    if (printer.isDone) return;
+  }
+}
+
+async function printAll(queue: SelectedFrom, name: string, printer: LimitedPrinter): Promise<void> {
+  for await (const batch of selectedBatches(queue, printer.selection)) {
+    for (const record of batch) {
       const full = printer.print({ record, queue: name });
       if (full !== undefined) await full;
       if (printer.isDone) return;

@@ -1,7 +1,7 @@
 /** A replicated store by its URL, nats://HOST:PORT/STORE, to be read. Its engine is loaded when one is opened. */
 import { isStoreName } from '../jetstream/stream-names.js';
 import type { JetStreamEvaq } from '../jetstream.js';
-import type { QueueReader } from '../raw.js';
+import type { QueueReader, QueueRecord, ReadOnlyRecordsOptions as RecordsOptions } from '../raw.js';
 import { requiredPackage } from './destinations/client-package.js';
 import { credentialsOf } from './destinations/url-parts.js';
 import { UsageError } from './exit-code.js';
@@ -63,10 +63,25 @@ function withoutPassword(text: string): string {
 /** A queue that keeps no index of times: all of it is looked at. */
 export function selectableOf(queue: QueueReader): SelectedFrom {
   return {
-    records: (range) => queue.records(range),
+    batches: (range) => batchesOf(queue, range),
     idFromEnd: (count) => idFromEnd(queue, count),
     rangesWithin: async () => [{ first: 0, last: Number.MAX_SAFE_INTEGER }],
   };
+}
+
+/** What it reads at a time, whatever the records hold. */
+async function* batchesOf(
+  queue: QueueReader,
+  { from = 0, to = Number.MAX_SAFE_INTEGER, signal }: RecordsOptions = {},
+): AsyncGenerator<readonly QueueRecord[], void, undefined> {
+  for (let next = from; next <= to; ) {
+    const records = await queue.read({ from: next, ...(signal === undefined ? {} : { signal }) });
+    const last = records.at(-1);
+    if (last === undefined) return;
+    const within = last.id <= to ? records : records.filter(({ id }) => id <= to);
+    if (within.length > 0) yield within;
+    next = last.id + 1;
+  }
 }
 
 /** The last but so many; where records have been removed in between by going through all. */

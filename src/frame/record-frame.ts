@@ -77,6 +77,11 @@ export function hasMetaAt(buffer: Buffer, at: number): boolean {
   return buffer.readUInt32LE(at) >= HAS_META;
 }
 
+/** Whether the frame whose length word stands at `at` is its head and its payload, and nothing else. Not to be trusted before the checksum. */
+export function isPlainAt(buffer: Buffer, at: number): boolean {
+  return buffer.readUInt32LE(at) <= LENGTH_MASK;
+}
+
 /**
  * Reads the frame at `at` without checking it. `end` bounds the commit's body within the buffer. Returns false where the frame does not
  * fit, which in a body whose checksum holds cannot happen.

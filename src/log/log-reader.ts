@@ -19,23 +19,25 @@ import {
   newCommitHeader,
 } from '../frame/commit-header.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
-import { DENSE_FRAME_BYTES, type FrameView } from '../frame/record-frame.js';
+import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import { type IdRange, recordsText } from '../ids.js';
 import { wideCommitAt } from '../segment/segment-index.js';
 import { type SalvageSource, salvageAt } from '../segment/segment-salvage.js';
 import { mergeRanges } from '../tombstone/id-ranges.js';
 import { type ReadAt, ReadWindow } from '../vfs/read-window.js';
-import { newViewBuffer } from '../vfs/view-buffer.js';
 import type { FileCache } from './file-cache.js';
 import type { LogSegment } from './log-segment.js';
+import type { Needle } from './needle.js';
 import type { QueueRecord } from './queue-record.js';
 import { ReadTurns } from './read-turns.js';
 import type { SegmentLog } from './segment-log.js';
 import {
   collectFrames,
+  copyOf,
+  isUntouched,
   newTaking,
   type ReadLimits,
-  recordOf,
+  setAside,
   type Taking,
   take,
   takeOne,
@@ -52,12 +54,17 @@ const CHUNK_BYTES_MIN = 4096;
 const CARRY_BYTES_MAX = 128 * 1024;
 /** Records handed out are views of the chunks. */
 const WINDOW = { carryBytesMax: CARRY_BYTES_MAX, reuse: false } as const;
+/** What a search finds it copies. */
+const SEARCH_WINDOW = { carryBytesMax: CARRY_BYTES_MAX, reuse: true } as const;
 /** To this size chunks grow, each twice the one before, where small reads follow each other. */
 const STREAM_BYTES_MAX = 256 * 1024;
 /** So much is read ahead at a time, at most. */
 const AHEAD_BYTES_MAX = 1024 * 1024;
 /** Commits up to this size are read whole, to be checked in one call. */
 const WHOLE_COMMIT_BYTES_MAX = 4 * 1024 * 1024;
+
+/** So many records are made at a time where a search has to look at each. */
+const SEARCH_RECORDS_MAX = 8192;
 
 /** So many times its limits a read takes at most in one pass, where what it took before was removed under it. */
 const PASS_FACTOR_MAX = 16;
@@ -72,6 +79,11 @@ export interface ReadOutcome {
   readonly coveredTo: number;
   /** Whether the range holds live records behind that. */
   readonly more: boolean;
+}
+
+export interface SearchOutcome extends ReadOutcome {
+  /** The last live record that was looked at, handed out or not; `undefined` only where nothing is live in the range. */
+  readonly lastId: number | undefined;
 }
 
 /** A record of a damaged commit; itself, where it is wanted. */
@@ -165,9 +177,43 @@ export class LogReader {
   }
 
   #outcome(from: number, to: number, records: readonly QueueRecord[], lost: readonly IdRange[]): ReadOutcome {
-    const next = this.#nextLive((records.at(-1)?.id ?? from - 1) + 1, lost);
+    return this.#outcomeBehind(records.at(-1)?.id ?? from - 1, to, records, lost);
+  }
+
+  #outcomeBehind(lastId: number, to: number, records: readonly QueueRecord[], lost: readonly IdRange[]): ReadOutcome {
+    const next = this.#nextLive(lastId + 1, lost);
     const more = next !== undefined && next <= to;
     return { records, coveredTo: more ? next - 1 : to, more };
+  }
+
+  /**
+   * As `read`, of which those records alone are handed out whose payload holds `needle`; the others are checked as well, and never made. `maxBytes` and
+   * `maxRecords` bound what is looked at, so that `records` may be empty where there is more behind `coveredTo`.
+   */
+  search(from: number, to: number, limits: ReadLimits, needle: Needle): Promise<SearchOutcome> {
+    assert(limits.maxRecords > 0, 'a search asks for something');
+    return this.#turns.run(() => this.#search(from, to, limits, needle));
+  }
+
+  async #search(from: number, to: number, limits: ReadLimits, needle: Needle): Promise<SearchOutcome> {
+    const taking = newTaking(limits, needle);
+    const { changes } = this.#log;
+    await this.#take(from, to, taking, []);
+    const { records, aside, lost } = taking;
+    const lastId = Math.max(taking.lastId, from - 1);
+    // From here to the return nothing is awaited. One pass, all of which is there still, tells of all that is live up to its end.
+    const isWhole = changes === this.#log.changes && lost.length === 0;
+    if (isWhole && this.#countLive(from, lastId) === records.length + aside) {
+      const outcome = this.#outcomeBehind(lastId, to, records, lost);
+      return Object.assign(outcome, { lastId: lastId < from ? undefined : lastId });
+    }
+    const { maxBytes, maxRecords } = limits;
+    const plain = await this.#read(from, to, {
+      maxBytes: Math.min(maxBytes, AHEAD_BYTES_MAX),
+      maxRecords: Math.min(maxRecords, SEARCH_RECORDS_MAX),
+    });
+    const found = plain.records.filter(({ payload }) => needle.isInPayload(payload));
+    return Object.assign(plain, { records: found, lastId: plain.records.at(-1)?.id });
   }
 
   /**
@@ -197,7 +243,8 @@ export class LogReader {
         walk = await this.#readSegment(segment, { from: next, to: last, taking, mode: 'live' }, walk);
         next = this.#nextLive(last + 1, lost);
       }
-      if (walk !== undefined && this.#options.keepsPlace) {
+      // Of the chunk of a search nobody has a view, and it is used again.
+      if (walk !== undefined && this.#options.keepsPlace && taking.needle === undefined) {
         this.#stopped = walk;
         // The place is kept, and what is in hand of what follows; nothing of what was handed out.
         walk.wish = { ...walk.wish, taking: newTaking(taking.limits) };
@@ -205,13 +252,16 @@ export class LogReader {
       }
     } catch (error) {
       // What was read before the damage is handed out first; the next pass or call meets the damage at once.
-      if (taking.records.length === 0 || !(error instanceof EvaqError) || error.code !== 'EVAQ_CORRUPT') throw error;
+      if (isUntouched(taking) || !(error instanceof EvaqError) || error.code !== 'EVAQ_CORRUPT') throw error;
     }
   }
 
   /** Whether records, all of them live, are all the live ones from `from` to the last of them. Costs little where that is so. */
   #isGapless(from: number, records: readonly QueueRecord[]): boolean {
-    const last = records.at(-1)?.id ?? -1;
+    return this.#countLive(from, records.at(-1)?.id ?? -1) === records.length;
+  }
+
+  #countLive(from: number, last: number): number {
     let live = 0;
     for (let next = from; next <= last; ) {
       const segment = this.#log.findFrom(next);
@@ -219,7 +269,7 @@ export class LogReader {
       live += segment.live.countLive(Math.max(next, segment.firstId), Math.min(last, segment.lastId));
       next = segment.lastId + 1;
     }
-    return live === records.length;
+    return live;
   }
 
   /** What of the records taken is still live, within the limits, up to the first live record that is not among them. Synchronous. */
@@ -287,7 +337,7 @@ export class LogReader {
     const goesOn = before !== undefined && (same ? before.nextId <= from : before.nextId > before.segment.lastId);
     const walk: Walk = {
       segment,
-      window: same ? before.window : new ReadWindow(WINDOW),
+      window: same ? before.window : new ReadWindow(wish.taking.needle === undefined ? WINDOW : SEARCH_WINDOW),
       wish,
       streaming: goesOn && before.streaming,
       nextId: segment.firstId,
@@ -339,7 +389,7 @@ export class LogReader {
     const { segment, end, at } = walk;
     const { taking, mode } = walk.wish;
     if (mode === 'one') return end - at;
-    const records = (taking.limits.maxRecords - taking.records.length) * meanFrameBytes(segment);
+    const records = (taking.limits.maxRecords - taking.records.length - taking.aside) * meanFrameBytes(segment);
     return Math.min(taking.limits.maxBytes - taking.bytes, records) + this.#log.indexIntervalBytes;
   }
 
@@ -347,6 +397,10 @@ export class LogReader {
   async #step(walk: Walk): Promise<void> {
     if (walk.commitEnd === 0) {
       if (!(await this.#enterCommit(walk))) return;
+      if (setAside(walk)) {
+        walk.commitEnd = 0;
+        return;
+      }
     } else if (!walk.window.holds(walk.at, DENSE_FRAME_BYTES)) {
       await this.#fill(walk, COMMIT_HEADER_BYTES);
     }
@@ -510,14 +564,6 @@ export class LogReader {
 /** Whether a walk for one record that is live neither found it nor said why. */
 function isMissed(segment: LogSegment, { from, taking }: Pick<Wish, 'from' | 'taking'>): boolean {
   return taking.records.length === 0 && taking.lost.length === 0 && segment.live.has(from);
-}
-
-/** A record of its own: the buffer that it is in is used again. */
-function copyOf(buffer: Buffer, at: number, view: FrameView): QueueRecord {
-  const { frameBytes, payloadAt, metaAt } = view;
-  const bytes = newViewBuffer(frameBytes);
-  buffer.copy(bytes, 0, at, at + frameBytes);
-  return recordOf(bytes, { ...view, payloadAt: payloadAt - at, metaAt: metaAt - at });
 }
 
 function meanFrameBytes(segment: LogSegment): number {

@@ -9,6 +9,7 @@ import {
   frameBytesAt,
   frameIsIntact,
   hasMetaAt,
+  isPlainAt,
   newFrameView,
   SPARSE_FRAME_BYTES,
   viewFrame,
@@ -16,7 +17,9 @@ import {
 import type { IdRange } from '../ids.js';
 import type { ReadWindow } from '../vfs/read-window.js';
 import type { VfsFile } from '../vfs/vfs.js';
+import { newViewBuffer } from '../vfs/view-buffer.js';
 import type { LogSegment } from './log-segment.js';
+import type { Needle } from './needle.js';
 import type { QueueRecord } from './queue-record.js';
 
 export interface ReadLimits {
@@ -28,7 +31,13 @@ export interface ReadLimits {
 /** What a call has taken so far. */
 export interface Taking {
   readonly limits: ReadLimits;
+  /** Of a search: what is not in a payload sets it aside. */
+  readonly needle: Needle | undefined;
   readonly records: QueueRecord[];
+  /** How many were met and set aside. They count to the limits like those that were taken. */
+  aside: number;
+  /** Of the last one that was taken or set aside; 0 before. */
+  lastId: number;
   bytes: number;
   /** The limits are reached: the next record is for another call. */
   full: boolean;
@@ -36,8 +45,13 @@ export interface Taking {
   readonly lost: IdRange[];
 }
 
-export function newTaking(limits: ReadLimits): Taking {
-  return { limits, records: [], bytes: 0, full: limits.maxRecords <= 0, lost: [] };
+export function newTaking(limits: ReadLimits, needle?: Needle): Taking {
+  return { limits, needle, records: [], aside: 0, lastId: 0, bytes: 0, full: limits.maxRecords <= 0, lost: [] };
+}
+
+/** Nothing has been met of what a call wants. */
+export function isUntouched({ records, aside }: Taking): boolean {
+  return records.length === 0 && aside === 0;
 }
 
 /** What a call wants of a segment. */
@@ -123,8 +137,13 @@ export function collectFrames(walk: Walk): number | 'damaged' {
     if (!walk.verified && !frameIsIntact(chunk, at, frameBytes, segment.seed, walk.at, id)) return 'damaged';
     if (mode === 'one' || segment.live.has(id)) {
       if (!fits(taking, frame.payloadBytes)) return 0;
-      taking.records.push(recordOf(chunk, frame));
-      taking.bytes += frame.payloadBytes;
+      const { payloadAt, payloadBytes } = frame;
+      if (taking.needle === undefined) taking.records.push(recordOf(chunk, frame));
+      else if (taking.needle.isIn(walk.window, payloadAt, payloadAt + payloadBytes))
+        taking.records.push(copyOf(chunk, at, frame));
+      else taking.aside++;
+      taking.bytes += payloadBytes;
+      taking.lastId = id;
     }
     walk.at += frameBytes;
     walk.denseId++;
@@ -132,6 +151,44 @@ export function collectFrames(walk: Walk): number | 'damaged' {
   }
   // A length that is wrong may lead to the very end, and past records.
   return commitSparse || walk.commitNextId === undefined || walk.denseId === walk.commitNextId ? 0 : 'damaged';
+}
+
+/**
+ * Sets a whole commit aside, the walk being at its front, where nothing that is looked for stands in it: its frames are walked over as `collectFrames` does,
+ * and nothing else. False, and nothing was done, where it has to be looked at frame by frame.
+ */
+export function setAside(walk: Walk): boolean {
+  const { window, segment, commitEnd, commitNextId, denseId: firstId } = walk;
+  const { taking, from, to, mode } = walk.wish;
+  const { chunk } = window;
+  if (taking.needle === undefined || !walk.verified || walk.commitSparse || mode !== 'live') return false;
+  if (commitNextId === undefined || firstId < from || firstId < walk.nextId || commitNextId - 1 > to) return false;
+  const begin = walk.at - window.from;
+  const end = commitEnd - window.from;
+  if (taking.needle.isIn(window, begin, end)) return false;
+  let id = firstId;
+  let at = begin;
+  for (; at < end; id++) {
+    if (at + DENSE_FRAME_BYTES > end) return false;
+    if (isPlainAt(chunk, at)) {
+      at += frameBytesAt(chunk, at, false);
+    } else {
+      if (!viewFrame(chunk, at, end, false, id, firstId, walk.commitTimestamp, frame)) return false;
+      at += frame.frameBytes;
+    }
+  }
+  if (at !== end || id !== commitNextId) return false;
+  const live = segment.live.countLive(firstId, id - 1);
+  walk.at = commitEnd;
+  walk.denseId = id;
+  walk.nextId = id;
+  if (live === 0) return true;
+  taking.aside += live;
+  taking.bytes += end - begin;
+  taking.lastId = id - 1;
+  taking.full =
+    taking.bytes >= taking.limits.maxBytes || taking.records.length + taking.aside >= taking.limits.maxRecords;
+  return true;
 }
 
 /** What the frame at `at` of a sparse commit says of its ID. */
@@ -155,9 +212,9 @@ function isWantedWhole(
 
 /** Whether a record of this size may still be taken; the first may always. If not, the taking is full. */
 function fits(taking: Taking, payloadBytes: number): boolean {
-  const { records, limits } = taking;
-  const fit =
-    records.length === 0 || (records.length < limits.maxRecords && taking.bytes + payloadBytes <= limits.maxBytes);
+  const { records, aside, limits } = taking;
+  const met = records.length + aside;
+  const fit = met === 0 || (met < limits.maxRecords && taking.bytes + payloadBytes <= limits.maxBytes);
   if (!fit) taking.full = true;
   return fit;
 }
@@ -172,9 +229,19 @@ export function take(walk: Walk, record: QueueRecord): void {
 /** False if it goes beyond the limits. */
 export function takeOne(taking: Taking, record: QueueRecord): boolean {
   if (!fits(taking, record.payload.length)) return false;
-  taking.records.push(record);
+  if (taking.needle?.isInPayload(record.payload) === false) taking.aside++;
+  else taking.records.push(record);
   taking.bytes += record.payload.length;
+  taking.lastId = record.id;
   return true;
+}
+
+/** A record of its own: the buffer that it is in is used again. */
+export function copyOf(buffer: Buffer, at: number, view: FrameView): QueueRecord {
+  const { frameBytes, payloadAt, metaAt } = view;
+  const bytes = newViewBuffer(frameBytes);
+  buffer.copy(bytes, 0, at, at + frameBytes);
+  return recordOf(bytes, { ...view, payloadAt: payloadAt - at, metaAt: metaAt - at });
 }
 
 export function recordOf(buffer: Buffer, view: FrameView): QueueRecord {

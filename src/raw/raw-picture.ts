@@ -14,7 +14,8 @@ import { nextIdBehind } from '../ids.js';
 import type { Damage } from '../log/damage.js';
 import { FileCache } from '../log/file-cache.js';
 import { type LoadedQueue, loadQueue, mentionedRound } from '../log/log-load.js';
-import { LogReader, type ReadLimits, type ReadOutcome } from '../log/log-reader.js';
+import { LogReader, type ReadLimits, type ReadOutcome, type SearchOutcome } from '../log/log-reader.js';
+import type { Needle } from '../log/needle.js';
 import { IDS_UNKNOWN } from '../log/queue-evidence.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { SegmentLog } from '../log/segment-log.js';
@@ -229,6 +230,11 @@ export class RawPicture {
   /** See `LogReader.read`. Rejects with EVAQ_CORRUPT at a live record that cannot be read. */
   read(from: number, to: number, limits: ReadLimits): Promise<ReadOutcome> {
     return this.#reader.read(from, to, limits);
+  }
+
+  /** See `LogReader.search`. Rejects as `read`. */
+  search(from: number, to: number, limits: ReadLimits, needle: Needle): Promise<SearchOutcome> {
+    return this.#reader.search(from, to, limits, needle);
   }
 
   /** See `LogReader.get`; `undefined` for what is not live. */

@@ -6,6 +6,7 @@
  *
  * Calls may be made concurrently; those that wait for the same look share it.
  */
+import { types } from 'node:util';
 import { untilAborted, type WaitOptions, waitOf } from '../abortable.js';
 import { requireNoMore } from '../arguments.js';
 import { EvaqError, reported } from '../errors.js';
@@ -13,6 +14,7 @@ import { describe, type IdRange, recordsText, requireCount, requireRecordId } fr
 import { isOfRemovals } from '../log/damage.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
+import { Needle } from '../log/needle.js';
 import type { QueueReader } from '../log/queue-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
@@ -27,6 +29,11 @@ import { isGone, type QueuePlace, RawPicture } from './raw-picture.js';
 export interface ReadOnlyTailOptions extends RecordsOptions {
   /** How often to look for more, in ms. Default 100. */
   readonly pollMs?: number;
+}
+
+export interface ReadOnlyBatchesOptions extends RecordsOptions {
+  /** Only records whose payload holds these bytes, which are at least one. The others are read and checked as well, and cost a fraction. */
+  readonly holding?: Uint8Array;
 }
 
 /** A queue in numbers, as of the call. */
@@ -75,6 +82,8 @@ export interface ReadOnlyQueueInit {
 
 /** What an iteration reads at a time. */
 const BATCH: ReadLimits = { maxBytes: 1024 * 1024, maxRecords: 8192 };
+/** What a search looks at at a time. */
+const SEARCHED: ReadLimits = { maxBytes: 16 * 1024 * 1024, maxRecords: 262_144 };
 const POLL_MS_DEFAULT = 100;
 /** How often a read may find that its files were replaced under it before that looks like something else. */
 const RETRIES_MAX = 100;
@@ -159,6 +168,27 @@ export class ReadOnlyQueue implements QueueReader {
         this.#read(first, last, BATCH, from);
       return { source: new PolledRecords({ read, wait: undefined, isOpen: () => !this.#closed }, from, to), signal };
     });
+  }
+
+  /**
+   * As `records`, many at a time, none of them empty: for those who go through millions of them, at a fraction of what `records` costs. What was read at a
+   * time is held in memory, some MiB of it and at least one record.
+   * @throws as `read`; TypeError and RangeError for what `holding` cannot be
+   */
+  async *batches(options?: ReadOnlyBatchesOptions): AsyncGenerator<readonly QueueRecord[], void, undefined> {
+    requireNoMore(arguments.length, 1, 'batches');
+    const { from, to, signal } = rangeOf(options, 'batches', ['holding']);
+    const { holding } = options ?? {};
+    if (holding !== undefined && !types.isUint8Array(holding)) {
+      throw new TypeError(`batches: holding must be bytes, got ${describe(holding)}`);
+    }
+    const take = holding === undefined ? reading(BATCH) : searching(new Needle(holding));
+    for (let next = from; next <= to; ) {
+      const { records, lastId } = await untilAborted(signal, () => this.#take(next, to, take, from));
+      if (lastId === undefined) return;
+      if (records.length > 0) yield records;
+      next = lastId + 1;
+    }
   }
 
   /**
@@ -283,36 +313,40 @@ export class ReadOnlyQueue implements QueueReader {
     }
   }
 
+  async #read(from: number, to: number, limits: ReadLimits, start: number): Promise<QueueRecord[]> {
+    return [...(await this.#take(from, to, reading(limits), start)).records];
+  }
+
   /** `start`: where the reading of which this is a part began. */
-  #read(from: number, to: number, limits: ReadLimits, start: number): Promise<QueueRecord[]> {
+  #take(from: number, to: number, take: Take, start: number): Promise<Taken> {
     return this.#retrying(async (picture) => {
-      if (this.#skipDamage) return this.#readAround(picture, from, to, limits);
+      if (this.#skipDamage) return this.#takeAround(picture, from, to, take);
       const lost = lostIn(picture, from, to);
       // Where the place is not known, what can be read comes first: up to where it may be.
       const vague = vagueIn(picture, from, to);
       const isLost = lost !== undefined && lost.first <= (vague?.last ?? Infinity);
       const end = isLost ? lost.first - 1 : (vague?.last ?? to);
-      const records = end < from ? [] : [...(await picture.read(from, end, limits)).records];
-      if (records.length > 0) return records;
+      const taken = end < from ? NOTHING : await take(picture, from, end);
+      if (taken.lastId !== undefined) return taken;
       const next = isLost ? lost : vague;
       if (next !== undefined) throw this.#lostError(next);
       const { doubt } = picture;
-      if (doubt === undefined || doubt.last < start) return records;
+      if (doubt === undefined || doubt.last < start) return taken;
       this.#hasTold = true;
       throw this.#lostError({ ...doubt, last: Math.max(from - 1, Math.min(doubt.last, to)) });
     });
   }
 
   /** Reads past records that cannot be read. */
-  async #readAround(picture: RawPicture, from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
+  async #takeAround(picture: RawPicture, from: number, to: number, take: Take): Promise<Taken> {
     for (let next = from; ; ) {
       try {
-        return [...(await picture.read(next, to, limits)).records];
+        return await take(picture, next, to);
       } catch (error) {
         if (!isCorrupt(error) || (await this.#wasReplaced(picture, error))) throw error;
         this.#meet(error);
         next = Math.max(next, error.details.lastId ?? next) + 1;
-        if (next > to) return [];
+        if (next > to) return NOTHING;
       }
     }
   }
@@ -432,6 +466,28 @@ export class ReadOnlyQueue implements QueueReader {
       this.#sleepers.delete(wake);
     };
   }
+}
+
+/** Some of the live records of a range, from its front on. */
+interface Taken {
+  readonly records: readonly QueueRecord[];
+  /** How far that is; `undefined` only where none is live there. */
+  readonly lastId: number | undefined;
+}
+
+type Take = (picture: RawPicture, from: number, to: number) => Promise<Taken>;
+
+const NOTHING: Taken = { records: [], lastId: undefined };
+
+function reading(limits: ReadLimits): Take {
+  return async (picture, from, to) => {
+    const { records } = await picture.read(from, to, limits);
+    return { records, lastId: records.at(-1)?.id };
+  };
+}
+
+function searching(needle: Needle): Take {
+  return (picture, from, to) => picture.search(from, to, SEARCHED, needle);
 }
 
 function lostIn(picture: RawPicture, from: number, to: number): LostRange | undefined {

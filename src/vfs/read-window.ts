@@ -35,6 +35,8 @@ export class ReadWindow {
   chunk: Buffer = NOTHING;
   from = 0;
   bytes = 0;
+  /** How often it has moved: what was found out about the chunk holds as long as it has not. */
+  moves = 0;
   readonly #options: ReadWindowOptions;
   /** In the order of the file, one behind the other. */
   #ahead: Ahead[] = [];
@@ -54,6 +56,7 @@ export class ReadWindow {
 
   /** Lets go of all bytes. */
   clear(): void {
+    this.moves++;
     this.chunk = NOTHING;
     this.#buffer = NOTHING;
     this.bytes = 0;
@@ -128,6 +131,7 @@ export class ReadWindow {
 
   #take(buffer: Buffer, chunk: Buffer, from: number, bytes: number): void {
     if (this.#options.reuse && this.#buffer.length > 0) this.#spare.push(this.#buffer);
+    this.moves++;
     this.#buffer = buffer;
     this.chunk = chunk;
     this.from = from;

@@ -58,8 +58,7 @@ export class RecordPrinter {
 
   /** To be awaited where it returns something: standard output takes no more for the moment. */
   print(shown: ShownRecord): Promise<void> | undefined {
-    const parts = this.#parts(shown);
-    return this.#out.write(...parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
+    return this.#out.write(...this.#parts(shown));
   }
 
   flush(): Promise<void> {

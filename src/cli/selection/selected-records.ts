@@ -4,10 +4,11 @@
  */
 import type { QueueRecord } from '../../log/queue-record.js';
 import type { IdRange, ReadOnlyQueue } from '../../raw.js';
-import { hasTimes, isSelected, type Place, type Selection } from './selection.js';
+import { requiredBytes } from './required-bytes.js';
+import { hasTimes, isSelected, isSelective, type Place, type Selection } from './selection.js';
 
 /** Of a reader's queue, what this needs. */
-export type SelectedFrom = Pick<ReadOnlyQueue, 'records' | 'idFromEnd' | 'rangesWithin'>;
+export type SelectedFrom = Pick<ReadOnlyQueue, 'batches' | 'idFromEnd' | 'rangesWithin'>;
 
 /** The IDs between its places, as of the call. `last` may be the highest that there is. */
 export async function rangeOf(queue: SelectedFrom, { from, to }: Selection): Promise<IdRange> {
@@ -33,14 +34,22 @@ export async function* selectedRecords(
   selection: Selection,
   signal?: AbortSignal,
 ): AsyncGenerator<QueueRecord, void, undefined> {
+  for await (const batch of selectedBatches(queue, selection, signal)) yield* batch;
+}
+
+/** The same, as many at a time as were read at a time; none is empty. */
+export async function* selectedBatches(
+  queue: SelectedFrom,
+  selection: Selection,
+  signal?: AbortSignal,
+): AsyncGenerator<readonly QueueRecord[], void, undefined> {
   let left = selection.count;
   if (left <= 0) return;
-  for (const { first, last } of await rangesOf(queue, selection)) {
-    const bounds = signal === undefined ? {} : { signal };
-    for await (const record of queue.records({ from: first, to: last, ...bounds })) {
-      if (!isSelected(record, selection)) continue;
-      yield record;
-      if (--left <= 0) return;
+  for (const range of await rangesOf(queue, selection)) {
+    for await (const batch of selectedWithin(queue, selection, range, signal)) {
+      yield batch.length > left ? batch.slice(0, left) : batch;
+      left -= batch.length;
+      if (left <= 0) return;
     }
   }
 }
@@ -55,6 +64,23 @@ export async function* idsOf(
   for await (const { id } of selectedRecords(queue, selection, signal)) {
     if (id >= nextId) return;
     yield id;
+  }
+}
+
+/** All of a range that are selected but for their place and number: where their payloads must hold something the others are not even made. */
+export async function* selectedWithin(
+  queue: SelectedFrom,
+  selection: Selection,
+  { first, last }: IdRange,
+  signal?: AbortSignal,
+): AsyncGenerator<readonly QueueRecord[], void, undefined> {
+  const { grep } = selection;
+  const holding = grep === undefined ? undefined : requiredBytes(grep);
+  const isWhole = !isSelective(selection);
+  const needs = { ...(signal === undefined ? {} : { signal }), ...(holding === undefined ? {} : { holding }) };
+  for await (const batch of queue.batches(Object.assign(needs, { from: first, to: last }))) {
+    const found = isWhole ? batch : batch.filter((record) => isSelected(record, selection));
+    if (found.length > 0) yield found;
   }
 }
 

@@ -2,8 +2,8 @@
  * The last records of a queue that are selected: sought from the end, in windows that grow, so that it costs what they are and not what the queue is.
  */
 import type { QueueRecord } from '../../log/queue-record.js';
-import { rangesOf, type SelectedFrom } from '../selection/selected-records.js';
-import { isSelected, isSelective, type Selection } from '../selection/selection.js';
+import { rangesOf, type SelectedFrom, selectedWithin } from '../selection/selected-records.js';
+import { isSelective, type Selection } from '../selection/selection.js';
 
 /** Live records of a window are that many times those of the one behind it. */
 const GROWTH = 4;
@@ -53,10 +53,8 @@ async function recordsOf(
     const from = Math.max(first, range.first);
     const to = Math.min(last, range.last);
     if (from > to) continue;
-    for await (const record of queue.records({ from, to })) {
-      if (!isSelected(record, selection)) continue;
-      kept.push(record);
-      if (kept.length >= 2 * count) kept = kept.slice(-count);
+    for await (const batch of selectedWithin(queue, selection, { first: from, last: to })) {
+      kept = [...kept, ...batch].slice(-count);
     }
   }
   return kept.slice(-count);

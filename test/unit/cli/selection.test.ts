@@ -125,11 +125,11 @@ function queueOf(records: readonly QueueRecord[], read: number[] = []): Selected
       const held = records.filter(({ timestamp }) => timestamp >= sinceMs && timestamp <= untilMs);
       return Promise.resolve(held.map(({ id }) => ({ first: id - 1, last: id })));
     },
-    records: async function* ({ from = 0, to = Infinity } = {}) {
+    batches: async function* ({ from = 0, to = Infinity } = {}) {
       for (const one of records) {
         if (one.id < from || one.id > to) continue;
         read.push(one.id);
-        yield await Promise.resolve(one);
+        yield await Promise.resolve([one]);
       }
     },
   };
@@ -234,7 +234,7 @@ describe('the last records', () => {
     const queue: SelectedFrom = {
       idFromEnd: () => Promise.resolve(looks++ === 0 ? 5 : undefined),
       rangesWithin: () => Promise.resolve([]),
-      records: async function* () {},
+      batches: async function* () {},
     };
     expect(await queue.idFromEnd(1)).toBe(5);
     expect(await lastRecords(queue, selectionOf({}), 10, 200_000)).toEqual([]);
