@@ -1,6 +1,6 @@
 /** The processes in which tests meet changes: each does what it can of a plan, and where one ends early, the next goes on behind it. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Plan, Planned, Told } from './worker/worker.js';
 
@@ -76,6 +76,7 @@ export async function huntAll(
   }
 }
 
+const NEWLINE_BYTE = 0x0a;
 let plans = 0;
 
 async function runPlan(bundle: string, plan: Plan, tell: (told: Told) => void): Promise<'complete' | 'early'> {
@@ -87,12 +88,14 @@ async function runPlan(bundle: string, plan: Plan, tell: (told: Told) => void): 
     env: { ...process.env, NODE_ENV: 'test' },
   });
   closeSync(output);
+  const input = openSync(`${name}.out`, 'r');
   let read = 0;
   let last: Told | undefined;
   const readOn = (): boolean => {
-    const text = readFileSync(`${name}.out`, 'utf8').slice(read);
-    const end = text.lastIndexOf('\n') + 1;
-    for (const line of text.slice(0, end).split('\n')) {
+    const bytes = Buffer.allocUnsafe(Math.max(0, fstatSync(input).size - read));
+    const held = bytes.subarray(0, readSync(input, bytes, 0, bytes.length, read));
+    const end = held.lastIndexOf(NEWLINE_BYTE) + 1;
+    for (const line of held.toString('utf8', 0, end).split('\n')) {
       if (line === '') continue;
       const told: Told = JSON.parse(line);
       last = told;
@@ -103,6 +106,7 @@ async function runPlan(bundle: string, plan: Plan, tell: (told: Told) => void): 
   };
   const code = await watched(child, readOn);
   readOn();
+  closeSync(input);
   return code === 0 && last !== undefined && !('error' in last && last.error === 'hung') ? 'complete' : 'early';
 }
 

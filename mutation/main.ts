@@ -42,9 +42,17 @@ interface Reach {
   readonly hits: Readonly<Record<string, readonly number[]>>;
 }
 
+/** Of a test file, as it was with this text and these sources. */
+interface FileReach {
+  readonly text: string;
+  /** By source file the hash of its text. */
+  readonly sources: Readonly<Record<string, string>>;
+  readonly tests: Record<string, Reach>;
+}
+
 interface Known {
-  /** By test file and its text's hash, of the sources with this hash. */
-  readonly reach: Record<string, Record<string, Reach>>;
+  /** By test file. */
+  readonly reach: Record<string, FileReach>;
   readonly results: Record<string, Outcome>;
 }
 
@@ -56,10 +64,10 @@ export async function mutation(options: MutationOptions): Promise<boolean> {
   try {
     const known = readKnown(join(kept, 'known.json'));
     const all = options.waits ? waitsAll(join(root, 'src')) : mutableFiles(root);
-    const reach = await reachOf(options, folder, all, known);
     const chosen = new Set(
       options.where.flatMap((one) => all.filter(({ file }) => file === one || file.startsWith(`${one}/`))),
     );
+    const reach = await reachOf(options, folder, all, chosen, known);
     let unknown = 0;
     for (const { make } of chosen) unknown += await huntFile(options, folder, await make(), reach, known);
     return unknown === 0;
@@ -122,33 +130,43 @@ function hashOf(...texts: readonly string[]): string {
   return createHash('sha256').update(texts.join('\0')).digest('hex').slice(0, 16);
 }
 
-/** Which tests reach which changes, and what each test costs; only what is new since the last run is looked at again. */
+/**
+ * Which tests reach which changes, and what each test costs. Looked at again are test files that are new or have changed, and all where a chosen source has:
+ * what another one's change does to it is little, and nothing is called found that a run has not shown.
+ */
 async function reachOf(
   options: MutationOptions,
   folder: string,
   all: readonly MutableFile[],
+  chosen: ReadonlySet<MutableFile>,
   known: Known & { save(): void },
 ): Promise<Map<string, Reach>> {
   const { root } = options;
-  const sources = hashOf(...all.map(({ source }) => source));
   const files = testFiles(options);
-  const keys = new Map(
-    files.map((file) => [file, `${sources} ${hashOf(file, readFileSync(join(root, file), 'utf8'))}`]),
-  );
-  const missing = files.filter((file) => known.reach[keys.get(file) ?? ''] === undefined);
+  const texts = new Map(files.map((file) => [file, hashOf(readFileSync(join(root, file), 'utf8'))]));
+  // The waits are numbered throughout: a change to one file is one to all.
+  const waits = options.waits ? hashOf('waits', ...all.map(({ source }) => source)) : undefined;
+  const sources = Object.fromEntries(all.map(({ file, source }) => [file, waits ?? hashOf(source)]));
+  const keyOf = (file: string): string => (waits === undefined ? file : `${file} waits`);
+  const isKnown = (file: string): boolean => {
+    const before = known.reach[keyOf(file)];
+    if (before === undefined || before.text !== texts.get(file)) return false;
+    return [...chosen].every((one) => before.sources[one.file] === sources[one.file]);
+  };
+  const missing = files.filter((file) => !isKnown(file));
   if (missing.length > 0) {
     console.error(`${missing.length} test files: what they reach`);
     const bundle = join(folder, 'reach.mjs');
     await bundleTests(root, bundle, missing, await Promise.all(all.map(({ make }) => make())));
-    for (const file of missing) known.reach[keys.get(file) ?? ''] = {};
+    for (const file of missing) known.reach[keyOf(file)] = { text: texts.get(file) ?? '', sources, tests: {} };
     await reachedBy(bundle, missing, (test, reached) => {
-      const own = known.reach[keys.get(test.split(' > ')[0] ?? '') ?? ''];
-      if (own !== undefined) own[test] = packed(reached);
+      const own = known.reach[keyOf(test.split(' > ')[0] ?? '')];
+      if (own !== undefined) own.tests[test] = packed(reached);
       if (reached.error !== undefined) console.error(`left out: ${test}: ${reached.error.split('\n')[0]}`);
     });
     known.save();
   }
-  return new Map(files.flatMap((file) => Object.entries(known.reach[keys.get(file) ?? ''] ?? {})));
+  return new Map(files.flatMap((file) => Object.entries(known.reach[keyOf(file)]?.tests ?? {})));
 }
 
 /** A constant at load: a process of its own for each, and their relations are asserted there. */

@@ -86,6 +86,11 @@ export function requireCount(value: unknown, argument: string, min: number): ass
   }
 }
 
+/** `record 7`, or `records 7 to 9`. */
+export function recordsText(first: number, last: number): string {
+  return first === last ? `record ${first}` : `records ${first} to ${last}`;
+}
+
 /** The name of a store as it is written. */
 export function uuidText(uuid: Buffer): string {
   return uuid.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');

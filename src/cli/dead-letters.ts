@@ -16,12 +16,10 @@ interface JsonFlag {
 }
 
 export function deadLettersCommand(): Command {
-  const command = new Command('dead-letters')
-    .description('what could not be delivered: see it by reason, send it back, or drop it')
-    .addHelpText(
-      'after',
-      "\nWithout an action: summary. Those of a queue 'jobs' are in the queue 'jobs.dead', those of the WAL in 'dead-letters'.\n\nExamples:\n  evaq dead-letters ./orders\n  evaq dead-letters redrive ./orders --code ECONNREFUSED --rate 50 --yes",
-    );
+  const command = new Command('dead-letters').addHelpText(
+    'after',
+    "\nWithout an action: summary. Those of a queue 'jobs' are in the queue 'jobs.dead', those of the WAL in 'dead-letters'.\n\nExamples:\n  evaq dead-letters ./orders\n  evaq dead-letters redrive ./orders --code ECONNREFUSED --rate 50 --yes",
+  );
   const actions = [
     summaryCommand(),
     listCommand(),

@@ -7,6 +7,7 @@ import { Evaq, type EvaqOptions, type Queue, type QueueRecord, StopDelivery } fr
 import { type Forwarding, type ForwardOptions, forward } from '../forward.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseCount, queueOption } from './arguments.js';
+import { queueToRead } from './damage-told.js';
 import type { OpenDestination } from './destinations/destination.js';
 import { openDestination, withoutSecrets } from './destinations.js';
 import { EXIT_SOME_FAILED, Refused, say, UsageError } from './exit-code.js';
@@ -39,7 +40,6 @@ interface ForwardFlags {
 
 export function forwardCommand(): Command {
   const command = new Command('forward')
-    .description('send the records of a queue to a destination; what has arrived is removed')
     .argument('<dir>', 'the store')
     .addOption(
       new Option('--to <url>', 'where to: http, kafka, amqp, nats, redis, mqtt, s3, postgres (docs/forwarding.md)').env(
@@ -100,7 +100,7 @@ async function letGo({ close }: OpenDestination): Promise<void> {
 /** Reads alone. */
 async function tell(dir: string, { queue: name, to }: ForwardFlags, { sink }: OpenDestination): Promise<void> {
   await using store = await ReadOnlyEvaq.open(dir);
-  const queue = await store.queue(name);
+  const queue = await queueToRead(store, name);
   const { recordBytesMax = Infinity } = sink.limits ?? {};
   let bytes = 0;
   let records = 0;

@@ -1,9 +1,10 @@
 /** `evaq move`: records from one queue to another, each once. Says what it would do; with --yes it does it. */
 import { Command, Option } from 'commander';
-import { Evaq } from '../evaq.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseIds, parseQueue } from './arguments.js';
+import { queueToRead } from './damage-told.js';
 import { notThere } from './dead-letters/letters.js';
+import { openExisting } from './existing-store.js';
 import { say, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { addMove, isMeant, MoveBar, type MoveFlags, sayNothingChanged } from './planned-move.js';
@@ -23,7 +24,6 @@ interface MoveCommandFlags extends MoveFlags, Omit<SelectionFlags, 'from' | 'to'
 
 export function moveCommand(): Command {
   const command = new Command('move')
-    .description('move records from one queue to another, each once')
     .argument('<dir>', 'the store')
     .argument('[id...]', 'the IDs of the records', parseIds)
     .addOption(new Option('--from <queue>', 'where they are').argParser(parseQueue).makeOptionMandatory())
@@ -65,7 +65,7 @@ async function move(dir: string, ids: readonly number[], flags: MoveCommandFlags
     sayNothingChanged();
     return;
   }
-  await using evaq = await Evaq.open(dir, { create: false, signal });
+  await using evaq = await openExisting(dir, { signal });
   const bar = new MoveBar(chosen.length);
   let done = 0;
   try {
@@ -106,7 +106,7 @@ async function planOf(
     throw new UsageError('say which records: their IDs, a selection, or --all, and one of these');
   await using store = await ReadOnlyEvaq.open(dir);
   await store.queue(to);
-  const queue = await store.queue(from);
+  const queue = await queueToRead(store, from);
   const chosen: number[] = [];
   if (ids.length > 0) {
     for (const id of new Set(ids)) if ((await queue.get(id)) === undefined) throw notThere(from, id);

@@ -1,8 +1,10 @@
 /** `evaq remove`: takes records out of a queue, durably: by their IDs, or those that are selected. Opens the store for writing. */
 import { Command, Option } from 'commander';
-import { Evaq, EvaqError } from '../evaq.js';
+import { EvaqError } from '../errors.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseId, parseIds, queueOption } from './arguments.js';
+import { queueToRead } from './damage-told.js';
+import { openExisting } from './existing-store.js';
 import { say, UsageError } from './exit-code.js';
 import { describeIds } from './id-ranges-text.js';
 import { interruptible } from './interrupt.js';
@@ -22,7 +24,6 @@ const ROUND_IDS = 65_536;
 
 export function removeCommand(): Command {
   const command = new Command('remove')
-    .description('remove records; exits with 0 when that is durable')
     .argument('<dir>', 'the store')
     .argument('[id...]', 'the IDs of the records', parseIds)
     .addOption(queueOption())
@@ -45,7 +46,7 @@ async function remove(dir: string, ids: readonly number[], flags: RemoveFlags, s
   }
   if (isSelected) return removeSelected(dir, selectionOf(flags), flags, signal);
   await requireQueue(dir, flags.queue);
-  await using evaq = await Evaq.open(dir, { create: false });
+  await using evaq = await openExisting(dir);
   const queue = await evaq.queue(flags.queue);
   if (through !== undefined) {
     say(`removed ${formatCount(await queue.removeThrough(through), 'record')}`);
@@ -71,13 +72,14 @@ async function removeSelected(
   const chosen: number[] = [];
   {
     await using store = await ReadOnlyEvaq.open(dir);
-    for await (const { id } of selectedRecords(await store.queue(flags.queue), selection, signal)) chosen.push(id);
+    for await (const { id } of selectedRecords(await queueToRead(store, flags.queue), selection, signal))
+      chosen.push(id);
   }
   if (!isMeant(flags, 'remove', flags.queue, chosen)) {
     sayNothingChanged();
     return;
   }
-  await using evaq = await Evaq.open(dir, { create: false, signal });
+  await using evaq = await openExisting(dir, { signal });
   const queue = await evaq.queue(flags.queue);
   let removed = 0;
   try {

@@ -257,6 +257,7 @@ export class QueueCore {
     });
     this.claims = new Claims({
       log: this.log,
+      onFreed: (id) => this.limits.freed(id),
       ownsLease: (id) => env.ownsLease(this.name, id),
       onEnded: (segment, outcome) => {
         // Sealing and GC left it alone while it was claimed.

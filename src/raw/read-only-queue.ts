@@ -9,7 +9,7 @@
 import { untilAborted, type WaitOptions, waitOf } from '../abortable.js';
 import { requireNoMore } from '../arguments.js';
 import { EvaqError, reported } from '../errors.js';
-import { describe, type IdRange, requireCount, requireRecordId } from '../ids.js';
+import { describe, type IdRange, recordsText, requireCount, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
 import type { QueueReader } from '../log/queue-reader.js';
@@ -372,7 +372,7 @@ export class ReadOnlyQueue implements QueueReader {
 
   #lostError({ first, last, damage }: LostRange): EvaqError {
     const { file, offset, bytes, fromMs, toMs, what, vague } = damage;
-    const ids = first === last ? `record ${first}` : `records ${first} to ${last}`;
+    const ids = recordsText(first, last);
     const which = vague === true ? `some of ${ids}` : ids;
     return new EvaqError(
       'EVAQ_CORRUPT',

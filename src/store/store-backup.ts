@@ -149,7 +149,7 @@ async function backUp(from: string, to: string, options: BackupOptions): Promise
 }
 
 async function identityOf(vfs: Vfs, from: string): Promise<StoreIdentity> {
-  const identity = await readStore(vfs, from);
+  const identity = await readStore(vfs, from, 'read');
   if (identity !== undefined) return identity;
   throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${from}`, { details: { path: from } });
 }

@@ -7,7 +7,7 @@
  */
 import { assert } from '../assert.js';
 import { codeOf, EvaqError, reported } from '../errors.js';
-import { syncFile, syncFolder } from '../fail-stop.js';
+import { syncFolder } from '../fail-stop.js';
 import { HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import { encodeMeta, type RecordMeta } from '../frame/metadata.js';
 import { frameBodyOf } from '../frame/record-frame.js';
@@ -20,12 +20,13 @@ import { type DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
 import { clampTime } from '../times.js';
 import { TombstoneLog } from '../tombstone/tombstone-log.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
-import { timeOf } from '../vfs/host.js';
+import { type Host, timeOf } from '../vfs/host.js';
 import { makeFolderLike, nodeVfsFor } from '../vfs/node-access.js';
 import { nodeHost } from '../vfs/node-host.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { Evaq } from './evaq.js';
+import type { Ports } from './evaq-options.js';
 
 export interface ImportedRecord {
   readonly queue: string;
@@ -83,6 +84,8 @@ export class StoreImport {
   readonly draftPath: string;
   readonly #path: string;
   readonly #vfs: Vfs;
+  readonly #host: Host;
+  readonly #ports: Ports | undefined;
   readonly #storeUuid: Buffer;
   readonly #queues: ReadonlyMap<string, ImportedQueue>;
 
@@ -90,6 +93,7 @@ export class StoreImport {
     path: string,
     draftPath: string,
     vfs: Vfs,
+    ports: Ports | undefined,
     storeUuid: Buffer,
     queues: ReadonlyMap<string, ImportedQueue>,
   ) {
@@ -97,6 +101,8 @@ export class StoreImport {
     this.#path = path;
     this.draftPath = draftPath;
     this.#vfs = vfs;
+    this.#host = ports?.host ?? nodeHost;
+    this.#ports = ports;
     this.#queues = queues;
   }
 
@@ -106,18 +112,20 @@ export class StoreImport {
   }
 
   /**
-   * Makes an empty store with those queues under another name.
+   * Makes an empty store with those queues under another name. `ports`: file system and host; default the real ones.
    * @throws EVAQ_NOT_A_STORE where there is something at `path` or at that name already; EVAQ_IO where a file system is mounted at `path`; as `Evaq.open`
    * and `Evaq.queue`, and then something may be left at that name
    */
-  static async begin(path: string, queues: readonly ExportedQueue[]): Promise<StoreImport> {
+  static async begin(path: string, queues: readonly ExportedQueue[], ports?: Ports): Promise<StoreImport> {
     const draftPath = StoreImport.draftPathOf(path);
-    for (const one of [path, draftPath]) await requireNothing(nodeVfs, one);
-    await makeDraft(draftPath, path);
+    for (const one of [path, draftPath]) await requireNothing(ports?.vfs ?? nodeVfs, one);
+    if (ports === undefined) await makeDraft(draftPath, path);
     // Whom the folder belongs to: as the next open finds it.
-    const vfs = await nodeVfsFor({ path: draftPath, mode: undefined, like: `${draftPath}/${STORE_FILE}` });
+    const vfs =
+      ports?.vfs ?? (await nodeVfsFor({ path: draftPath, mode: undefined, like: `${draftPath}/${STORE_FILE}` }));
+    const host = ports?.host ?? nodeHost;
     const there: string[] = [];
-    const made = await Evaq.open(draftPath);
+    const made = await Evaq.open(draftPath, portsIn(ports));
     try {
       // A queue of dead letters comes behind its own.
       for (const name of queues.map((one) => one.name).sort()) await made.queue(name);
@@ -133,9 +141,10 @@ export class StoreImport {
     for (const name of there) {
       const told = queues.find((one) => one.name === name);
       const nextId = told?.nextId ?? 1;
-      named.set(name, await importedQueue(vfs, queueDir(draftPath, name), identity.uuid, nextId, told !== undefined));
+      const dir = queueDir(draftPath, name);
+      named.set(name, await importedQueue({ vfs, host }, dir, identity.uuid, nextId, told !== undefined));
     }
-    return new StoreImport(path, draftPath, vfs, identity.uuid, named);
+    return new StoreImport(path, draftPath, vfs, ports, identity.uuid, named);
   }
 
   /**
@@ -178,7 +187,7 @@ export class StoreImport {
     }
     let records = 0;
     // Its first writer: it takes in what was put there, and leaves it closed.
-    const evaq = await Evaq.open(this.draftPath, { create: false });
+    const evaq = await Evaq.open(this.draftPath, { create: false, ...portsIn(this.#ports) });
     try {
       for (const [name, { count }] of this.#queues) {
         const { live } = (await evaq.queue(name)).stats();
@@ -223,9 +232,8 @@ export class StoreImport {
   async #seal(queue: ImportedQueue, draft: DraftSegment, copier: Copier): Promise<void> {
     await copier.flush();
     const summary = copier.summary([]);
-    const footer = encodeFooter(summary, copier.index, draft.seed, 0, timeOf(nodeHost));
+    const footer = encodeFooter(summary, copier.index, draft.seed, 0, timeOf(this.#host));
     await draft.file.writeAt(footer, 0, footer.length, summary.dataEnd);
-    await syncFile(draft.file);
     await queue.supply.publishComplete(draft);
     queue.lastSegmentId = draft.id;
   }
@@ -234,7 +242,7 @@ export class StoreImport {
   async #account(queue: ImportedQueue): Promise<void> {
     const { dir, oldSegments, oldLogs, oldSegmentId, allocateId, gaps, lastId, lastSegmentId, nextIdMin } = queue;
     const isEmpty = lastSegmentId === 0;
-    const nowMs = timeOf(nodeHost);
+    const nowMs = timeOf(this.#host);
     const nextId = Math.min(NEXT_ID_MAX, Math.max(lastId + 1, nextIdMin));
     if (nextId > lastId + 1) gaps.push({ first: lastId + 1, last: nextId - 1 });
     const generation = allocateId();
@@ -251,9 +259,9 @@ export class StoreImport {
       timestamp: nowMs,
     };
     const salt = new Uint32Array(1);
-    nodeHost.random(new Uint8Array(salt.buffer));
+    this.#host.random(new Uint8Array(salt.buffer));
     const source = { vfs: this.#vfs, dir, storeUuid: this.#storeUuid, generation, salt: salt[0] ?? 0, nowMs };
-    const log = await TombstoneLog.create(source, statement, gaps, () => nodeHost.yield());
+    const log = await TombstoneLog.create(source, statement, gaps, () => this.#host.yield());
     await log.close();
     for (const file of isEmpty ? oldLogs : [...oldSegments, ...oldLogs]) await this.#vfs.remove(file);
     await syncFolder(this.#vfs, dir);
@@ -293,7 +301,7 @@ async function requireNothing(vfs: Vfs, path: string): Promise<void> {
 
 /** A queue that was made and closed: what comes in takes the place of what it was made with. */
 async function importedQueue(
-  vfs: Vfs,
+  { vfs, host }: Ports,
   dir: string,
   storeUuid: Buffer,
   nextIdMin: number,
@@ -314,9 +322,13 @@ async function importedQueue(
     idMax = Math.max(idMax, segment?.segmentId ?? 0, log?.generation ?? 0);
   }
   const allocateId = (): SegmentId => segmentId(++idMax);
-  const supply = new SegmentSupply({ vfs, host: nodeHost, dir, storeUuid, allocateId, poolMax: 0 });
+  const supply = new SegmentSupply({ vfs, host, dir, storeUuid, allocateId, poolMax: 0 });
   const empty = { gaps: [], lastSegmentId: 0, filling: undefined, lastId: 0, count: 0 };
   return Object.assign(empty, { dir, oldSegments, oldLogs, oldSegmentId, allocateId, supply, nextIdMin, isNamed });
+}
+
+function portsIn(ports: Ports | undefined): { readonly ports?: Ports } {
+  return ports === undefined ? {} : { ports };
 }
 
 /** The queue whose dead letters are in the one of that name. */

@@ -1,6 +1,7 @@
 /** Dead letters that go back, or go for good. The plan is made without a lock; with --yes the store is opened for writing. */
-import { Evaq } from '../../evaq.js';
+import type { Evaq } from '../../evaq.js';
 import { ReadOnlyEvaq } from '../../raw.js';
+import { openExisting } from '../existing-store.js';
 import { say, UsageError } from '../exit-code.js';
 import { describeIds } from '../id-ranges-text.js';
 import { isMeant, MoveBar, type MoveFlags, sayNothingChanged } from '../planned-move.js';
@@ -32,7 +33,7 @@ export async function changeLetters(
     else sayNothingChanged();
     return;
   }
-  await using evaq = await Evaq.open(dir, { create: false, signal });
+  await using evaq = await openExisting(dir, { signal });
   for (const { box, ids: chosen } of meant) {
     if (chosen.length === 0) continue;
     if (what === 'purge') await purge(evaq, box, chosen, signal);

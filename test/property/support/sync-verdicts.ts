@@ -38,7 +38,7 @@ const REWRITING: SyncVerdict = {
     'what is kept for rewrites on a full disk is not promised behind a crash: an open may spend it on footers',
 };
 const BACKUP: SyncVerdict = { test: 'test/unit/store/backup-durable.test.ts' };
-const IMPORT: SyncVerdict = { open: 'an import is made on the real disk alone, whose power no test cuts' };
+const IMPORT: SyncVerdict = { test: 'test/unit/store/import-durable.test.ts' };
 const REPAIR: SyncVerdict = { test: 'test/unit/raw/repair-crash.test.ts' };
 
 export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
@@ -207,9 +207,7 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'store/backup-folder.ts takeFolder: vfs.syncDir(to)': {
     equivalent: 'the backup is opened before it resolves, and an open syncs the same folder',
   },
-  'store/backup-folder.ts emptyFolder: vfs.syncDir(to)': {
-    open: 'backup-crash.test.ts does not find it, which cuts the power while a backup that failed is emptied',
-  },
+  'store/backup-folder.ts emptyFolder: vfs.syncDir(to)': BACKUP,
   'store/store-backup.ts finish: vfs.syncDir(dir)': {
     equivalent: 'the log of removals is made last in each folder, and syncs it',
   },
@@ -218,8 +216,9 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
     equivalent: 'the backup is opened before it resolves, and an open syncs the same folder',
   },
   'store/store-import.ts finish: syncFolder(vfs, parentOf(this.#path))': IMPORT,
-  'store/store-import.ts #seal: syncFile(draft.file)': IMPORT,
-  'store/store-import.ts #account: syncFolder(this.#vfs, dir)': IMPORT,
+  'store/store-import.ts #account: syncFolder(this.#vfs, dir)': {
+    equivalent: 'each queue is opened before the store gets its name, and an open syncs the same folder',
+  },
   'layout/store-file.ts createStore: vfs.syncDir(path)': {
     equivalent: 'an open syncs the same folder before it resolves, and nothing is acknowledged before',
   },

@@ -52,3 +52,36 @@ test('P1: at every instant it is no store, or all of it', async () => {
   await expectWhole(done);
   await evaq.close();
 });
+
+test('P1: one that fails when it is a store already is none again before anything of it goes, whatever a power cut keeps', async () => {
+  const disk = newDisk({ names: 'adversarial' });
+  const evaq = await openSim(disk);
+  await evaq.wal.pushMany(['a', 'b', 'c'], { checkpoint: { source: 'file', position: 7 } });
+  await evaq.wal.remove(1);
+  await (await evaq.queue('other')).push('x');
+  const instants: SimDisk[] = [];
+  let isMade = false;
+  const stop = disk.observe(({ phase, call }) => {
+    if (phase !== 'ack' || !call.path.startsWith(TO)) return;
+    if (call.name === 'syncDir' && call.path === TO && !isMade && disk.read(`${TO}/STORE`) !== undefined) {
+      isMade = true;
+      disk.fault({ on: 'sync', path: /^\/backup\/queues\// });
+    }
+    if (isMade && call.name === 'remove') instants.push(disk.fork());
+  });
+  const backup = backUpStore(SIM_PATH, TO, { vfs: disk.vfs, host: disk.host, lockNote: NOTE, links: false });
+  await expect(backup).rejects.toMatchObject({ code: 'EVAQ_FAILED' });
+  stop();
+  expect(instants.length).toBeGreaterThan(4);
+  let stores = 0;
+  for (const instant of instants.filter((_, i) => i % 3 === 0)) {
+    for (const { disk: after } of instant.crashStates({ draws: 3 })) {
+      if (!(await isStore(after))) continue;
+      stores++;
+      await expectWhole(after);
+    }
+  }
+  // Its removal is lost, and so is nothing else.
+  expect(stores).toBeGreaterThan(0);
+  await evaq.close().catch(() => undefined);
+});
