@@ -9,7 +9,7 @@ export interface OneServer {
   /** There from the first test on. */
   readonly connection: NatsConnection;
   /** A store on it, by a connection of its own. */
-  open(name: string, options?: Partial<JetStreamOptions>): Promise<JetStreamEvaq>;
+  readonly open: (name: string, options?: Partial<JetStreamOptions>) => Promise<JetStreamEvaq>;
 }
 
 /** Called once within a `describe`: begun before its tests, and ended behind them. `defaults`: of the stores that are opened. */
