@@ -8,7 +8,7 @@ import { addLetterSelection, boxesOf, type LetterFlags, lettersIn, requireOneBox
 import { LIST_HEAD, listLine, renderLetter, renderSummary } from './dead-letters/look.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
-import { addMove, addPlan } from './planned-move.js';
+import { addMove } from './planned-move.js';
 import { isoTime, recordToJson } from './record-format.js';
 
 interface JsonFlag {
@@ -165,7 +165,7 @@ function redriveCommand(): Command {
 }
 
 function purgeCommand(): Command {
-  return addPlan(changing('purge', 'remove them for good'))
+  return addMove(changing('purge', 'remove them for good'))
     .option('--all', 'all that there are', false)
     .addHelpText(
       'after',

@@ -85,7 +85,7 @@ export class BlockingCommits {
         },
       });
       onSync(host.elapsed() - started);
-      if (own !== undefined) end.fillAhead(active, own);
+      if (own !== undefined) end.fillAheadBlocking(active, own);
       active.durableEnd = active.writtenEnd;
       const id = own?.firstId ?? 0;
       if (inFlight !== undefined) outcomes.settle(inFlight);

@@ -208,9 +208,7 @@ export class CommitLoop {
     }
     this.#become({ kind: 'writing', batch });
     end.place(batch);
-    const { active } = end;
     const written = end.write(batch);
-    end.fillAhead(active, batch);
     await this.#commitPlaced(batch, written);
   }
 
@@ -229,6 +227,7 @@ export class CommitLoop {
       }
       if (isSettled(batch)) return;
     }
+    end.fillAhead(active, batch);
     if (!data.isRelaxed) {
       try {
         await data.timedSync(active);

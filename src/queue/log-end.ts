@@ -14,7 +14,7 @@ import type { SegmentLog } from '../log/segment-log.js';
 import type { SegmentSupply } from '../segment/segment-supply.js';
 import type { Host } from '../vfs/host.js';
 import { type ActiveSegment, newActiveSegment } from './active-segment.js';
-import { fillAhead, writeAgain, writePlaced } from './active-writer.js';
+import { writeAgain, writePlaced } from './active-writer.js';
 import { beginPlace, endPlace } from './batch-place.js';
 import type { BlockingBudget } from './blocking-budget.js';
 import type { DataSync } from './data-sync.js';
@@ -22,6 +22,7 @@ import { NextSegment, type SegmentSize } from './next-segment.js';
 import { isSettled, type PushBatch } from './push-batch.js';
 import { CUT_TRIES } from './push-sync.js';
 import { newSegment } from './segment-start.js';
+import { fillAhead, fillAheadBlocking } from './zeros-ahead.js';
 
 /** From so many segments on, one file of the pool is kept for rewrites on a full disk. */
 export const SPARE_SEGMENTS_MIN = 4;
@@ -113,8 +114,13 @@ export class LogEnd {
   }
 
   /** In mode 'sync' alone: elsewhere nobody waits for a sync. */
-  fillAhead(active: ActiveSegment, batch: PushBatch): void {
-    if (!this.#data.isRelaxed) fillAhead(active, batch, this.#options.segmentBytes);
+  fillAhead(active: ActiveSegment, { length }: PushBatch): void {
+    if (!this.#data.isRelaxed) fillAhead(active, length, this.#options.segmentBytes);
+  }
+
+  /** The same behind a commit that has blocked the thread. */
+  fillAheadBlocking(active: ActiveSegment, { length }: PushBatch): void {
+    if (!this.#data.isRelaxed) fillAheadBlocking(active, length, this.#options.segmentBytes);
   }
 
   /** On a full disk: once more, with the space of dead files that are kept for speed alone. False if there is none, or it does not do. */
@@ -188,6 +194,7 @@ export class LogEnd {
   async close(): Promise<void> {
     await this.#next.close();
     await this.#active.syncing;
+    await this.#active.filling;
     await this.#active.file.close().catch(() => undefined);
   }
 

@@ -48,7 +48,7 @@ export async function salvageBad(scanner: CommitScanner, from: SalvageSource, in
 async function salvageWide(bad: BadRange, from: SalvageSource, intact: OnIntact): Promise<void> {
   const { source, seed, rewritten, index } = from;
   for (const { offset, end, firstId, timestamp } of index?.wide ?? []) {
-    if (offset < bad.offset || offset + COMMIT_HEADER_BYTES >= bad.end) continue;
+    if (offset < bad.offset) continue;
     const bodyOffset = offset + COMMIT_HEADER_BYTES;
     const bodyBytes = Math.min(end, bad.end) - bodyOffset;
     if (bodyBytes <= 0) continue;

@@ -14,7 +14,7 @@ afterAll(() => installed.remove());
 
 test('are all run here or by the test of their page', () => {
   const known = {
-    'README.md': ['outbox.mjs', 'threads.mjs', 'worker.mjs'],
+    'README.md': ['outbox.mjs'],
     'docs/delivery.md': ['deliver.mjs'],
     'docs/forwarding.md': ['forward.mjs'],
     'docs/limits.md': ['limits.mjs'],
@@ -58,11 +58,6 @@ test('README, outbox.mjs: safe, tried again, arrived; ended by its signal; and w
   expect(new Set(ground.keys).size).toBe(6);
   const cli = join(installed.root, 'dist/cli/main.js');
   expect(await output(folder, cli, 'cat', './outbox')).toBe('');
-});
-
-test('README, threads.mjs', async () => {
-  const folder = filesOf(installed, 'README.md');
-  expect(await output(folder, 'threads.mjs')).toBe('from a thread\n');
 });
 
 test('docs/delivery.md', async () => {

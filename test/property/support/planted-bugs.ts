@@ -40,6 +40,8 @@ export type Hunt =
   | 'limits'
   /** A full disk that is to be emptied. */
   | 'full'
+  /** Zeros ahead of what is pushed. */
+  | 'zeros'
   /** What handlers are given, and what becomes of it. */
   | 'delivery'
   /** Deliveries beside loads that never pause. */

@@ -199,6 +199,9 @@ describe('P15: what damage has cost', () => {
     expect(findLosses(factsOf(three, { damage }))).toEqual([damageIn(1, { firstId: 11, lastId: 30 })]);
     const one = factsOf([present(1, 1, 10)], { damage, nextId: 21 });
     expect(findLosses(one)).toEqual([damageIn(1, { firstId: 11, lastId: 20 })]);
+    // What is missing behind that segment is no longer its.
+    const gaps = [present(1, 1, 10), present(3, 31, 31), present(5, 33, 40)];
+    expect(findLosses(factsOf(gaps, { damage }))).toEqual([damageIn(1, { firstId: 11, lastId: 30 }), missing(32, 32)]);
   });
 
   it('goes, where two speak of a record, to the one that begins first, whatever their order: as of each ID', () => {
@@ -223,10 +226,11 @@ describe('P15: what damage has cost', () => {
           Array.from({ length: lastId - firstId + 1 }, (_, i) => `${firstId + i} of ${offset}`),
         );
         expect(found.toSorted()).toEqual(wanted.toSorted());
+        expect(told.every(({ firstId = 1, lastId = 1 }) => lastId >= firstId)).toBe(true);
         // Each is told, if only once and without IDs.
         expect(new Set(told.map(({ offset }) => offset)).size).toBe(given.length);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -300,6 +304,21 @@ describe('P15: what a close says', () => {
     ]);
   });
 
+  it('names each range of them once, and none that is empty, beside what is certain', () => {
+    const both = [present(1, 1, 10), present(3, 21, 30), present(5, 41, 50, { flags })];
+    const told = (more: FactsMore, of: readonly PresentSegment[] = both): Damage[] => findLosses(factsOf(of, more));
+    const accounted = (closedWithLive: number): Partial<TombstoneState> => ({ accountedBelow: 11, closedWithLive });
+    expect(told({ closedWithLive: 50, liveCount: 30, tombstones: accounted(50) })).toEqual([
+      missing(11, 20),
+      missing(31, 40, { what: what(10) }),
+    ]);
+    const front = [present(3, 21, 30, { flags })];
+    expect(told({ closedWithLive: 30, liveCount: 10, tombstones: accounted(30) }, front)).toEqual([
+      missing(1, 10),
+      missing(11, 20, { what: what(10) }),
+    ]);
+  });
+
   it('tells of a foreign segment where more are live than were, unless removals are lost', () => {
     const more = `21 records are live, 20 were at the last close: a segment file is foreign`;
     expect(closed(20, 21)).toEqual([missingSome({ what: more, vague: true })]);
@@ -319,6 +338,11 @@ describe('P15: where removals are lost', () => {
       REMOVALS_LOST,
       missing(11, 20, { vague: true }),
     ]);
+  });
+
+  it('no further than IDs were given out', () => {
+    const facts = { damage: [REMOVALS_LOST], nextId: 21, tombstones: { accountedBelow: 0 } };
+    expect(findLosses(factsOf([present(1, 1, 10)], facts))).toEqual([REMOVALS_LOST, missing(11, 20, { vague: true })]);
   });
 
   it('is not where the other copy is intact, nor of damage to a segment', () => {
@@ -410,6 +434,8 @@ describe('P15: an end that is gone', () => {
     expect(is({ nextId: 21, tombstones: { accountedBelow: 21 } })).toBe(true);
     expect(is({ nextId: 21, tombstones: { accountedBelow: 21 } }, [])).toBe(true);
     expect(is({ nextId: 12, tombstones: { accountedBelow: 12 } }, [...one, present(2, 12, 11)])).toBe(true);
+    // What is told of the folder, and names no records, is of something else that should be in it.
+    expect(is({ damage: [missingSome({ what: 'the intake log is missing' })] }, [])).toBe(false);
     // Not so where they are missing in front of it, or are told of a file.
     expect(is({}, [present(3, 31, 40)])).toBe(false);
     const damage = [damageIn(1, { firstId: 11 })];

@@ -3,75 +3,15 @@
  * damage in all of them.
  */
 import { describe, expect, it } from 'vitest';
-import { CommitBuilder } from '../../../src/frame/commit-builder.js';
-import {
-  COMMIT_HEADER_BYTES,
-  commitBodyCrc,
-  decodeCommitHeader,
-  encodeCommitHeader,
-  newCommitHeader,
-} from '../../../src/frame/commit-header.js';
+import { COMMIT_HEADER_BYTES } from '../../../src/frame/commit-header.js';
 import { FILE_HEADER_BYTES } from '../../../src/frame/file-header.js';
 import { IntakeMarks } from '../../../src/frame/intake-marks.js';
 import { NEXT_ID_MAX } from '../../../src/ids.js';
 import { encodeFooter, readFooter } from '../../../src/segment/segment-footer.js';
 import { newSegmentIndex } from '../../../src/segment/segment-index.js';
-import { isReadThrough, type SegmentScan, scanSegment, timesToTell } from '../../../src/segment/segment-scan.js';
+import { isReadThrough, scanSegment, timesToTell } from '../../../src/segment/segment-scan.js';
 import { denseCommit, MemorySource, place, SEED } from '../frame/commit-fixture.js';
-
-const SELDOM = Number.MAX_SAFE_INTEGER;
-
-type Lie = (header: ReturnType<typeof newCommitHeader>) => void;
-
-/** A segment file, commit by commit. Payloads are of `bytes` bytes each. */
-class Commits {
-  bytes: Buffer = Buffer.alloc(FILE_HEADER_BYTES);
-  readonly starts: number[] = [];
-
-  dense(firstId: number, count: number, timestamp: number, payloadBytes = 40): this {
-    const records = Array.from({ length: count }, (_, i) => ({ payload: Buffer.alloc(payloadBytes, 65 + i) }));
-    return this.#add(denseCommit(records, place(this.bytes.length, firstId, { timestamp })));
-  }
-
-  /** Frames of these IDs; the times count on from `timestamp`. */
-  sparse(ids: readonly number[], timestamp: number, payloadBytes = 40): this {
-    const builder = new CommitBuilder('sparse');
-    const payload = Buffer.alloc(payloadBytes, 97);
-    for (const [i, id] of ids.entries()) builder.addCopy(id, timestamp + i, payload, 0, payloadBytes, false, timestamp);
-    builder.finish(place(this.bytes.length, ids[0] ?? 0, { timestamp }), SELDOM, 0, () => undefined);
-    return this.#add(builder.toBuffer());
-  }
-
-  /** The last commit says something else, and its checksums hold. */
-  lie(lie: Lie): this {
-    const at = this.starts.at(-1) ?? 0;
-    const header = newCommitHeader();
-    expect(decodeCommitHeader(this.bytes, at, SEED, at, header)).toBe(true);
-    lie(header);
-    encodeCommitHeader(this.bytes, at, SEED, at, header);
-    return this;
-  }
-
-  damage(commit: number, at: number): this {
-    const offset = this.start(commit) + at;
-    this.bytes[offset] = (this.bytes[offset] ?? 0) ^ 0x10;
-    return this;
-  }
-
-  start(commit: number): number {
-    return this.starts[commit] ?? this.bytes.length;
-  }
-
-  scan(interval = SELDOM, size = this.bytes.length): Promise<SegmentScan> {
-    return scanSegment(new MemorySource(this.bytes), size, SEED, 1, interval);
-  }
-
-  #add(commit: Buffer): this {
-    this.starts.push(this.bytes.length);
-    this.bytes = Buffer.concat([this.bytes, commit]);
-    return this;
-  }
-}
+import { Commits, SELDOM } from './commit-file.js';
 
 describe('a commit that names its IDs', () => {
   it('is taken in with its gaps, and the time of each record', async () => {
@@ -203,16 +143,11 @@ describe('P9: a commit whose checksums hold, and that contradicts itself', () =>
   });
 
   it('names IDs that descend: how far it goes says the next commit', async () => {
-    const commits = new Commits().sparse([1, 5, 9], 1000).sparse([20], 3000);
     // The second record's distance from the first; the frame's own checksum does not matter where that of the body holds.
-    const body = commits.start(0) + COMMIT_HEADER_BYTES;
-    const bodyBytes = commits.start(1) - body;
-    commits.bytes.writeUInt32LE(0, body + 56 + 8);
-    const at = commits.start(0);
-    const header = newCommitHeader();
-    decodeCommitHeader(commits.bytes, at, SEED, at, header);
-    header.bodyCrc = commitBodyCrc(commits.bytes.subarray(body, body + bodyBytes), SEED, at);
-    encodeCommitHeader(commits.bytes, at, SEED, at, header);
+    const commits = new Commits()
+      .sparse([1, 5, 9], 1000)
+      .rewrite((body) => body.writeUInt32LE(0, 56 + 8))
+      .sparse([20], 3000);
     const scan = await commits.scan();
     expect(scan.runs).toEqual([
       { first: 1, last: 1 },
@@ -230,6 +165,16 @@ describe('P9: a commit whose checksums hold, and that contradicts itself', () =>
       .sparse([20], 3000);
     const scan = await commits.scan();
     expect(scan.damaged).toEqual([{ ...place(commits, 0), firstId: 2, lastId: 1, fromMs: 1000, toMs: 1000 }]);
+  });
+
+  it('has no room for its first record: nothing of it is taken', async () => {
+    const commits = new Commits()
+      .dense(1, 2, 1000)
+      .dense(3, 1, 2000)
+      .rewrite((body) => body.writeUInt32LE(4000, 0));
+    const scan = await commits.scan();
+    expect(scan).toMatchObject({ count: 2, lastId: 2, runs: [{ first: 1, last: 2 }], times: { maxMs: 1000 } });
+    expect(scan.damaged).toEqual([{ ...place(commits, 1), firstId: 3, lastId: 3, fromMs: 2000, toMs: 2000 }]);
   });
 
   it('is of a kind that is not known: it is passed over, and is no damage', async () => {
@@ -266,6 +211,79 @@ describe('P9: what damage of commits with running IDs costs', () => {
       { firstId: 3, lastId: 5, fromMs: 1000, toMs: 3000 },
       { firstId: 6, lastId: 6, fromMs: 3000, toMs: 3000 },
     ]);
+  });
+
+  it('is nothing where there is no room for a record between two commits', async () => {
+    const commits = new Commits().dense(1, 2, 1000).hole(20).dense(3, 1, 2000);
+    expect((await commits.scan()).damaged).toMatchObject([{ firstId: 3, lastId: 2, fromMs: 1000, toMs: 2000 }]);
+  });
+
+  it('says nothing of where it ends by a commit that speaks of records in front of it', async () => {
+    const commits = new Commits().dense(1, 3, 1000).dense(4, 2, 2000).dense(2, 1, 3000).dense(6, 1, 4000);
+    commits.damage(1, 5).damage(2, COMMIT_HEADER_BYTES + 20);
+    const scan = await commits.scan();
+    expect(scan.damaged).toMatchObject([
+      { firstId: 4, lastId: 3, fromMs: 1000, toMs: undefined },
+      { firstId: 2, lastId: 2, toMs: 3000 },
+    ]);
+    expect(scan.runs).toEqual([
+      { first: 1, last: 3 },
+      { first: 6, last: 6 },
+    ]);
+  });
+
+  it('of a commit whose records were there before: those that were are not taken twice', async () => {
+    for (const [hit, runs, count] of [
+      [0, [{ first: 1, last: 4 }], 4],
+      [2, [{ first: 1, last: 3 }], 3],
+    ] as const) {
+      const commits = new Commits().dense(1, 3, 1000).dense(2, 3, 2000);
+      commits.damage(1, COMMIT_HEADER_BYTES + hit * 48 + 20);
+      expect(await commits.scan()).toMatchObject({ count, runs });
+    }
+  });
+
+  it('of a footer is of no records', async () => {
+    const commits = new Commits().dense(1, 2, 1000);
+    const dataEnd = commits.bytes.length;
+    const numbers = { count: 2, firstId: 1, lastId: 2, payloadBytes: 80, dataEnd, removalSeq: 0, replaces: [] };
+    const summary = { ...numbers, minTimeMs: 1000, maxTimeMs: 1000, runs: undefined };
+    commits.bytes = Buffer.concat([commits.bytes, encodeFooter(summary, newSegmentIndex(), SEED, dataEnd, 5)]);
+    const at = commits.bytes.length - 20;
+    commits.bytes[at] = (commits.bytes[at] ?? 0) ^ 1;
+    const scan = await commits.scan();
+    expect(scan).toMatchObject({ footerAt: -1, dataEnd });
+    expect(scan.damaged).toMatchObject([{ offset: dataEnd, firstId: 3, lastId: 2, fromMs: 1000, toMs: undefined }]);
+  });
+
+  it('names the commit in the index once, by its first record that is there', async () => {
+    const commits = new Commits()
+      .dense(1, 2, 1000)
+      .dense(3, 4, 2000)
+      .damage(1, COMMIT_HEADER_BYTES + 48 + 20);
+    const { index } = await commits.scan();
+    expect(index.ids).toEqual([1, 3]);
+    expect(index.offsets).toEqual([commits.start(0), commits.start(1)]);
+    const front = new Commits()
+      .dense(1, 2, 1000)
+      .dense(3, 4, 2000)
+      .damage(1, COMMIT_HEADER_BYTES + 20);
+    expect((await front.scan()).index.ids).toEqual([1, 4]);
+  });
+
+  it('is nothing where the index of its footer tells what a rotten header told', async () => {
+    const commits = new Commits().dense(1, 2, 1000).dense(3, 4, 2000).dense(7, 1, 3000);
+    const { index } = await commits.scan(60);
+    expect(index.wide.map(({ firstId }) => firstId)).toContain(3);
+    commits.damage(1, 5);
+    const source = new MemorySource(commits.bytes);
+    const salvage = { rewritten: false, index };
+    const { length } = commits.bytes;
+    const scan = await scanSegment(source, length, SEED, 1, SELDOM, undefined, undefined, undefined, salvage);
+    expect(scan).toMatchObject({ count: 7, runs: [{ first: 1, last: 7 }] });
+    expect(scan.damaged).toMatchObject([{ headerIntact: false, firstId: 7, lastId: 6, toMs: 3000 }]);
+    // It stands in no index: nobody comes by it without the one that told of it.
+    expect(scan.index.ids).toEqual([1]);
   });
 
   it('of the first commit has no neighbour in front', async () => {
@@ -314,6 +332,25 @@ describe('the index that a scan makes', () => {
     });
   });
 
+  it('goes by the interval to the byte, from commit to commit and from frame to frame', async () => {
+    const commits = new Commits().dense(1, 1, 1000).dense(2, 1, 2000).dense(3, 1, 3000);
+    const apart = commits.start(1) - commits.start(0);
+    expect((await commits.scan(apart)).index).toMatchObject({ ids: [1, 2, 3], mids: [0, 0, 0] });
+    // The commit is too near, and its record is not.
+    expect((await commits.scan(apart + 1)).index).toMatchObject({ ids: [1, 2], mids: [0, 1] });
+    const frames = new Commits().dense(1, 3, 1000);
+    expect((await frames.scan(COMMIT_HEADER_BYTES + 48)).index.ids).toEqual([1, 2]);
+    expect((await frames.scan(COMMIT_HEADER_BYTES + 49)).index.ids).toEqual([1, 3]);
+  });
+
+  it('has one for the first record of a commit that has none, where it is large', async () => {
+    const commits = new Commits().dense(1, 1, 1000).dense(2, 1, 2000, 300);
+    const { index } = await commits.scan(200);
+    expect(index.ids).toEqual([1, 2]);
+    expect(index.offsets).toEqual([commits.start(0), commits.start(1) + COMMIT_HEADER_BYTES]);
+    expect(index.mids).toEqual([0, 1]);
+  });
+
   it('keeps the runs of which it was told only where no entry is told of', async () => {
     const commits = new Commits().sparse([1, 5, 9], 1000);
     const source = new MemorySource(commits.bytes);
@@ -326,15 +363,28 @@ describe('the index that a scan makes', () => {
 });
 
 describe('what else a scan tells', () => {
-  it('says how far it is, about every 16 MiB', async () => {
-    const commits = new Commits()
-      .dense(1, 1, 1000, 17 * 1024 * 1024)
-      .dense(2, 1, 2000)
-      .dense(3, 1, 3000);
+  it('says how far it is, about every 16 MiB; where that throws nobody reads on', async () => {
+    const large = 17 * 1024 * 1024;
+    const commits = new Commits().dense(1, 1, 1000, large).dense(2, 1, 2000, large).dense(3, 1, 3000);
     const told: number[] = [];
-    const source = new MemorySource(commits.bytes);
-    await scanSegment(source, commits.bytes.length, SEED, 1, SELDOM, (bytes) => told.push(bytes));
-    expect(told).toEqual([commits.start(1)]);
+    let reading = 0;
+    const { length } = commits.bytes;
+    const memory = new MemorySource(commits.bytes);
+    const slow: MemorySource['readAt'] = async (...read) => {
+      reading++;
+      await new Promise(setImmediate);
+      const bytes = await memory.readAt(...read);
+      reading--;
+      return bytes;
+    };
+    await scanSegment(memory, length, SEED, 1, SELDOM, (bytes) => told.push(bytes));
+    expect(told).toEqual([commits.start(1), commits.start(2) - commits.start(1)]);
+    const stop = (): void => {
+      throw new Error('that is enough');
+    };
+    await expect(scanSegment({ readAt: slow }, length, SEED, 1, SELDOM, stop)).rejects.toThrow('enough');
+    expect(reading).toBe(0);
+    expect(await scanSegment(memory, length, SEED, 1, SELDOM)).toMatchObject({ count: 3 });
   });
 
   it('remembers what came in, of records with metadata', async () => {
@@ -380,6 +430,15 @@ describe('what else a scan tells', () => {
     const whole = Buffer.concat([commits.bytes, footer(4)]);
     expect(await isRead(whole)).toBe(true);
     expect(await isRead(Buffer.concat([commits.bytes, footer(3)]))).toBe(false);
+    // All records are there, and the sum of their commit is not right.
+    const wrong = new Commits().dense(1, 4, 1000).lie((header) => {
+      header.bodyCrc = (header.bodyCrc ^ 1) >>> 0;
+    });
+    const summary = { count: 4, firstId: 1, lastId: 4, payloadBytes: 160, removalSeq: 0, replaces: [] };
+    const end = wrong.bytes.length;
+    const times = { minTimeMs: 1000, maxTimeMs: 1000, runs: undefined };
+    const its = encodeFooter({ ...summary, ...times, dataEnd: end }, newSegmentIndex(), SEED, end, 5);
+    expect(await isRead(Buffer.concat([wrong.bytes, its]))).toBe(false);
     for (const at of [commits.start(1) + 5, commits.start(1) + COMMIT_HEADER_BYTES + 3]) {
       const bad = Buffer.from(whole);
       bad[at] = (bad[at] ?? 0) ^ 1;

@@ -126,6 +126,14 @@ describe('scanning a segment', () => {
   it('what a link promises is of another file, and never of this one', async () => {
     const scan = await new TestSegment().link(42, 1_000_000).texts('a').scan();
     expect(scan.promisedOffset).toBe(0);
+    const alone = new TestSegment().link(42, 1_000_000);
+    expect(await alone.scan()).toMatchObject({ promisedOffset: 0, dataEnd: alone.bytes.length, count: 0 });
+  });
+
+  it('the highest promise counts, whichever commit makes it', async () => {
+    const records = [{ payload: Buffer.from('a') }];
+    const segment = new TestSegment().commit(records).commit(records, 176).commit(records, 128);
+    expect((await segment.scan()).promisedOffset).toBe(176);
   });
 
   it('indexes by the interval, at the start of commits where it can', async () => {
