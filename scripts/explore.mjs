@@ -3,11 +3,11 @@
 import { fork } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { inspect, parseArgs } from 'node:util';
-
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+import { inspect } from 'node:util';
+import { bundleOf, root } from './load-bundled.mjs';
+import { count, scriptOptions, text, whole } from './script-options.mjs';
 
 /** Nearly all that a state is made of dies young; and with a process for each processor there is none left to collect on the side. */
 const YOUNG = ['--max-semi-space-size=64', '--single-threaded-gc'];
@@ -130,48 +130,29 @@ class Record {
   }
 }
 
-const count = (n) => Math.round(n).toLocaleString('en').replaceAll(',', ' ');
+const countText = (n) => Math.round(n).toLocaleString('en').replaceAll(',', ' ');
 
 async function main() {
-  const { values } = parseArgs({
-    options: {
-      states: { type: 'string', default: '1000000' },
-      processes: { type: 'string', default: String(Math.min(2, availableParallelism())) },
-      seed: { type: 'string', default: '1' },
-      dir: { type: 'string', default: join(root, 'node_modules', '.cache', 'evaq', 'exploration') },
-      workloads: { type: 'string' },
-    },
+  const options = scriptOptions('explore -- [--states N] [--processes N] [--seed N] [--dir D] [--workloads A,B]', {
+    states: count(1_000_000),
+    processes: count(Math.min(2, availableParallelism())),
+    seed: whole(1),
+    dir: text(join(root, 'node_modules', '.cache', 'evaq', 'exploration')),
+    workloads: text(undefined),
   });
-  const [target, processes, firstSeed] = [values.states, values.processes, values.seed].map(Number);
-  if (!(target > 0) || !(processes > 0) || !Number.isSafeInteger(firstSeed)) {
-    console.error('usage: npm run explore -- [--states N] [--processes N] [--seed N] [--dir D] [--workloads A,B]');
-    process.exit(2);
-  }
-  const { build } = await import('esbuild');
-  const outdir = join(root, 'node_modules', '.cache', 'evaq');
-  mkdirSync(outdir, { recursive: true });
-  const bundle = join(outdir, `exploration-${process.pid}.mjs`);
-  await build({
-    entryPoints: [join(root, 'test/property/support/exploration.ts')],
-    outfile: bundle,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    packages: 'external',
-    sourcemap: 'inline',
-    logLevel: 'warning',
-  });
+  const { states: target, processes, seed: firstSeed } = options;
+  const bundle = await bundleOf('test/property/support/exploration.ts');
   const { EXPLORATION } = await import(pathToFileURL(bundle).href);
-  const wanted = values.workloads?.split(',');
+  const wanted = options.workloads?.split(',');
   const chosen = [...EXPLORATION.entries()].filter(
     ([, { name }]) => wanted === undefined || wanted.some((text) => name.includes(text)),
   );
   if (chosen.length === 0) throw new Error('no workload has such a name');
   const record = new Record(
-    resolve(values.dir),
+    resolve(options.dir),
     JSON.stringify({ seed: firstSeed, workloads: chosen.map(([, { name }]) => name) }),
   );
-  if (record.states > 0) console.log(`going on from ${count(record.states)} distinct states`);
+  if (record.states > 0) console.log(`going on from ${countText(record.states)} distinct states`);
 
   // Each workload once, and then again those of more weight: a run that is cut short has something of everything.
   const turns = Math.max(...chosen.map(([, { weight }]) => weight));
@@ -216,7 +197,7 @@ async function main() {
             if (Date.now() - told > 30_000) {
               told = Date.now();
               const rate = record.states / (record.wallMs / 1000);
-              console.log(`${count(record.states)} distinct states, ${count(rate)} a second`);
+              console.log(`${countText(record.states)} distinct states, ${countText(rate)} a second`);
             }
           }
           if (found.length >= FOUND_MAX || record.states >= target) child.disconnect();
@@ -231,13 +212,15 @@ async function main() {
   for (const [, { name, durability }] of chosen) {
     const row = record.rows.get(name) ?? { units: 0, states: 0, distinct: 0, cpuMs: 1 };
     cpuMs += row.cpuMs;
-    const rate = count(row.distinct / (row.cpuMs / 1000));
-    console.log(`| ${name} | ${durability} | ${row.units} | ${count(row.states)} | ${count(row.distinct)} | ${rate} |`);
+    const rate = countText(row.distinct / (row.cpuMs / 1000));
+    console.log(
+      `| ${name} | ${durability} | ${row.units} | ${countText(row.states)} | ${countText(row.distinct)} | ${rate} |`,
+    );
   }
   const seconds = record.wallMs / 1000;
   console.log(
-    `\n${count(record.states)} distinct states in ${count(seconds)} s on ${processes} processes (${count(record.states / seconds)} a second), ` +
-      `which had ${count(cpuMs / 1000)} s of processors (${count(record.states / (cpuMs / 1000))} for each); ${found.length === 0 ? 'nothing was found' : `found something in: ${found.join('; ')}`}`,
+    `\n${countText(record.states)} distinct states in ${countText(seconds)} s on ${processes} processes (${countText(record.states / seconds)} a second), ` +
+      `which had ${countText(cpuMs / 1000)} s of processors (${countText(record.states / (cpuMs / 1000))} for each); ${found.length === 0 ? 'nothing was found' : `found something in: ${found.join('; ')}`}`,
   );
 }
 

@@ -1,28 +1,24 @@
 // Forwards to real servers while they and the forwarding process are killed: npm run forward-torture -- [--to redis,nats] [--records 10000] [--kills 6]
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { loadBundled, root } from './load-bundled.mjs';
+import { count, scriptOptions, text } from './script-options.mjs';
 
-const { values } = parseArgs({
-  options: {
-    to: { type: 'string', default: 'http,redis,rabbitmq,nats,postgres,mqtt,kafka,s3' },
-    records: { type: 'string', default: '10000' },
-    kills: { type: 'string', default: '6' },
-    batch: { type: 'string', default: '100' },
+const { to, records, kills, batch } = scriptOptions(
+  'forward-torture -- [--to NAMES] [--records N] [--kills N] [--batch N]',
+  {
+    to: text('http,redis,rabbitmq,nats,postgres,mqtt,kafka,s3'),
+    records: count(10_000),
+    kills: count(6),
+    batch: count(100),
   },
-});
-const [records, kills, batch] = [values.records, values.kills, values.batch].map(Number);
-if (![records, kills, batch].every((count) => Number.isSafeInteger(count) && count > 0)) {
-  console.error('usage: npm run forward-torture -- [--to NAMES] [--records N] [--kills N] [--batch N]');
-  process.exit(2);
-}
+);
 execFileSync(process.execPath, [join(root, 'scripts/build.mjs')], { stdio: 'inherit' });
 const { GROUNDS, whyNoGround } = await loadBundled('test/forward/grounds.ts');
 const { forwardTorture } = await loadBundled('test/forward/forward-torture.ts');
 const cli = join(root, 'dist/cli/main.js');
 
-for (const name of values.to.split(',')) {
+for (const name of to.split(',')) {
   if (GROUNDS[name] === undefined) {
     console.error(`there is no '${name}'; there are ${Object.keys(GROUNDS).join(', ')}`);
     process.exit(2);

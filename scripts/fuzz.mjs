@@ -1,40 +1,22 @@
 // Stores whose checksums hold and whose numbers lie, by the hundred: npm run fuzz -- [--seed 1] [--stores 1000]. One that takes a process down, or
 // keeps it for a minute, is told by its seed, and the next process goes on behind it.
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundleOf } from './load-bundled.mjs';
+import { count, scriptOptions, wholeFromZero } from './script-options.mjs';
 
 const MEMORY_MIB = 256;
 const HANGS_MS = 60_000;
 
-const { values } = parseArgs({
-  options: { seed: { type: 'string', default: '1' }, stores: { type: 'string', default: '1000' } },
+const { seed: first, stores } = scriptOptions('fuzz -- [--seed N] [--stores N]', {
+  seed: wholeFromZero(1),
+  stores: count(1000),
 });
-const first = Number(values.seed);
-const end = first + Number(values.stores);
-if (!Number.isSafeInteger(first) || !Number.isSafeInteger(end) || first < 0) {
-  console.error('usage: npm run fuzz -- [--seed N] [--stores N]');
-  process.exit(2);
-}
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const outdir = join(root, 'node_modules', '.cache', 'evaq');
-mkdirSync(outdir, { recursive: true });
-const outfile = join(outdir, `fuzz-${process.pid}.mjs`);
-await build({
-  entryPoints: [join(root, 'test/property/support/lying-process.ts')],
-  outfile,
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node20.19',
-  packages: 'external',
-  logLevel: 'warning',
-});
+const end = first + stores;
+const outfile = await bundleOf('test/property/support/lying-process.ts');
 const scratch = mkdtempSync(join(tmpdir(), 'evaq-fuzz-'));
 let at = first;
 let found = 0;

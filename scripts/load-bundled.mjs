@@ -1,12 +1,14 @@
-// Loads a module of the sources or of the tests, for scripts.
+// Bundles a module of the sources or of the tests, for scripts.
 import { mkdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-export async function loadBundled(file) {
+/** Resolves with the path of the bundle, which whoever asks for it removes. */
+export async function bundleOf(file) {
+  // Processes that only run a bundle do not need it.
+  const { build } = await import('esbuild');
   const outdir = join(root, 'node_modules', '.cache', 'evaq');
   mkdirSync(outdir, { recursive: true });
   const outfile = join(outdir, `${basename(file, '.ts')}-${process.pid}.mjs`);
@@ -21,6 +23,11 @@ export async function loadBundled(file) {
     sourcemap: 'inline',
     logLevel: 'warning',
   });
+  return outfile;
+}
+
+export async function loadBundled(file) {
+  const outfile = await bundleOf(file);
   try {
     return await import(pathToFileURL(outfile).href);
   } finally {

@@ -4,28 +4,22 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { flag, scriptOptions, text, wholeFromZero } from './script-options.mjs';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    sample: { type: 'string', default: '0' },
-    'test-ms': { type: 'string', default: '400' },
-    'mutant-ms': { type: 'string', default: '8000' },
-    tests: { type: 'string', default: '' },
-    again: { type: 'boolean', default: false },
-    waits: { type: 'boolean', default: false },
+const options = scriptOptions(
+  'mutation -- [room or file ...] [--sample N] [--test-ms N] [--mutant-ms N] [--tests TEXT,...] [--again] [--waits]',
+  {
+    sample: wholeFromZero(0),
+    'test-ms': wholeFromZero(400),
+    'mutant-ms': wholeFromZero(8000),
+    tests: text(''),
+    again: flag(),
+    waits: flag(),
   },
-});
-const numbers = [values.sample, values['test-ms'], values['mutant-ms']].map(Number);
-const [sample = 0, testMs = 0, mutantMs = 0] = numbers;
-if (numbers.some((one) => !(one >= 0))) {
-  console.error(
-    'usage: npm run mutation -- [room or file ...] [--sample N] [--test-ms N] [--mutant-ms N] [--tests TEXT,...] [--again] [--waits]',
-  );
-  process.exit(2);
-}
+  { positionals: true },
+);
+const { sample, 'test-ms': testMs, 'mutant-ms': mutantMs, again, waits, positionals } = options;
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const home = join(root, 'mutation');
 install();
@@ -46,10 +40,10 @@ try {
   const { mutation, ROOMS } = await import(pathToFileURL(outfile).href);
   const where =
     positionals.length === 0
-      ? [...ROOMS, ...(values.waits ? ['layout', 'intake'] : [])]
+      ? [...ROOMS, ...(waits ? ['layout', 'intake'] : [])]
       : positionals.map((one) => one.replace(/^src\//, ''));
-  const tests = values.tests.split(',').filter((text) => text !== '');
-  const ok = await mutation({ root, where, sample, testMs, mutantMs, tests, again: values.again, waits: values.waits });
+  const tests = options.tests.split(',').filter((text) => text !== '');
+  const ok = await mutation({ root, where, sample, testMs, mutantMs, tests, again, waits });
   process.exitCode = ok ? 0 : 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -1,24 +1,20 @@
 // Each sink beside its bare client, in turns on one server: npm run sink-rates -- [--to redis,nats] [--messages 10000] [--rounds 7] [--batch 500]
-import { parseArgs } from 'node:util';
 import { loadBundled } from './load-bundled.mjs';
+import { count, scriptOptions, text } from './script-options.mjs';
 
-const { values } = parseArgs({
-  options: {
-    to: { type: 'string', default: 'http,redis,rabbitmq,nats,postgres,mqtt,kafka,s3' },
-    messages: { type: 'string', default: '10000' },
-    rounds: { type: 'string', default: '7' },
-    batch: { type: 'string', default: '500' },
+const { to, messages, rounds, batch } = scriptOptions(
+  'sink-rates -- [--to NAMES] [--messages N] [--rounds N] [--batch N]',
+  {
+    to: text('http,redis,rabbitmq,nats,postgres,mqtt,kafka,s3'),
+    messages: count(10_000),
+    rounds: count(7),
+    batch: count(500),
   },
-});
-const [messages, rounds, batch] = [values.messages, values.rounds, values.batch].map(Number);
-if (![messages, rounds, batch].every((count) => Number.isSafeInteger(count) && count > 0)) {
-  console.error('usage: npm run sink-rates -- [--to NAMES] [--messages N] [--rounds N] [--batch N]');
-  process.exit(2);
-}
+);
 const { whyNoGround } = await loadBundled('test/forward/grounds.ts');
 const { sinkRate } = await loadBundled('test/forward/sink-rates.ts');
 console.log('destination    sink/s   client/s      ratio    sink µs  client µs');
-for (const name of values.to.split(',')) {
+for (const name of to.split(',')) {
   const missing = whyNoGround(name);
   if (missing !== undefined) {
     console.log(`${name}: skipped, ${missing}`);

@@ -2,21 +2,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { flag, positive, scriptOptions, text } from './script-options.mjs';
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: '' },
-    rounds: { type: 'string', default: '1' },
-    list: { type: 'boolean', default: false },
-  },
+const { only, rounds, list } = scriptOptions('sync-mutants -- [--only TEXT] [--rounds N] [--list]', {
+  only: text(''),
+  rounds: positive(1),
+  list: flag(),
 });
-const rounds = Number(values.rounds);
-if (!(rounds > 0)) {
-  console.error('usage: npm run sync-mutants -- [--only TEXT] [--rounds N] [--list]');
-  process.exit(2);
-}
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const folder = mkdtempSync(join(root, 'node_modules', '.sync-mutants-'));
 try {
@@ -35,7 +28,7 @@ try {
     },
   });
   const { huntAll } = await import(pathToFileURL(outfile).href);
-  process.exitCode = (await huntAll(folder, { only: values.only, rounds, list: values.list })) ? 0 : 1;
+  process.exitCode = (await huntAll(folder, { only, rounds, list })) ? 0 : 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -15,13 +15,8 @@
  *    ranges ascend: distance to the end of the one before, length - 1 (varints)
  */
 import { assert } from '../assert.js';
-import {
-  COMMIT_HEADER_BYTES,
-  type CommitHeader,
-  commitBodyCrc,
-  encodeCommitHeader,
-  newCommitHeader,
-} from '../frame/commit-header.js';
+import { RANGE_BYTES_MAX, readRanges, writeRange } from '../frame/coded-ranges.js';
+import { COMMIT_HEADER_BYTES, type CommitHeader, completeCommit, newCommitHeader } from '../frame/commit-header.js';
 import { readVarint, VARINT_BYTES_MAX, varintCursor, writeVarint } from '../frame/varint.js';
 import { type IdRange, readU64, writeU64 } from '../ids.js';
 import { clampTime } from '../times.js';
@@ -74,14 +69,12 @@ export function encodeInFlight(
   seed: number,
   fileOffset: number,
 ): Buffer {
-  const bytes = Buffer.allocUnsafe(COMMIT_HEADER_BYTES + ranges.length * 2 * VARINT_BYTES_MAX);
+  const bytes = Buffer.allocUnsafe(COMMIT_HEADER_BYTES + ranges.length * RANGE_BYTES_MAX);
   let at = COMMIT_HEADER_BYTES;
   let next = 0;
-  for (const { first, last } of ranges) {
-    assert(first >= next && last >= first, 'ranges in flight ascend');
-    at = writeVarint(bytes, at, first - next);
-    at = writeVarint(bytes, at, last - first);
-    next = last + 1;
+  for (const range of ranges) {
+    at = writeRange(bytes, at, next, range);
+    next = range.last + 1;
   }
   return framed(bytes.subarray(0, at), KIND_IN_FLIGHT, ranges.length, number, nowMs, seed, fileOffset);
 }
@@ -116,15 +109,7 @@ export function decodeInFlight(header: CommitHeader, buffer: Buffer, bodyAt: num
   if (header.count > header.bodyBytes) return undefined;
   const cursor = varintCursor(buffer, bodyAt, bodyAt + header.bodyBytes);
   const ranges: IdRange[] = [];
-  let next = 0;
-  for (let i = 0; i < header.count; i++) {
-    const first = next + readVarint(cursor);
-    const last = first + readVarint(cursor);
-    if (cursor.failed || !Number.isSafeInteger(last)) return undefined;
-    ranges.push({ first, last });
-    next = last + 1;
-  }
-  return ranges;
+  return readRanges(cursor, header.count, (first, last) => ranges.push({ first, last })) ? ranges : undefined;
 }
 
 function framed(
@@ -139,10 +124,8 @@ function framed(
   const header = newCommitHeader();
   header.kind = kind;
   header.count = count;
-  header.bodyBytes = bytes.length - COMMIT_HEADER_BYTES;
-  header.bodyCrc = commitBodyCrc(bytes.subarray(COMMIT_HEADER_BYTES), seed, fileOffset);
   header.firstId = number;
   header.timestamp = clampTime(nowMs);
-  encodeCommitHeader(bytes, 0, seed, fileOffset, header);
+  completeCommit(bytes, header, seed, fileOffset);
   return bytes;
 }

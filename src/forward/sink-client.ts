@@ -4,6 +4,7 @@
 import { onceAborted, throwIfAborted } from '../abortable.js';
 import { describe, requireCount } from '../ids.js';
 import { after, TIMER_MS_MAX } from '../vfs/own-timers.js';
+import type { SinkRecord } from './sink.js';
 import { SinkError } from './sink-error.js';
 
 const CAUSES_MAX = 8;
@@ -25,6 +26,25 @@ export function isClient(client: unknown, methods: readonly string[]): boolean {
 /** Throws a TypeError unless it is a text, and none that is empty. */
 export function requireText(value: unknown, name: string): asserts value is string {
   if (typeof value !== 'string' || value === '') throw new TypeError(`${name} must be a text, got ${describe(value)}`);
+}
+
+/**
+ * A text that an option gives for all records, or by a function for each. Throws a TypeError for neither; what it gives throws one where the function's
+ * result is no text.
+ */
+export function textPerRecord(
+  given: string | ((record: SinkRecord) => string),
+  name: string,
+): (record: SinkRecord) => string {
+  if (typeof given !== 'function') {
+    requireText(given, name);
+    return () => given;
+  }
+  return (record) => {
+    const text = given(record);
+    requireText(text, name);
+    return text;
+  };
 }
 
 /** Throws a TypeError unless it is true or false. */

@@ -147,6 +147,13 @@ export function commitBodyCrc(body: Uint8Array, seed: number, fileOffset: number
   return placedBodyCrc(crc32(body), body.length, seed, fileOffset);
 }
 
+/** Completes a commit that fills `bytes` and is to stand at `fileOffset`: writes its header in front of its body. */
+export function completeCommit(bytes: Buffer, header: CommitHeader, seed: number, fileOffset: number): void {
+  header.bodyBytes = bytes.length - COMMIT_HEADER_BYTES;
+  header.bodyCrc = commitBodyCrc(bytes.subarray(COMMIT_HEADER_BYTES), seed, fileOffset);
+  encodeCommitHeader(bytes, 0, seed, fileOffset, header);
+}
+
 /** Ties the plain CRC-32 of `bytes` bytes to the commit whose header stands at `fileOffset`. */
 export function placedBodyCrc(crc: number, bytes: number, seed: number, fileOffset: number): number {
   return (crc ^ placeMask(seed, fileOffset + COMMIT_HEADER_BYTES, bytes, 0)) >>> 0;

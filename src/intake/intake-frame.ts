@@ -14,13 +14,7 @@
  * record's ID, and of two positions of a source the one with the higher sequence counts.
  */
 import { decode, encode } from '@msgpack/msgpack';
-import {
-  COMMIT_HEADER_BYTES,
-  type CommitHeader,
-  commitBodyCrc,
-  encodeCommitHeader,
-  newCommitHeader,
-} from '../frame/commit-header.js';
+import { COMMIT_HEADER_BYTES, type CommitHeader, completeCommit, newCommitHeader } from '../frame/commit-header.js';
 import { HASH_BYTES, MessageEntries } from '../frame/message-entries.js';
 import { checkpointOf, checkpointValue, type RecordCheckpoint } from '../frame/metadata.js';
 import { readU64, writeU64 } from '../ids.js';
@@ -82,13 +76,11 @@ export function* encodeIntake(
     const header = newCommitHeader();
     header.kind = kind;
     header.count = count;
-    header.bodyBytes = bytes.length - COMMIT_HEADER_BYTES;
     header.firstId = number;
     header.durableOffset = place.durableOffset;
     header.timestamp = clampTime(place.nowMs);
     for (let copy = 0; copy < COPIES[kind]; copy++) {
-      header.bodyCrc = commitBodyCrc(bytes.subarray(COMMIT_HEADER_BYTES), place.seed, fileOffset);
-      encodeCommitHeader(bytes, 0, place.seed, fileOffset, header);
+      completeCommit(bytes, header, place.seed, fileOffset);
       yield { bytes, number };
       fileOffset += bytes.length;
     }

@@ -3,13 +3,7 @@
  *
  * Invariant: durableEnd <= writtenEnd; the bytes in between are one commit in mode 'sync'.
  */
-import {
-  COMMIT_HEADER_BYTES,
-  commitBodyCrc,
-  encodeCommitHeader,
-  KIND_LINK,
-  newCommitHeader,
-} from '../frame/commit-header.js';
+import { COMMIT_HEADER_BYTES, completeCommit, KIND_LINK, newCommitHeader } from '../frame/commit-header.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import type { LogSegment } from '../log/log-segment.js';
 import type { SegmentLink } from '../segment/segment-scan.js';
@@ -58,7 +52,6 @@ function encodeLink(segment: LogSegment, link: SegmentLink): Buffer {
   header.kind = KIND_LINK;
   header.firstId = link.segmentId;
   header.durableOffset = link.durableOffset;
-  header.bodyCrc = commitBodyCrc(bytes.subarray(0, 0), segment.seed, FILE_HEADER_BYTES);
-  encodeCommitHeader(bytes, 0, segment.seed, FILE_HEADER_BYTES, header);
+  completeCommit(bytes, header, segment.seed, FILE_HEADER_BYTES);
   return bytes;
 }

@@ -24,8 +24,7 @@ import { crc32, placeMask } from '../checksum.js';
 import {
   COMMIT_HEADER_BYTES,
   type CommitHeader,
-  commitBodyCrc,
-  encodeCommitHeader,
+  completeCommit,
   KIND_FOOTER,
   newCommitHeader,
 } from '../frame/commit-header.js';
@@ -124,13 +123,11 @@ export function encodeFooter(
 
   const header: CommitHeader = newCommitHeader();
   header.kind = KIND_FOOTER;
-  header.bodyBytes = bodyBytes;
-  header.bodyCrc = commitBodyCrc(footer.subarray(COMMIT_HEADER_BYTES), seed, base);
   header.firstId = summary.firstId;
   header.durableOffset = durableOffset;
   header.timestamp = nowMs;
   header.removalSeq = summary.removalSeq;
-  encodeCommitHeader(footer, 0, seed, base, header);
+  completeCommit(footer, header, seed, base);
   return footer;
 }
 

@@ -20,7 +20,7 @@
  * Every round is written twice in a row, so that one rotten byte cannot undo a removal; applying a round twice is
  * applying it once.
  */
-import { assert } from '../assert.js';
+import { RANGE_BYTES_MAX, readRanges, writeRange } from '../frame/coded-ranges.js';
 import {
   COMMIT_HEADER_BYTES,
   type CommitHeader,
@@ -28,7 +28,7 @@ import {
   encodeCommitHeader,
   newCommitHeader,
 } from '../frame/commit-header.js';
-import { readVarint, VARINT_BYTES_MAX, varintCursor, writeVarint } from '../frame/varint.js';
+import { varintCursor } from '../frame/varint.js';
 import { type IdRange, ROUND_MAX, readU64, writeU64 } from '../ids.js';
 
 export const KIND_SNAPSHOT = 16;
@@ -62,7 +62,7 @@ export interface RoundStatement {
 
 /** How long a round of so many ranges is at most, with its copy. */
 export function roundBytesMax(ranges: number): number {
-  return 2 * (COMMIT_HEADER_BYTES + FIXED_BYTES + ranges * 2 * VARINT_BYTES_MAX);
+  return 2 * (COMMIT_HEADER_BYTES + FIXED_BYTES + ranges * RANGE_BYTES_MAX);
 }
 
 /** The round and its copy, to be written at `fileOffset` of the log with `seed`. `ranges` ascend and do not overlap. */
@@ -88,7 +88,7 @@ export function* encodeRoundInStretches(
   fileOffset: number,
   durableOffset: number,
 ): Generator<void, Buffer, undefined> {
-  const scratch = Buffer.allocUnsafe(COMMIT_HEADER_BYTES + FIXED_BYTES + ranges.length * 2 * VARINT_BYTES_MAX);
+  const scratch = Buffer.allocUnsafe(COMMIT_HEADER_BYTES + FIXED_BYTES + ranges.length * RANGE_BYTES_MAX);
   const b = COMMIT_HEADER_BYTES;
   writeU64(scratch, statement.nextId, b);
   writeU64(scratch, statement.dataSegmentId, b + 8);
@@ -99,15 +99,13 @@ export function* encodeRoundInStretches(
   let at = b + FIXED_BYTES;
   let next = 0;
   let rest = STRETCH_RANGES;
-  for (const { first, last } of ranges) {
+  for (const range of ranges) {
     if (rest-- === 0) {
       yield;
       rest = STRETCH_RANGES - 1;
     }
-    assert(first >= next && last >= first, 'ranges of a round ascend');
-    at = writeVarint(scratch, at, first - next);
-    at = writeVarint(scratch, at, last - first);
-    next = last + 1;
+    at = writeRange(scratch, at, next, range);
+    next = range.last + 1;
   }
   const frame = Buffer.allocUnsafe(at * 2);
   const header: CommitHeader = newCommitHeader();
@@ -140,15 +138,8 @@ export function decodeRound(
   if (header.firstId > ROUND_MAX) return undefined;
   const cursor = varintCursor(buffer, bodyAt + FIXED_BYTES, bodyAt + header.bodyBytes);
   const ends: number[] = [];
-  let next = 0;
-  for (let i = 0; i < header.count; i++) {
-    const first = next + readVarint(cursor);
-    const last = first + readVarint(cursor);
-    if (cursor.failed || last > Number.MAX_SAFE_INTEGER) return undefined;
-    ends.push(first, last);
-    next = last + 1;
-  }
-  if (cursor.at !== cursor.end) return undefined;
+  const areRanges = readRanges(cursor, header.count, (first, last) => ends.push(first, last));
+  if (!areRanges || cursor.at !== cursor.end) return undefined;
   const nextId = readU64(buffer, bodyAt);
   const sixth = readU64(buffer, bodyAt + 40);
   const isRemovals = header.kind === KIND_REMOVALS;

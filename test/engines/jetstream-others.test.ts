@@ -1,32 +1,20 @@
 /** What others do to a replicated queue, and what it does to others: options, known messages, room, streams that are made anew, leases. */
 import { setTimeout as passTime } from 'node:timers/promises';
-import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connect, headers } from '@nats-io/transport-node';
+import { describe, expect, test } from 'vitest';
 import { openReplicated } from '../../src/cli/replicated-store.js';
-import { JetStreamEvaq, type JetStreamOptions, type JetStreamQueue } from '../../src/jetstream.js';
-import type { Server } from '../forward/servers.js';
+import { JetStreamEvaq, type JetStreamQueue } from '../../src/jetstream.js';
 import { answering, LosingConnection } from './faulty-connections.js';
 import { newName, startNats, urlOf, whyNoBatches } from './nats-server.js';
+import { oneServer } from './one-server.js';
 
 const why = await whyNoBatches();
 
 describe.skipIf(why !== undefined)(`JetStream among others${why === undefined ? '' : ` (${why})`}`, () => {
-  let server: Server;
-  let connection: NatsConnection;
-
-  beforeAll(async () => {
-    server = await startNats();
-    connection = await connect({ servers: urlOf(server), maxReconnectAttempts: -1, reconnectTimeWait: 50 });
-  });
-  afterAll(async () => {
-    await connection.close();
-    await server.end();
-  });
-
-  const open = (name: string, options: Partial<JetStreamOptions> = {}): Promise<JetStreamEvaq> =>
-    JetStreamEvaq.connect({ servers: urlOf(server), name, timeoutMs: 5000, ...options });
+  const nats = oneServer({ timeoutMs: 5000 });
+  const { open } = nats;
   const ask = async (method: string, body?: unknown): Promise<Record<string, unknown>> =>
-    (await connection.request(`$JS.API.${method}`, body === undefined ? '' : JSON.stringify(body))).json();
+    (await nats.connection.request(`$JS.API.${method}`, body === undefined ? '' : JSON.stringify(body))).json();
   const configOf = async (store: string, queue: string): Promise<unknown> =>
     (await ask(`STREAM.INFO.EVAQ_${store}_${queue}`))['config'];
   const textsOf = async (queue: JetStreamQueue): Promise<string[]> =>
@@ -53,7 +41,7 @@ describe.skipIf(why !== undefined)(`JetStream among others${why === undefined ? 
 
   test('no copy is taken from a queue that has more than this one asks for', async () => {
     const asked: string[] = [];
-    const watching = answering(connection, (subject, payload) => {
+    const watching = answering(nats.connection, (subject, payload) => {
       if (subject.includes('STREAM.UPDATE')) asked.push(String(payload));
       return undefined;
     });
@@ -63,7 +51,7 @@ describe.skipIf(why !== undefined)(`JetStream among others${why === undefined ? 
     // One server has one copy: what is found says that it is three.
     const three = answering(watching, async (subject) => {
       if (!subject.includes('STREAM.INFO')) return undefined;
-      const found = await connection.request(subject);
+      const found = await nats.connection.request(subject);
       return Buffer.from(found.string().replace('"num_replicas":1', '"num_replicas":3'));
     });
     const other = await JetStreamEvaq.connect({ connection: three, headers, name, timeoutMs: 1000, replicas: 1 });
@@ -73,7 +61,7 @@ describe.skipIf(why !== undefined)(`JetStream among others${why === undefined ? 
   });
 
   test('P4: a batch with a known message is refused as a whole, also where it was asked for twice', async () => {
-    const losing = new LosingConnection(connection);
+    const losing = new LosingConnection(nats.connection);
     await using evaq = await JetStreamEvaq.connect({ connection: losing.connection, headers, name: newName() });
     await evaq.wal.push('old', { messageId: 'm2' });
     losing.loseNext();
@@ -86,7 +74,7 @@ describe.skipIf(why !== undefined)(`JetStream among others${why === undefined ? 
   test('a batch with IDs of callers whose answer was lost has its own IDs, also where it has left meanwhile', async () => {
     const name = newName();
     await using other = await open(name);
-    const losing = new LosingConnection(connection, async () => void (await other.wal.removeThrough(9)));
+    const losing = new LosingConnection(nats.connection, async () => void (await other.wal.removeThrough(9)));
     await using evaq = await JetStreamEvaq.connect({ connection: losing.connection, headers, name });
     losing.loseNext();
     const batch = ['m1', 'm2'].map((messageId) => ({ payload: messageId, messageId }));
@@ -98,7 +86,7 @@ describe.skipIf(why !== undefined)(`JetStream among others${why === undefined ? 
 
   test('a batch that the server has no place for among those of others is sent again', async () => {
     let refusals = 2;
-    const busy = answering(connection, (_subject, _payload, options) => {
+    const busy = answering(nats.connection, (_subject, _payload, options) => {
       if (options?.headers?.get('Nats-Batch-Commit') !== '1' || refusals-- <= 0) return undefined;
       return Buffer.from('{"error":{"code":400,"err_code":10176,"description":"atomic publish batch is incomplete"}}');
     });

@@ -1,28 +1,16 @@
 /** What is JetStream's own: the deviations that docs/replicated.md names, and what several handles of a store share. */
-import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { JetStreamEvaq, type JetStreamOptions } from '../../src/jetstream.js';
-import type { Server } from '../forward/servers.js';
+import { headers } from '@nats-io/transport-node';
+import { describe, expect, test } from 'vitest';
+import { JetStreamEvaq } from '../../src/jetstream.js';
 import { BreakingConnection, LosingConnection } from './faulty-connections.js';
-import { newName, startNats, startOldNats, urlOf, whyNoBatches } from './nats-server.js';
+import { newName, startOldNats, urlOf, whyNoBatches } from './nats-server.js';
+import { oneServer } from './one-server.js';
 
 const why = await whyNoBatches();
 
 describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' : ` (${why})`}`, () => {
-  let server: Server;
-  let connection: NatsConnection;
-
-  beforeAll(async () => {
-    server = await startNats();
-    connection = await connect({ servers: urlOf(server), maxReconnectAttempts: -1, reconnectTimeWait: 50 });
-  });
-  afterAll(async () => {
-    await connection.close();
-    await server.end();
-  });
-
-  const open = (name: string, options: Partial<JetStreamOptions> = {}): Promise<JetStreamEvaq> =>
-    JetStreamEvaq.connect({ servers: urlOf(server), name, ...options });
+  const nats = oneServer();
+  const { open } = nats;
 
   test('more than a thousand records together are refused, and nothing is pushed', async () => {
     await using evaq = await open(newName());
@@ -94,7 +82,7 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
   test('two handles share a store: a record is in one handler, wherever that runs', async () => {
     const name = newName();
     await using one = await open(name);
-    await using other = await JetStreamEvaq.connect({ connection, headers, name });
+    await using other = await JetStreamEvaq.connect({ connection: nats.connection, headers, name });
     expect(other.storeId).toBe(one.storeId);
     await one.wal.pushMany(Array.from({ length: 200 }, (_, i) => `r${i}`));
     const seen: string[][] = [[], []];
@@ -108,7 +96,7 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
   });
 
   test('an answer that was lost: the same push again brings no double, and its own ID', async () => {
-    const losing = new LosingConnection(connection);
+    const losing = new LosingConnection(nats.connection);
     await using evaq = await JetStreamEvaq.connect({ connection: losing.connection, headers, name: newName() });
     losing.loseNext();
     const id = await evaq.wal.push('single');
@@ -157,7 +145,7 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
   }, 20_000);
 
   test('a move that broke off between its two steps leaves the record in both queues; made again, there is one copy', async () => {
-    const breaking = new BreakingConnection(connection);
+    const breaking = new BreakingConnection(nats.connection);
     const name = newName();
     await using evaq = await JetStreamEvaq.connect({ connection: breaking.connection, headers, name, timeoutMs: 1000 });
     const id = await evaq.wal.push('x');

@@ -1,10 +1,10 @@
 /** What `evaq info` knows of a store: one look, without a lock. */
 import { EvaqError } from '../../errors.js';
 import {
-  type Damage,
   type QueueUsage,
   ReadOnlyEvaq,
   type ReadOnlyQueue,
+  type ReadOnlyQueueStats,
   type StoreUsage,
   storeUsage,
   type UsedSpace,
@@ -21,22 +21,10 @@ export type StoreState =
   /** It cannot be opened, and why not. */
   | { readonly kind: 'broken'; readonly what: string };
 
-export interface QueueInfo {
-  readonly queue: string;
-  readonly clean: boolean;
-  readonly live: number;
-  readonly dead: number;
-  readonly nextId: number;
-  readonly bytes: number;
-  readonly segments: number;
-  readonly tombstoneBytes: number;
-  readonly recycledFiles: number;
-  readonly recycledBytes: number;
-  readonly oldestId: number | undefined;
+export interface QueueInfo extends ReadOnlyQueueStats {
   readonly oldestTime: string | undefined;
   /** Records pushed in a second, about, over the last minute or more of pushes; absent where the last push was more than five minutes ago. */
   readonly ratePerSecond?: number;
-  readonly damage: readonly Damage[];
 }
 
 export interface StoreInfo {

@@ -7,7 +7,7 @@
 import { optionNames, requireFunction, requireOptions } from '../../arguments.js';
 import { describe, requireCount } from '../../ids.js';
 import type { Sink, SinkContext, SinkFailure, SinkLimits, SinkRecord, SinkResult } from '../sink.js';
-import { ackTimeoutOf, requireClient, requireText, untilAnswered } from '../sink-client.js';
+import { ackTimeoutOf, requireClient, textPerRecord, untilAnswered } from '../sink-client.js';
 import { type KafkaMessage, type KafkaProducerLike, kafkaErrorOf } from './kafka-client.js';
 
 export interface KafkaSinkOptions {
@@ -52,14 +52,13 @@ class KafkaSink implements Sink {
     requireOptions(options, 'kafkaSink', NAMES);
     const { producer, topic, partition, acks = -1, compression, maxBytes = MAX_BYTES } = options;
     requireClient(producer, 'producer', 'a producer of the shape of kafkajs', ['send']);
-    if (typeof topic !== 'function') requireText(topic, 'topic');
+    this.#topicOf = textPerRecord(topic, 'topic');
     requireFunction(partition, 'partition');
     if (acks !== -1 && acks !== 'producer') throw new TypeError(`acks must be -1 or 'producer', got ${describe(acks)}`);
     if (compression !== undefined) requireCount(compression, 'compression', 0);
     requireCount(maxBytes, 'maxBytes', 1);
     this.limits = { maxBytes };
     this.#producer = producer;
-    this.#topicOf = typeof topic === 'function' ? topic : () => topic;
     this.#partitionOf = partition;
     this.#settings = { ...(acks === -1 ? { acks } : {}), ...(compression === undefined ? {} : { compression }) };
     this.#ackTimeoutMs = ackTimeoutOf(options.ackTimeoutMs);
@@ -79,7 +78,6 @@ class KafkaSink implements Sink {
     for (const record of records) {
       try {
         const topic = this.#topicOf(record);
-        requireText(topic, 'topic');
         const message = this.#messageOf(record);
         const group = groups.get(topic) ?? { ids: [], messages: [] };
         groups.set(topic, group);

@@ -8,7 +8,7 @@
 import { optionNames, requireOptions } from '../../arguments.js';
 import { describe, requireCount } from '../../ids.js';
 import type { Sink, SinkContext, SinkFailure, SinkLimits, SinkRecord, SinkResult } from '../sink.js';
-import { ackTimeoutOf, requireBoolean, requireClient, untilAnswered } from '../sink-client.js';
+import { ackTimeoutOf, requireBoolean, requireClient, textPerRecord, untilAnswered } from '../sink-client.js';
 import { SinkError } from '../sink-error.js';
 import {
   isTopic,
@@ -65,7 +65,7 @@ class MqttSink implements Sink {
     requireCount(recordBytesMax, 'recordBytesMax', 1);
     this.limits = { recordBytesMax };
     this.#client = client;
-    this.#topicOf = typeof topic === 'function' ? topic : () => topic;
+    this.#topicOf = textPerRecord(topic, 'topic');
     this.#qos = qos;
     this.#retain = retain;
     this.#ackTimeoutMs = ackTimeoutOf(options.ackTimeoutMs);
@@ -98,7 +98,7 @@ class MqttSink implements Sink {
   }
 
   #publish(record: SinkRecord): Promise<void> {
-    const topic: unknown = this.#topicOf(record);
+    const topic = this.#topicOf(record);
     requireTopic(topic);
     const { deliveryId, headers } = record;
     const isFive = this.#client.options.protocolVersion === 5;

@@ -18,6 +18,7 @@ import {
   requireClient,
   requireText,
   textOf,
+  textPerRecord,
   unavailable,
   untilAnswered,
 } from '../sink-client.js';
@@ -74,14 +75,13 @@ class NatsSink<Headers extends NatsHeadersLike> implements Sink {
     requireClient(connection, 'connection', 'a connection of NATS', ['request', 'publish', 'flush']);
     if (headers === undefined) throw new TypeError('headers must be a function, got undefined');
     requireFunction(headers, 'headers');
-    if (typeof subject !== 'function') requireText(subject, 'subject');
+    this.#subjectOf = textPerRecord(subject, 'subject');
     if (stream !== undefined) requireText(stream, 'stream');
     if (mode !== 'single' && mode !== 'atomic') {
       throw new TypeError(`mode must be 'single' or 'atomic', got ${describe(mode)}`);
     }
     this.#connection = connection;
     this.#newHeaders = headers;
-    this.#subjectOf = typeof subject === 'function' ? subject : () => subject;
     this.#stream = stream;
     this.#mode = mode;
     this.#ackTimeoutMs = ackTimeoutOf(options.ackTimeoutMs);
@@ -127,7 +127,7 @@ class NatsSink<Headers extends NatsHeadersLike> implements Sink {
       headers.set('Nats-Batch-Id', batch);
       headers.set('Nats-Batch-Sequence', String(i + 1));
       if (i === records.length - 1) headers.set('Nats-Batch-Commit', '1');
-      return { record, headers, subject: this.#subject(record) };
+      return { record, headers, subject: this.#subjectOf(record) };
     });
     const [first] = messages;
     const last = messages.at(-1);
@@ -162,7 +162,7 @@ class NatsSink<Headers extends NatsHeadersLike> implements Sink {
   }
 
   async #request(record: SinkRecord, headers: Headers): Promise<PubAck | undefined> {
-    const subject = this.#subject(record);
+    const subject = this.#subjectOf(record);
     let answer: NatsMessageLike;
     try {
       answer = await this.#connection.request(subject, record.payload, { timeout: this.#ackTimeoutMs, headers });
@@ -170,12 +170,6 @@ class NatsSink<Headers extends NatsHeadersLike> implements Sink {
       throw clientErrorOf(error);
     }
     return pubAckOf(answer);
-  }
-
-  #subject(record: SinkRecord): string {
-    const subject = this.#subjectOf(record);
-    requireText(subject, 'subject');
-    return subject;
   }
 
   #headersOf({ deliveryId, headers, key }: SinkRecord): Headers {

@@ -11,7 +11,7 @@ import { types } from 'node:util';
 import { optionNames, requireOptions } from '../../arguments.js';
 import { describe, requireCount } from '../../ids.js';
 import type { Sink, SinkContext, SinkFailure, SinkLimits, SinkRecord, SinkResult } from '../sink.js';
-import { ackTimeoutOf, propertyOf, requireText, textOf, unavailable, untilAnswered } from '../sink-client.js';
+import { ackTimeoutOf, propertyOf, textOf, textPerRecord, unavailable, untilAnswered } from '../sink-client.js';
 import { SinkError, type SinkErrorKind } from '../sink-error.js';
 import {
   commandBy,
@@ -75,8 +75,7 @@ class RedisSink implements Sink {
         throw errorOf(error);
       }
     };
-    if (typeof stream !== 'function') requireText(stream, 'stream');
-    this.#streamOf = typeof stream === 'function' ? stream : () => stream;
+    this.#streamOf = textPerRecord(stream, 'stream');
     if (ids !== 'auto' && ids !== 'record') throw new TypeError(`ids must be 'auto' or 'record', got ${describe(ids)}`);
     this.#ids = ids;
     if (maxLen !== undefined) requireCount(maxLen, 'maxLen', 1);
@@ -115,7 +114,6 @@ class RedisSink implements Sink {
   /** What it gives was refused, as not above the newest. */
   async #add(record: SinkRecord): Promise<Entry | undefined> {
     const stream = this.#streamOf(record);
-    requireText(stream, 'stream');
     const fields = fieldsOf(record);
     if (this.#ids === 'auto') {
       await this.#command('XADD', stream, ...this.#trim, '*', ...fields);

@@ -12,8 +12,8 @@ const COUNT = 'log/live-bytes-count.ts';
 export const BUGS_OF_LIMITS: readonly PlantedBug[] = [
   limits('the oldest record is dropped though a handler has it', 1, {
     file: DROPPING,
-    find: '      if (claims.isLeased(id)) {\n',
-    put: '      if (claims.isLeased(-id)) {\n',
+    find: '      if (claims.isLeased(id) || !log.isLive(id)) continue;\n',
+    put: '      if (claims.isLeased(-id) || !log.isLive(id)) continue;\n',
   }),
   limits('a record expires under its handler', 1, {
     file: DROPPING,

@@ -1,10 +1,10 @@
 /** Records that get too old for their queue are removed by themselves: not before, whatever the date does, and not under a handler. */
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect, it } from 'vitest';
 import { Evaq, type EvaqOptions } from '../../../src/evaq.js';
 import { AgeMarks, countedSpan, SteadyDate } from '../../../src/queue/record-age.js';
 import type { SimDisk } from '../../../src/sim/sim-disk.js';
 import { contentOf, countOf, idsOf, newDisk, openSim, passTime, rejection, SIM_PATH } from '../store/store-fixture.js';
+import { hearDrops } from './drops-heard.js';
 
 const AGE = 64_000;
 /** Between two looks. */
@@ -23,35 +23,30 @@ function openWith(
 }
 
 it('a record is removed when it is too old, durably, and that is reported', async () => {
-  const told: unknown[] = [];
-  const listen = (message: unknown): void => void told.push(message);
-  subscribe('evaq:dropped', listen);
-  try {
-    const disk = newDisk();
-    const evaq = await openSim(disk, { limits: { ageMs: AGE } });
-    const { wal } = evaq;
-    await wal.push('a');
-    await passTime(disk, AGE / 2);
-    await wal.pushMany(['b', 'c']);
-    await passTime(disk, AGE / 2 - LOOK);
-    expect(await idsOf(wal)).toEqual([1, 2, 3]);
-    await passTime(disk, 3 * LOOK);
-    expect(await idsOf(wal)).toEqual([2, 3]);
-    await passTime(disk, AGE / 2 - 3 * LOOK);
-    expect(await idsOf(wal)).toEqual([2, 3]);
-    await passTime(disk, 4 * LOOK);
-    expect(await idsOf(wal)).toEqual([]);
-    expect(wal.stats().limits).toMatchObject({ expired: 3, dropped: 0, droppedRanges: [{ first: 1, last: 3 }] });
-    const from = { storeId: evaq.storeId, queue: 'wal', path: '/store/queues/wal', cause: 'expired' };
-    expect(told).toEqual([
-      { ...from, records: 1, ranges: [{ first: 1, last: 1 }] },
-      { ...from, records: 2, ranges: [{ first: 2, last: 3 }] },
-    ]);
-    expect(await idsOf((await openSim(crashed(disk))).wal)).toEqual([]);
-    await evaq.close();
-  } finally {
-    unsubscribe('evaq:dropped', listen);
-  }
+  using heard = hearDrops();
+  const { told } = heard;
+  const disk = newDisk();
+  const evaq = await openSim(disk, { limits: { ageMs: AGE } });
+  const { wal } = evaq;
+  await wal.push('a');
+  await passTime(disk, AGE / 2);
+  await wal.pushMany(['b', 'c']);
+  await passTime(disk, AGE / 2 - LOOK);
+  expect(await idsOf(wal)).toEqual([1, 2, 3]);
+  await passTime(disk, 3 * LOOK);
+  expect(await idsOf(wal)).toEqual([2, 3]);
+  await passTime(disk, AGE / 2 - 3 * LOOK);
+  expect(await idsOf(wal)).toEqual([2, 3]);
+  await passTime(disk, 4 * LOOK);
+  expect(await idsOf(wal)).toEqual([]);
+  expect(wal.stats().limits).toMatchObject({ expired: 3, dropped: 0, droppedRanges: [{ first: 1, last: 3 }] });
+  const from = { storeId: evaq.storeId, queue: 'wal', path: '/store/queues/wal', cause: 'expired' };
+  expect(told).toEqual([
+    { ...from, records: 1, ranges: [{ first: 1, last: 1 }] },
+    { ...from, records: 2, ranges: [{ first: 2, last: 3 }] },
+  ]);
+  expect(await idsOf((await openSim(crashed(disk))).wal)).toEqual([]);
+  await evaq.close();
 });
 
 it('records of an earlier run go by their dates: a stretch as a whole where it is too old, one by one where it is in part', async () => {
@@ -176,22 +171,17 @@ it('expiry lets in those who wait for room', async () => {
 });
 
 it('where the removal cannot be written it is owed, and reported when it is', async () => {
-  const told: unknown[] = [];
-  const listen = (message: unknown): void => void told.push(message);
-  subscribe('evaq:dropped', listen);
-  try {
-    const disk = newDisk();
-    const evaq = await openSim(disk, { limits: { ageMs: AGE } });
-    await evaq.wal.push('a');
-    disk.fault({ on: 'write', path: /\.tomb/, error: 'EIO', nth: 1, times: 1 });
-    await passTime(disk, AGE + 3 * LOOK);
-    expect(evaq.wal.size).toBe(0);
-    await passTime(disk, 10_000);
-    expect(told.length).toBe(1);
-    await evaq.close();
-  } finally {
-    unsubscribe('evaq:dropped', listen);
-  }
+  using heard = hearDrops();
+  const { told } = heard;
+  const disk = newDisk();
+  const evaq = await openSim(disk, { limits: { ageMs: AGE } });
+  await evaq.wal.push('a');
+  disk.fault({ on: 'write', path: /\.tomb/, error: 'EIO', nth: 1, times: 1 });
+  await passTime(disk, AGE + 3 * LOOK);
+  expect(evaq.wal.size).toBe(0);
+  await passTime(disk, 10_000);
+  expect(told.length).toBe(1);
+  await evaq.close();
 });
 
 it('a queue without records looks for none, and a closed one leaves no timer', async () => {

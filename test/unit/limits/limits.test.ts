@@ -1,7 +1,6 @@
 /** What a queue may hold: pushes that find no room are refused, wait, or cost the oldest. */
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect, it } from 'vitest';
-import type { DroppedMessage, Queue } from '../../../src/evaq.js';
+import type { Queue } from '../../../src/evaq.js';
 import type { SimDisk } from '../../../src/sim/sim-disk.js';
 import {
   callUntyped,
@@ -13,6 +12,7 @@ import {
   passTime,
   rejection,
 } from '../store/store-fixture.js';
+import { hearDrops } from './drops-heard.js';
 
 /** What is on the disk after a power cut that takes all that was not synced. */
 const crashed = (disk: SimDisk): SimDisk => disk.crash(disk.nothingSurvives());
@@ -125,33 +125,28 @@ it("whenFull 'wait': who waits is told when the store closes, or stops", async (
 });
 
 it("whenFull 'drop-oldest': the oldest go, no more than needed, and it is reported when they are gone", async () => {
-  const told: DroppedMessage[] = [];
-  const listen = (message: unknown): void => void told.push(message as DroppedMessage);
-  subscribe('evaq:dropped', listen);
-  try {
-    const disk = newDisk();
-    const evaq = await openSim(disk, { limits: { records: 3, whenFull: 'drop-oldest' } });
-    const { wal } = evaq;
-    for (const text of ['a', 'b', 'c', 'd']) await wal.push(text);
-    expect(Object.values(await contentOf(wal))).toEqual(['b', 'c', 'd']);
-    await wal.pushMany(['e', 'f']);
-    await wal.flush();
-    expect(Object.values(await contentOf(wal))).toEqual(['d', 'e', 'f']);
-    wal.pushSync('g');
-    await wal.flush();
-    expect(await idsOf(wal)).toEqual([5, 6, 7]);
-    expect(wal.stats().limits).toMatchObject({ dropped: 4, expired: 0, droppedRanges: [{ first: 1, last: 4 }] });
-    expect(told.map(({ ranges }) => ranges)).toEqual([
-      [{ first: 1, last: 1 }],
-      [{ first: 2, last: 3 }],
-      [{ first: 4, last: 4 }],
-    ]);
-    expect(told[0]).toMatchObject({ storeId: evaq.storeId, queue: 'wal', cause: 'full', records: 1 });
-    const again = await openSim(crashed(disk), { limits: { records: 3, whenFull: 'drop-oldest' } });
-    expect(await idsOf(again.wal)).toEqual([5, 6, 7]);
-  } finally {
-    unsubscribe('evaq:dropped', listen);
-  }
+  using heard = hearDrops();
+  const { told } = heard;
+  const disk = newDisk();
+  const evaq = await openSim(disk, { limits: { records: 3, whenFull: 'drop-oldest' } });
+  const { wal } = evaq;
+  for (const text of ['a', 'b', 'c', 'd']) await wal.push(text);
+  expect(Object.values(await contentOf(wal))).toEqual(['b', 'c', 'd']);
+  await wal.pushMany(['e', 'f']);
+  await wal.flush();
+  expect(Object.values(await contentOf(wal))).toEqual(['d', 'e', 'f']);
+  wal.pushSync('g');
+  await wal.flush();
+  expect(await idsOf(wal)).toEqual([5, 6, 7]);
+  expect(wal.stats().limits).toMatchObject({ dropped: 4, expired: 0, droppedRanges: [{ first: 1, last: 4 }] });
+  expect(told.map(({ ranges }) => ranges)).toEqual([
+    [{ first: 1, last: 1 }],
+    [{ first: 2, last: 3 }],
+    [{ first: 4, last: 4 }],
+  ]);
+  expect(told[0]).toMatchObject({ storeId: evaq.storeId, queue: 'wal', cause: 'full', records: 1 });
+  const again = await openSim(crashed(disk), { limits: { records: 3, whenFull: 'drop-oldest' } });
+  expect(await idsOf(again.wal)).toEqual([5, 6, 7]);
 });
 
 it("whenFull 'drop-oldest': a thousand pushes of one turn all come in, and the last are there", async () => {
