@@ -18,6 +18,7 @@ import {
   KIND_REMOVALS,
   KIND_SNAPSHOT,
   type RoundStatement,
+  roundBytesMax,
 } from '../../../src/tombstone/tombstone-frame.js';
 import { queueMark } from '../../../src/tombstone/tombstone-name.js';
 import {
@@ -95,6 +96,12 @@ describe('a round of very many ranges', () => {
     for (; step.done !== true; step = encoding.next()) yields++;
     expect(yields).toBe(turns);
     expect(step.value.equals(encodeRound(statement(2), ranges, SEED, 64, 7))).toBe(true);
+  });
+
+  it('is never longer than is counted on', () => {
+    expect([0, 1, 10].map(roundBytesMax)).toEqual([2 * 96, 2 * (96 + 16), 2 * (96 + 160)]);
+    const far = Array.from({ length: 4 }, (_, i) => ({ first: (i + 1) * 2 ** 50, last: (i + 1) * 2 ** 50 + 2 ** 49 }));
+    expect(encodeRound(statement(2), far, SEED, 0, 0).length).toBeLessThanOrEqual(roundBytesMax(4));
   });
 
   it('is of ranges that ascend', () => {
