@@ -4,6 +4,7 @@ import type { IdRange } from '../../../src/ids.js';
 import { SimDisk } from '../../../src/sim/sim-disk.js';
 import { encodeRound, KIND_REMOVALS, KIND_SNAPSHOT, roundBytesMax } from '../../../src/tombstone/tombstone-frame.js';
 import { type GenerationSource, retireLog, TombstoneLog } from '../../../src/tombstone/tombstone-log.js';
+import { scanTombstones } from '../../../src/tombstone/tombstone-scan.js';
 import {
   fillAsFar,
   fillSpare,
@@ -131,6 +132,31 @@ describe('P7: a spare file', () => {
     await file.close();
   });
 
+  it('cannot be filled step by step where a step fails otherwise', async () => {
+    const disk = await newDisk();
+    disk.place(SPARE_2, Buffer.alloc(64 * KIB, 1));
+    disk.fault({ on: 'write', path: '.tomb', error: 'ENOSPC', afterBytes: 0 });
+    disk.fault({ on: 'write', path: '.tomb', nth: 3 });
+    await expect(fillSpare(disk.vfs, { path: SPARE_2, bytes: 64 * KIB })).rejects.toMatchObject({ code: 'EIO' });
+  });
+
+  it('is not held open by whoever had to do with it', async () => {
+    const disk = await newDisk();
+    const spare = await makeSpare(disk.vfs, DIR, 2, 4 * KIB);
+    await lengthenSpare(disk.vfs, spare, 8 * KIB);
+    await fillSpare(disk.vfs, { ...spare, bytes: 8 * KIB });
+    disk.fault({ on: 'write', path: '.tomb' });
+    await expect(makeSpare(disk.vfs, DIR, 3, 4 * KIB)).rejects.toMatchObject({ code: 'EIO' });
+    const log = await makeLog(disk);
+    await log.close();
+    expect(await retireLog(disk.vfs, log.path, 3, 16 * KIB, 4 * KIB)).toEqual({ path: SPARE_3, bytes: 4 * KIB });
+    disk.fault({ on: 'sync', path: '.tomb' });
+    await expect(makeLog(disk, 4)).rejects.toMatchObject({ code: 'EIO' });
+    for (const path of [SPARE_2, SPARE_3]) await disk.vfs.remove(path);
+    // What has no name any more takes space for as long as it is open.
+    expect([await namesIn(disk), disk.usedBytes]).toEqual([[], 0]);
+  });
+
   it('is the longest of those that are there', async () => {
     const disk = await newDisk();
     disk.place(SPARE_2, Buffer.alloc(10));
@@ -166,6 +192,18 @@ describe('P7: the space that removals are promised', () => {
     expect(reserved).toBeGreaterThanOrEqual(bytes + 4 * KIB);
     // And not very much more.
     expect(reserved).toBeLessThan(4 * bytes + 16 * KIB + 100 * segments);
+  });
+
+  it('counts a frame more for each 8192 ranges', () => {
+    for (const [records, parts] of [
+      [2, 2],
+      [16_384, 2],
+      [16_386, 3],
+    ] as const) {
+      const removable = { records, segments: 0, ids: records };
+      const ranges = Math.ceil(records * snapshotBytesOfRecord(removable));
+      expect(reserveBytesFor(removable)).toBe(ranges + parts * roundBytesMax(1) + 4 * KIB);
+    }
   });
 
   it('is two varints for each second record, which grow with the gaps', () => {
@@ -337,6 +375,30 @@ describe('P2: a log that is appended to', () => {
     expect(log.isUnsynced).toBe(true);
     log.syncBlocking();
     expect(log.isUnsynced).toBe(false);
+    await log.close();
+  });
+
+  it('promises of itself in each round what was synced when that was written', async () => {
+    const disk = await newDisk();
+    const log = await makeLog(disk);
+    const promised = async (): Promise<number> => {
+      const file = await disk.vfs.open(log.path, 'read');
+      const scan = await scanTombstones(file, log.path, await file.size(), Buffer.alloc(16, 7), () => undefined);
+      await file.close();
+      return scan.kind === 'ok' ? scan.state.promisedOffset : -1;
+    };
+    const made = log.bytes;
+    await remove(log, 2);
+    expect(await promised()).toBe(made);
+    const second = log.bytes;
+    await log.sync();
+    await remove(log, 3);
+    expect(await promised()).toBe(second);
+    const third = log.bytes;
+    log.syncBlocking();
+    await remove(log, 4);
+    await remove(log, 5);
+    expect(await promised()).toBe(third);
     await log.close();
   });
 
