@@ -8,11 +8,16 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { compare } from './harness/baseline.js';
 import { type BenchReport, REPORT_FORMAT, readReport } from './harness/bench-report.js';
 import { describeMachine, type Machine } from './harness/machine.js';
+import { buildOlder } from './harness/older-version.js';
 import { type CaseResult, runCase } from './harness/run-case.js';
 import { SCALES, type ScaleName } from './harness/scale.js';
-import { drawGrowth, drawRates, machineLine } from './report/charts.js';
+import { sideBySide } from './harness/side-by-side.js';
+import { machineLine } from './report/chart-frame.js';
+import { drawGrowth } from './report/growth-chart.js';
 import { mergeReports, publish } from './report/publish.js';
-import { changesText, goalsText, machineText, referenceText, rowText } from './report/text-report.js';
+import { publishGrowth, readGrowth } from './report/publish-growth.js';
+import { drawRates } from './report/rate-charts.js';
+import { changesText, goalsText, machineText, referenceText, rowText, sideBySideText } from './report/text-report.js';
 import { ALL_ROWS, rowNamed } from './rows/all-rows.js';
 import { type GrowthPoint, measureGrowth } from './rows/growth.js';
 
@@ -30,6 +35,7 @@ interface Options {
   readonly out: string;
   readonly engine: string;
   readonly baseline?: string;
+  readonly compare?: string;
   readonly growth?: number | true;
   readonly cpuProf?: string;
   readonly list?: true;
@@ -43,7 +49,7 @@ async function main(): Promise<void> {
     return;
   }
   if (options.publish !== undefined) {
-    await publish(ALL_ROWS, mergeReports(options.publish.map(readReport)), BENCH);
+    await publishAll(options.publish);
     return;
   }
   const scale = SCALES[options.quick === true ? 'quick' : options.size];
@@ -79,6 +85,8 @@ async function main(): Promise<void> {
       return;
     }
 
+    const older =
+      options.compare === undefined ? undefined : buildOlder(options.compare, join(BENCH, '..'), join(dir, 'older'));
     const cases: CaseResult[] = [];
     for (const row of rows) {
       const results: CaseResult[] = [];
@@ -88,6 +96,7 @@ async function main(): Promise<void> {
           ...common,
           scale,
           peers: options.peers,
+          older,
           cpuProfDir: options.cpuProf === undefined ? undefined : resolve(options.cpuProf),
         });
         results.push(result);
@@ -108,13 +117,14 @@ async function main(): Promise<void> {
     console.log(referenceText());
     reportAbsent(cases);
     if (before !== undefined) console.log(changesText(compare(rows, report, before), options.baseline ?? ''));
+    if (older !== undefined) console.log(sideBySideText(sideBySide(rows, report, older.name), older.name));
     const path = join(options.out, `${scale.name}-${name}`);
     writeFileSync(`${path}.json`, `${JSON.stringify(report, undefined, 1)}\n`);
-    const chart = await drawRates(rows, report);
-    if (chart !== undefined) writeFileSync(`${path}.svg`, chart);
-    console.log(
-      `\n${report.seconds} s; ${path}.json${chart === undefined ? ' (no chart: its packages are not installed)' : `, ${path}.svg`}`,
-    );
+    const charts = await drawRates(report);
+    for (const { name: subject, svg } of charts) writeFileSync(`${path}-${subject}.svg`, svg);
+    const drawn =
+      charts.length === 0 ? ' (no charts: nothing to compare with, or what draws is not installed)' : `, ${path}-*.svg`;
+    console.log(`\n${report.seconds} s; ${path}.json${drawn}`);
     if (cases.some((one) => Object.values(one.absent).some((reason) => reason.startsWith('failed'))))
       process.exitCode = 1;
   } finally {
@@ -138,6 +148,7 @@ function parseOptions(): Options {
     .option('--out <folder>', 'where reports and charts go', join(BENCH, 'dist/results'))
     .option('--engine <file>', 'another build of the library', join(BENCH, '../dist/evaq.js'))
     .option('--baseline <file>', 'compare with the report of an earlier run')
+    .option('--compare <revision>', 'build another revision of evaq, as git knows it, and let the two take turns')
     .option('--growth [records]', 'instead of the rows: how cost grows with the backlog, up to so many records', count)
     .option('--cpu-prof <folder>', 'leave CPU profiles of our processes there')
     .option(
@@ -147,6 +158,17 @@ function parseOptions(): Options {
     .option('--list', 'name the rows');
   command.parse();
   return command.opts<Options>();
+}
+
+/** Reports of rows go into one table; of growth the last counts. */
+async function publishAll(paths: readonly string[]): Promise<void> {
+  const reports: string[] = [];
+  for (const path of paths) {
+    const growth = readGrowth(path);
+    if (growth === undefined) reports.push(path);
+    else await publishGrowth(growth, BENCH);
+  }
+  if (reports.length > 0) await publish(ALL_ROWS, mergeReports(reports.map(readReport)), BENCH);
 }
 
 async function runGrowth(

@@ -671,15 +671,18 @@ class Queue:
             if header is None:
                 if not self.damage or self.damage[-1]["file"] != os.path.join(self.dir, name):
                     self.tell(name, 0, len(data), "the header of a tombstone log is damaged", False)
-            elif header.high_water != zlib.crc32(self.name.encode()) or header.file_id != int(name[:16], 16):
-                self.tell(name, 0, len(data), "another tombstone log's file", False)
+            elif header.high_water != zlib.crc32(self.name.encode()):
+                self.tell(name, 0, len(data), "the tombstone log of another queue", False)
             else:
                 tell = lambda *what, name=name: self.tell(name, *what)
                 read_log(data, header, self.removals, name == names[-1], tell, lambda *place, name=name: self.tell_torn(name, *place))
+        # What they said of the data is lost with removals.
+        self.is_witnessed = not any(not one["lossless"] for one in self.damage)
         if self.removals.has_intake and not any(re.fullmatch(r"[0-9a-f]{16}\.itk", name) for name in self.names):
             self.tell("", 0, 0, "the intake log is missing", False)
         has_segments = any(name.endswith(".seg") for name in self.names)
         if not names and has_segments:
+            self.is_witnessed = False
             self.tell("", 0, 0, "there is no tombstone log", False)
             self.removals_lost = True
         if self.registered and not (names and has_segments):
@@ -692,13 +695,15 @@ class Queue:
         for segment in self.segments:
             segment.data, header = self.load(segment.name, b"EvqS")
             mark = zlib.crc32(self.name.encode()) % 65535 + 1
-            if header is not None and header.queue_mark not in (0, mark):
+            if header is None:
+                continue
+            if (header.base_id, header.file_id) != (segment.base_id, segment.id):
+                self.tell(segment.name, 0, len(segment.data), "another segment's file", False)
+            elif header.queue_mark not in (0, mark):
                 self.tell(segment.name, 0, len(segment.data), "a segment of another queue", False)
                 segment.is_foreign = True
-            elif header is not None and (header.base_id, header.file_id) == (segment.base_id, segment.id):
+            else:
                 segment.header, segment.footer = header, footer_of(segment.data, header.seed)
-            elif header is not None:
-                self.tell(segment.name, 0, len(segment.data), "another segment's file", False)
         # 14: who is replaced is settled before anybody is judged.
         replaced = {id for one in self.segments if one.footer for id in one.footer.replaces if id != one.id}
         self.leftovers = [one for one in self.segments if one.id in replaced]
@@ -727,8 +732,15 @@ class Queue:
 
     def never_held_anything(self, segment):
         told = any(one["file"] == segment.path for one in self.damage)
-        blank = len(segment.data) < HEADER or not any(segment.data[:HEADER])
+        blank = len(segment.data) < HEADER or not any(segment.data)
         return not told and blank and self.removals.durable.get(segment.id, 0) == 0
+
+    def end_of_life(self, segment):
+        """Up to where bytes of this life of the file stand for certain."""
+        recycled = bool(segment.header.flags & 4)
+        ends = [commit.end for commit in segment.commits if commit.kind == 1]
+        ends += [end for start, end, head in segment.bad if head is not None or not (recycled or not any(segment.data[start:end]))]
+        return max(ends, default=0)
 
     def is_known_sealed(self, segment):
         return bool(segment.header.flags & 1) or segment.id < self.removals.sealed_below
@@ -736,7 +748,8 @@ class Queue:
     def judge_unsealed(self, segment):
         """The table of 12: cuts what is torn off the lists of the segment."""
         sealed = self.is_known_sealed(segment)
-        torn_at = next((start for start, _, _ in segment.bad if not sealed and start >= segment.durable), None)
+        durable = max(segment.durable, 0 if self.is_witnessed else self.end_of_life(segment))
+        torn_at = next((start for start, _, _ in segment.bad if not sealed and start >= durable), None)
         if torn_at is not None:
             segment.commits = [commit for commit in segment.commits if commit.end <= torn_at]
             segment.bad = [bad for bad in segment.bad if bad[0] < torn_at]
@@ -754,7 +767,7 @@ class Queue:
         if segment.header is None:
             if not any(one["file"] == segment.path for one in self.damage):
                 self.tell(segment.name, 0, len(segment.data), "the header of a segment is damaged", False)
-            segment.lost.append((segment.base_id, after))
+            segment.lost.append((max(segment.base_id, 1), after))
             return
         footer = segment.footer
         last = footer.last_id if footer else after

@@ -1,8 +1,6 @@
-// Builds dist/: the library by the TypeScript compiler, file for file, and the CLI as a bundle, so that what only the
-// CLI needs (argument parsing, tables, progress bars) stays out of the library's dependencies. It is in parts, so that a
-// command starts without what only others need.
+// Builds dist/: the library by the TypeScript compiler, file for file, and the CLI as a bundle.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -11,7 +9,7 @@ if (!existsSync(join(root, 'node_modules', 'typescript'))) {
   console.error('evaq: the build needs the development dependencies; run npm ci without --omit=dev');
   process.exit(1);
 }
-const { build } = await import('esbuild');
+const { buildCli } = await import('./build-cli.mjs');
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
@@ -42,29 +40,4 @@ function declare(file) {
   writeFileSync(file.replace(/\.d\.ts$/, '.d.cts'), common);
 }
 
-const cli = join(root, 'dist/cli/main.js');
-await build({
-  entryPoints: [join(root, 'src/cli/main.ts')],
-  outdir: dirname(cli),
-  chunkNames: 'parts/[name]-[hash]',
-  splitting: true,
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node20.19',
-  external: [
-    'fs-ext',
-    'fs-native-extensions',
-    'crc-32',
-    'sorted-btree',
-    '@msgpack/msgpack',
-    'prom-client',
-    '@nats-io/transport-node',
-  ],
-  // The bundled packages are CommonJS and call require for Node's own modules.
-  banner: {
-    js: "#!/usr/bin/env node\nimport { createRequire as evaqCreateRequire } from 'node:module';\nconst require = evaqCreateRequire(import.meta.url);",
-  },
-  logLevel: 'warning',
-});
-chmodSync(cli, 0o755);
+await buildCli(join(root, 'dist/cli'));

@@ -1,8 +1,8 @@
 // Packs evaq and uses the tarball as its users do: what attw and publint say of it, and fresh projects, installed by npm without scripts and by
-// pnpm, that push, pop and close as ES modules, as CommonJS, as bundles; and TypeScript in every module resolution. Needs a build. Where no
+// pnpm, that push, pop and close as ES modules, as CommonJS, as bundles; the examples; and TypeScript in every module resolution. Needs a build. Where no
 // registry can be reached the fresh projects are skipped, and that is said.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -135,6 +135,7 @@ async function checkProjects(tarball) {
   for (const program of ['program.mjs', 'program.cjs'])
     await step(`npm without scripts, ${program}`, () => expectUse(npm, program));
   await step('the command line', () => expectCommand(npm));
+  await step('the examples', () => expectExamples(npm));
   for (const format of ['cjs', 'esm']) await step(`a bundle by esbuild, ${format}`, () => expectBundle(npm, format));
   for (const resolution of RESOLUTIONS)
     await step(`TypeScript, ${resolution.moduleResolution}`, () => expectTypes(npm, resolution));
@@ -165,6 +166,17 @@ function expectCommand(project) {
   runWith('text\n', project, evaq, 'push', store);
   const said = run(project, evaq, 'cat', store).trim();
   if (said !== 'text') throw new Error(`evaq cat said ${JSON.stringify(said)}`);
+}
+
+/** Each as its readers run it: copied out of the package. What needs a server, or goes on until it is stopped, has tests of its own. */
+function expectExamples(project) {
+  const packed = join(project, 'node_modules/evaq/examples');
+  const examples = readdirSync(packed).filter((name) => name.endsWith('.mjs') && name !== 'outbox.mjs');
+  if (examples.length < 8) throw new Error(`only ${examples.join(', ')}`);
+  for (const example of examples) {
+    copyFileSync(join(packed, example), join(project, example));
+    if (run(project, process.execPath, example).trim() === '') throw new Error(`${example} said nothing`);
+  }
 }
 
 async function expectBundle(project, format) {

@@ -7,23 +7,78 @@
  * stands for (store UUID, file's ID, file's salt). A frame that is stale, misdirected, or embedded in somebody's payload
  * therefore fails, although its own bytes are intact.
  *
- * Two libraries stand behind one function: `crc-32` needs no call out of JavaScript and is the faster one for short
- * input; `zlib.crc32` uses the processor's carry-less multiplication and wins by a multiple above that.
+ * Three ways to sum stand behind one function. `crc-32` needs no call out of JavaScript and is the fastest for very short input; `zlib.crc32`
+ * is native. A process that has summed enough to make it worth while makes itself a kernel in WebAssembly (`crc-kernel.ts`), beside
+ * what it does, and sums by that from then on. Which way was taken cannot be told from the sum.
  */
 import { crc32 as zlibCrc32 } from 'node:zlib';
 import shortCrc32 from 'crc-32';
+import { type CrcKernel, makeCrcKernel } from './crc-kernel.js';
 
 /** Measured on Node 20.20, x86-64: below this many bytes the call into zlib costs more than it saves. */
 const SHORT_BYTES_MAX = 256;
+/** The same of the kernel. */
+const SHORT_BESIDE_KERNEL_BYTES_MAX = 32;
+/** The kernel takes some milliseconds to make: as much as it saves on so many bytes. */
+const BYTES_BEFORE_KERNEL = 8 * 1024 * 1024;
+/** Elsewhere nobody has measured it, and zlib may have an instruction for it. */
+const IS_MEASURED = process.arch === 'x64';
+
+let kernel: CrcKernel | undefined;
+/** Whether it is still counted how much was summed: until there is a kernel, or will never be. */
+let isCounting = IS_MEASURED;
+let summedBytes = 0;
+let making: Promise<boolean> | undefined;
 
 /** Plain CRC-32 of all of `bytes`, as an unsigned 32-bit integer. */
 export function crc32(bytes: Uint8Array): number {
-  return bytes.length <= SHORT_BYTES_MAX ? shortCrc32.buf(bytes) >>> 0 : zlibCrc32(bytes);
+  return crc32Continued(bytes, 0);
 }
 
 /** The CRC-32 of bytes whose beginning has the CRC-32 `crc`, and which go on with `bytes`. */
 export function crc32Continued(bytes: Uint8Array, crc: number): number {
-  return zlibCrc32(bytes, crc);
+  const { length } = bytes;
+  if (kernel !== undefined && length > SHORT_BESIDE_KERNEL_BYTES_MAX) return kernel(bytes, crc);
+  if (isCounting) count(length);
+  return length <= SHORT_BYTES_MAX ? shortCrc32.buf(bytes, crc) >>> 0 : zlibCrc32(bytes, crc);
+}
+
+function count(bytes: number): void {
+  summedBytes += bytes;
+  if (summedBytes >= BYTES_BEFORE_KERNEL) void useCrcKernel();
+}
+
+/**
+ * Makes the kernel of this thread now, if it was not made yet, and sums by it from then on. Resolves with false where there is none (no WebAssembly, as
+ * with `--jitless`, or no memory for it) or where it does not sum as zlib does; then all goes on without. Never rejects.
+ */
+export function useCrcKernel(): Promise<boolean> {
+  isCounting = false;
+  making ??= make();
+  return making;
+}
+
+async function make(): Promise<boolean> {
+  try {
+    const made = await makeCrcKernel();
+    if (sumsAsZlib(made)) kernel = made;
+  } catch {
+    // Nothing depends on it.
+  }
+  return kernel !== undefined;
+}
+
+/** Lengths on both sides of each of its methods. */
+const CHECKED_LENGTHS = [1, 100, 207, 208, 1000, 1407, 1408, 5003];
+
+const CHECKED_BYTES = Math.max(...CHECKED_LENGTHS) + CHECKED_LENGTHS.length;
+
+function sumsAsZlib(made: CrcKernel): boolean {
+  const bytes = Uint8Array.from({ length: CHECKED_BYTES }, (_, i) => Math.imul(i, 0x9e3779b1) >>> 24);
+  return CHECKED_LENGTHS.every((length, i) => {
+    const some = bytes.subarray(i, i + length);
+    return made(some, length) === zlibCrc32(some, length);
+  });
 }
 
 /** The seed of one file: all that its frames must agree on. `identity` is UUID, file ID and salt, as FORMAT.md lays out. */

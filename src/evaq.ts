@@ -18,6 +18,7 @@ export type { RateOptions } from './delivery/token-bucket.js';
 export { EvaqError, type EvaqErrorCode, type EvaqErrorDetails } from './errors.js';
 export type { FailureDetail, RecordIdentity, RecordOrigin } from './frame/metadata.js';
 export type { GcTrace } from './gc/gc-trace.js';
+export type { IdSpan } from './ids.js';
 export type { LinkedDeadLetters } from './link/linked-dead-letters.js';
 export type { LinkedDelivery } from './link/linked-delivery.js';
 export type { LinkedBatchOptions, LinkedDeliveryOptions, LinkedOrder } from './link/linked-delivery-options.js';
@@ -33,9 +34,9 @@ export type {
   RecordsOptions,
   RecordsOptions as ReadOnlyRecordsOptions,
 } from './log/read-options.js';
-export type { IdSpan } from './queue/commit-pipeline.js';
 export type { CommitTrace } from './queue/commit-trace.js';
 export type { DeadLetter, DeadLetterGroup, DeadLetterSummary } from './queue/dead-letter.js';
+export type { DeadLetterOptions, DeadLetterSelection } from './queue/dead-letter-options.js';
 export type { DropCause, DroppedMessage } from './queue/dropping.js';
 export type { Checkpoint } from './queue/intake.js';
 export type { LimitOptions, WhenFull } from './queue/limit-options.js';
@@ -49,19 +50,13 @@ export type {
 } from './queue/move-options.js';
 export type { Payload, PushEntry, PushManyOptions, PushOptions } from './queue/push-entry.js';
 export type { PushTrace } from './queue/push-trace.js';
-export type {
-  DeadLetterOptions,
-  DeadLetterSelection,
-  GcReport,
-  Queue,
-  QueueStats,
-  ReadableOptions,
-} from './queue/queue.js';
+export type { Queue, ReadableOptions } from './queue/queue.js';
 export type { DeadLetterListOptions, QueueDeadLetters } from './queue/queue-dead-letters.js';
 export type { EvaqLike, QueueLike } from './queue/queue-like.js';
 export type { LimitStats } from './queue/queue-limits.js';
 export type { DedupeOptions, Durability, QueueOptions } from './queue/queue-options.js';
 export type { TornTail } from './queue/queue-recovery.js';
+export type { GcReport, QueueStats } from './queue/queue-stats.js';
 export type { HeadersLike } from './queue/record-headers.js';
 export type { RecordCriteria, RecordSelection } from './queue/record-selection.js';
 export type { RemovalTrace } from './queue/removal-trace.js';
@@ -76,7 +71,7 @@ export type { DeliveryTotals } from './store/deliveries.js';
 export { Evaq } from './store/evaq.js';
 export type { EvaqOptions, Ports } from './store/evaq-options.js';
 export type { Health, HealthEvent, HealthOptions, HealthReason, HealthReasonCode } from './store/health.js';
-export type { QueueRecovery, RecoveryProgress, RecoveryReport } from './store/open-store.js';
+export type { QueueRecovery, RecoveryProgress, RecoveryReport } from './store/recovery-report.js';
 export type { RecoveryTrace } from './store/recovery-trace.js';
 export type { StoreStats } from './store/store-stats.js';
 export type { QueueWritable, WritableOptions } from './streams/queue-writable.js';

@@ -33,6 +33,12 @@ export interface IdRange {
   readonly last: number;
 }
 
+/** The IDs of records that were pushed together. */
+export interface IdSpan {
+  readonly firstId: number;
+  readonly lastId: number;
+}
+
 /** A number that stands this far above all others was given by nobody: no store lives long enough to get there. */
 const STRAY_GAP: number = 2 ** 40;
 
@@ -78,6 +84,11 @@ export function requireCount(value: unknown, argument: string, min: number): ass
   if (!Number.isSafeInteger(value) || value < min) {
     throw new RangeError(`${argument} must be a whole number of at least ${min}, got ${value}`);
   }
+}
+
+/** `record 7`, or `records 7 to 9`. */
+export function recordsText(first: number, last: number): string {
+  return first === last ? `record ${first}` : `records ${first} to ${last}`;
 }
 
 /** The name of a store as it is written. */

@@ -103,15 +103,17 @@ export function pairedRatio(
   theirs: Measured | undefined,
   metric: string,
 ): number | undefined {
-  const a = ours?.series[metric];
-  const b = theirs?.series[metric];
-  if (a === undefined || b === undefined) return undefined;
-  const ratios: number[] = [];
-  for (const [round, value] of a.entries()) {
-    const other = b[round];
-    if (other !== undefined && other > 0) ratios.push(value / other);
-  }
+  const ratios = pairedRatios(ours, theirs, metric);
   return ratios.length === 0 ? undefined : spreadOf(ratios).median;
+}
+
+/** Round by round; empty where either did not take part. */
+export function pairedRatios(ours: Measured | undefined, theirs: Measured | undefined, metric: string): number[] {
+  const others = theirs?.series[metric] ?? [];
+  return (ours?.series[metric] ?? []).flatMap((value, round) => {
+    const other = others[round];
+    return other !== undefined && other > 0 ? [value / other] : [];
+  });
 }
 
 export function bestPeer(results: Results, metric: string): { name: string; value: number } | undefined {

@@ -7,9 +7,11 @@ import { join } from 'node:path';
 import { UnavailableError } from '../contenders/contender.js';
 import { Contestant } from './contestant.js';
 import { PEERS, type Verdict } from './goal.js';
+import type { OlderVersion } from './older-version.js';
 import type { Row } from './row.js';
 import { type Measured, type MemoryUse, type Sample, summarize } from './sample.js';
 import type { Scale } from './scale.js';
+import { isOurs, twinOf } from './side-by-side.js';
 import { type OrderTaker, Worker } from './worker.js';
 import type { Order } from './worker-protocol.js';
 
@@ -19,6 +21,8 @@ export interface RunOptions {
   readonly dir: string;
   readonly peers: boolean;
   readonly cpuProfDir: string | undefined;
+  /** Takes its turns beside the engine. */
+  readonly older?: OlderVersion | undefined;
 }
 
 export interface CaseResult {
@@ -63,7 +67,7 @@ export async function runCase(row: Row, caseIndex: number, options: RunOptions):
   };
 
   try {
-    for (const [at, name] of one.contenders.entries()) {
+    for (const [at, { name, contender, engine }] of contestantsOf(one.contenders, options).entries()) {
       if (!options.peers && PEERS.includes(name)) {
         absent[name] = 'peers were not asked for';
         continue;
@@ -78,9 +82,9 @@ export async function runCase(row: Row, caseIndex: number, options: RunOptions):
           order: 'start',
           row: row.name,
           caseIndex,
-          contender: name,
+          contender,
           scale: scale.name,
-          engine: options.engine,
+          engine,
           dir: join(dir, String(at)),
         });
       } catch (error) {
@@ -106,10 +110,27 @@ export async function runCase(row: Row, caseIndex: number, options: RunOptions):
       contenders[entrant.name] = summarize(entrant.samples, memory);
       await entrant.worker.ask({ order: 'end' });
     }
-    const goals = one.goals.flatMap((goal) => goal(contenders) ?? []);
+    // Goals are about what is there now.
+    const judged = Object.fromEntries(Object.entries(contenders).filter(([name]) => one.contenders.includes(name)));
+    const goals = one.goals.flatMap((goal) => goal(judged) ?? []);
     return { row: row.name, label: one.label, contenders, absent, goals };
   } finally {
     for (const { worker } of entrants) await worker.close();
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+interface Starter {
+  readonly name: string;
+  readonly contender: string;
+  readonly engine: string;
+}
+
+/** Each contender, and right after one of ours the same of the older version, if there is one. */
+function contestantsOf(contenders: readonly string[], { engine, older }: RunOptions): Starter[] {
+  return contenders.flatMap((contender) => {
+    const one = { name: contender, contender, engine };
+    if (older === undefined || !isOurs(contender)) return [one];
+    return [one, { name: twinOf(contender, older.name), contender, engine: older.engine }];
+  });
 }

@@ -1,19 +1,19 @@
 /**
- * Puts reports where readers look: the tables of `bench/README.md`, and beside it the chart and the figures that a later run compares itself
+ * Puts reports where readers look: the tables of `bench/README.md` and of README, and beside them the charts and the figures that a later run compares itself
  * with. Reports of one machine and one size can be published together, each with rows of its own.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BenchReport } from '../harness/bench-report.js';
 import { figure, pairedRatio } from '../harness/goal.js';
 import type { Row } from '../harness/row.js';
 import type { CaseResult } from '../harness/run-case.js';
-import { drawRates } from './charts.js';
+import { SCALES } from '../harness/scale.js';
+import { putBetween } from './marked-place.js';
 import { digits, microseconds, short } from './number-text.js';
+import { drawRates, type RateChart } from './rate-charts.js';
+import { readmeSpeed } from './readme-speed.js';
 import { machineText } from './text-report.js';
-
-const BEGIN = '<!-- results:begin -->';
-const END = '<!-- results:end -->';
 
 /** One report out of several. Of a case that several have, the one given last counts. Throws where they do not belong together. */
 export function mergeReports(reports: readonly BenchReport[]): BenchReport {
@@ -33,28 +33,48 @@ export function mergeReports(reports: readonly BenchReport[]): BenchReport {
   };
 }
 
-/** Writes `README.md`, `published/rates.svg` and `published/report.json` in `bench`, the folder of the bench. */
-export async function publish(rows: readonly Row[], report: BenchReport, bench: string): Promise<void> {
+/**
+ * Writes `README.md` and, in `published`, `report.json` and the pictures, all in `bench`, the folder of the bench; and the table of the README beside that
+ * folder, if there is one. The goals are judged anew, as they are worded now. Resolves with the report as it is published.
+ */
+export async function publish(rows: readonly Row[], measured: BenchReport, bench: string): Promise<BenchReport> {
+  const report = judged(rows, measured);
   const folder = join(bench, 'published');
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'report.json'), `${JSON.stringify(report)}\n`);
-  const chart = await drawRates(rows, report);
-  if (chart !== undefined) writeFileSync(join(folder, 'rates.svg'), chart);
-  const path = join(bench, 'README.md');
-  const readme = readFileSync(path, 'utf8');
-  const from = readme.indexOf(BEGIN);
-  const to = readme.indexOf(END);
-  if (from < 0 || to < from) throw new Error(`${path} has no place for results`);
-  const text = resultsText(rows, report);
-  writeFileSync(path, `${readme.slice(0, from + BEGIN.length)}\n${text}\n${readme.slice(to)}`);
+  const charts = await drawRates(report);
+  for (const { name, svg } of charts) writeFileSync(join(folder, `rates-${name}.svg`), svg);
+  putBetween(join(bench, 'README.md'), 'results', resultsText(rows, report, charts));
+  const readme = join(bench, '../README.md');
+  const speed = readmeSpeed(report);
+  if (speed !== undefined && existsSync(readme)) {
+    putBetween(readme, 'speed', [speed, ...picturesText(charts, 'bench/published')].join('\n\n'));
+  }
+  return report;
+}
+
+/** The same figures under the goals of today; those that cannot be judged any more stay out. */
+export function judged(rows: readonly Row[], report: BenchReport): BenchReport {
+  const cases = report.cases.map((result) => {
+    const all = rows.find(({ name }) => name === result.row)?.cases(SCALES[report.scale]);
+    const one = all?.find(({ label }) => label === result.label);
+    return one === undefined
+      ? result
+      : { ...result, goals: one.goals.flatMap((goal) => goal(result.contenders) ?? []) };
+  });
+  return { ...report, cases };
+}
+
+function picturesText(charts: readonly RateChart[], folder: string): string[] {
+  return charts.map(({ name, alt }) => `![${alt}](${folder}/rates-${name}.svg)`);
 }
 
 /** The results as Markdown. */
-export function resultsText(rows: readonly Row[], report: BenchReport): string {
+export function resultsText(rows: readonly Row[], report: BenchReport, charts: readonly RateChart[]): string {
   const versions = Object.entries(report.versions).map(([name, version]) => `${name} ${version}`);
   const parts = [
     `\`\`\`\n${machineText(report.machine)}\nsize ${report.scale}, ${report.rounds} rounds, ${Math.round(report.seconds / 60)} min\n${versions.join(', ')}\n\`\`\``,
-    '![Rates of all contenders](published/rates.svg)',
+    ...picturesText(charts, 'published'),
   ];
   for (const row of rows) {
     const results = report.cases.filter((one) => one.row === row.name);

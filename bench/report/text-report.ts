@@ -9,6 +9,7 @@ import type { Machine } from '../harness/machine.js';
 import type { Row } from '../harness/row.js';
 import type { CaseResult } from '../harness/run-case.js';
 import type { Measured } from '../harness/sample.js';
+import { EVIDENCE, type Gain } from '../harness/side-by-side.js';
 import { digits, microseconds, short } from './number-text.js';
 import { REFERENCE_NOTE, REFERENCES } from './reference-figures.js';
 
@@ -114,6 +115,24 @@ export function changesText(changes: readonly Change[], path: string): string {
   }
   const worse = changes.filter((change) => change.verdict === 'worse').length;
   return `\nAgainst ${path}: ${worse} worse by more than the noise\n${table.toString()}`;
+}
+
+/** Two versions that took turns. */
+export function sideBySideText(gains: readonly Gain[], older: string): string {
+  const table = newTable(['', 'new by old', 'rounds', 'row', 'case', 'contender', 'figure']);
+  for (const { verdict, gain, row, label, contender, metric } of gains) {
+    const shown = verdict === 'no evidence' ? '' : verdict.toUpperCase();
+    table.push([
+      shown,
+      `${digits(gain.median)} x`,
+      `${digits(gain.min)} .. ${digits(gain.max)}`,
+      row,
+      label,
+      contender,
+      metric,
+    ]);
+  }
+  return `\nBeside ${older}, by turns; less than ${EVIDENCE} x is no evidence by one run\n${table.toString()}`;
 }
 
 function mark(goal: Verdict): string {

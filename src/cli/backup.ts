@@ -20,7 +20,6 @@ import { formatBytes, formatCount, isoTime } from './record-format.js';
 
 export function backupCommand(): Command {
   return new Command('backup')
-    .description('make a consistent copy of a store, in use or not, and verify it')
     .argument('<dir>', 'the store')
     .argument('<to>', 'a folder that is not there yet, or empty; it is a store then')
     .option('--copy', 'share no file with the store: on another disk that is so anyway', false)
@@ -39,7 +38,6 @@ export function backupCommand(): Command {
 
 export function restoreCommand(): Command {
   return new Command('restore')
-    .description('say what restoring a backup would come to, and do it with --yes')
     .argument('<backup>', 'what evaq backup has made')
     .argument('<dir>', 'where the store is to be: a folder that is not there yet, or empty')
     .option('--yes', 'do it', false)

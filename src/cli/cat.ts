@@ -1,9 +1,10 @@
 /** `evaq cat`: the records of a queue, or of segment files by themselves, to standard output. Takes no lock, writes nothing. */
 import { Command } from 'commander';
 import { EvaqError, RawSegment, ReadOnlyEvaq } from '../raw.js';
-import { EXIT_CORRUPT, say, UsageError } from './exit-code.js';
+import { damagedPlaces, queueToRead, sayPassedOver } from './damage-told.js';
+import { say, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
-import { type PathKind, pathKind } from './path-kind.js';
+import { isSpare, type PathKind, pathKind } from './path-kind.js';
 import { formatCount } from './record-format.js';
 import { addOutput, type OutputFlags, RecordPrinter } from './records/record-printer.js';
 import type { ShownRecord } from './records/shown-record.js';
@@ -21,7 +22,6 @@ interface CatFlags extends SelectionFlags, OutputFlags {
 
 export function catCommand(): Command {
   const command = new Command('cat')
-    .description('print records: the live ones of a queue, or all that a segment file holds')
     .argument('<path...>', 'stores, queue folders, segment files, quarantine/, nats://HOST/STORE')
     .addOption(queuesOption());
   return addOutput(addSelection(command))
@@ -45,9 +45,7 @@ async function cat(paths: readonly string[], flags: CatFlags, signal: AbortSigna
   }
   if (signal.aborted) say(`stopped behind ${printer.place ?? 'nothing'}`);
   signal.throwIfAborted();
-  if (printer.damaged === 0) return;
-  say(`passed over ${formatCount(printer.damaged, 'damaged place')}; evaq verify tells more`);
-  process.exitCode = EXIT_CORRUPT;
+  sayPassedOver(printer.damaged);
 }
 
 /** Prints no more than was asked for, over all paths and queues, and nothing more once the program is asked to end. */
@@ -101,6 +99,7 @@ async function catPath(path: string, flags: CatFlags, printer: LimitedPrinter): 
     case 'files':
       return catFiles(path, found, flags, printer);
     case 'segment':
+      if (isSpare(path)) return say(`${path} is a spare file: nothing is in it`);
       if (found.what !== undefined) say(`${path} is ${found.what}`);
       return catSegment(path, flags, printer);
     case 'other-file':
@@ -121,13 +120,13 @@ async function catStore(
 ): Promise<void> {
   await using store = await ReadOnlyEvaq.open(path, { onCorruption: flags.skipDamaged ? 'quarantine' : 'fail' });
   for (const name of queuesMeant(wanted, await store.queueNames())) {
-    const queue = await store.queue(name);
+    const queue = await queueToRead(store, name);
     for await (const record of selectedRecords(queue, printer.selection)) {
       const full = printer.print({ record, queue: name });
       if (full !== undefined) await full;
       if (printer.isDone) break;
     }
-    if (flags.skipDamaged) printer.damaged += (await queue.stats()).damage.filter(({ lossless }) => !lossless).length;
+    if (flags.skipDamaged) printer.damaged += await damagedPlaces(queue);
     if (printer.isDone) return;
   }
 }
@@ -153,7 +152,7 @@ async function catFiles(
   say(`${path} holds ${what}: ${formatCount(files.length, 'segment file')}`);
   for (const file of files) {
     if (printer.isDone) return;
-    await catSegment(file, flags, printer);
+    if (!isSpare(file)) await catSegment(file, flags, printer);
   }
 }
 

@@ -23,7 +23,6 @@ interface Compacted {
 
 export function compactCommand(): Command {
   return new Command('compact')
-    .description('give back all the space of removed records, now')
     .argument('<dir>', 'the store')
     .addOption(new Option('-q, --queue <name>', 'this queue alone; default: all').argParser(parseQueue))
     .option('--json', 'as JSON', false)

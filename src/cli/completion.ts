@@ -7,9 +7,7 @@ type Shell = (typeof SHELLS)[number];
 
 /** `load`: all commands that there are. */
 export function completionCommand(load: () => Promise<readonly Command[]>): Command {
-  const command = new Command('completion').description(
-    'a script that completes commands, options and their values in a shell',
-  );
+  const command = new Command('completion');
   const shell = command.createArgument('<shell>', 'which shell').choices(SHELLS);
   return command
     .addArgument(shell)

@@ -8,7 +8,7 @@ import { addLetterSelection, boxesOf, type LetterFlags, lettersIn, requireOneBox
 import { LIST_HEAD, listLine, renderLetter, renderSummary } from './dead-letters/look.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
-import { addMove, addPlan } from './planned-move.js';
+import { addMove } from './planned-move.js';
 import { isoTime, recordToJson } from './record-format.js';
 
 interface JsonFlag {
@@ -16,12 +16,10 @@ interface JsonFlag {
 }
 
 export function deadLettersCommand(): Command {
-  const command = new Command('dead-letters')
-    .description('what could not be delivered: see it by reason, send it back, or drop it')
-    .addHelpText(
-      'after',
-      "\nWithout an action: summary. Those of a queue 'jobs' are in the queue 'jobs.dead', those of the WAL in 'dead-letters'.\n\nExamples:\n  evaq dead-letters ./orders\n  evaq dead-letters redrive ./orders --code ECONNREFUSED --rate 50 --yes",
-    );
+  const command = new Command('dead-letters').addHelpText(
+    'after',
+    "\nWithout an action: summary. Those of a queue 'jobs' are in the queue 'jobs.dead', those of the WAL in 'dead-letters'.\n\nExamples:\n  evaq dead-letters ./orders\n  evaq dead-letters redrive ./orders --code ECONNREFUSED --rate 50 --yes",
+  );
   const actions = [
     summaryCommand(),
     listCommand(),
@@ -167,7 +165,7 @@ function redriveCommand(): Command {
 }
 
 function purgeCommand(): Command {
-  return addPlan(changing('purge', 'remove them for good'))
+  return addMove(changing('purge', 'remove them for good'))
     .option('--all', 'all that there are', false)
     .addHelpText(
       'after',

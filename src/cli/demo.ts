@@ -30,9 +30,6 @@ const INTERRUPTS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 export function demoCommand(): Command {
   const command = new Command('demo')
-    .description(
-      'the evacuation drill: kill an application again and again, and show that nothing it acknowledged is lost',
-    )
     .option('--kills <n>', 'how often the application is killed with SIGKILL', wholeFrom(0), KILLS_DEFAULT)
     .option('--records <n>', 'lines to push (default: 20000, or all of the input)', wholeFrom(1))
     .option('--input <file>', 'push the lines of this file (default: lines made up from the seed)')

@@ -1,5 +1,6 @@
 /**
- * Where `evaq forward --to` can forward to, by the scheme of a URL: a table of what stands in `destinations/`.
+ * Where `evaq forward --to` can forward to, by the scheme of a URL: a table of what stands in `destinations/`. What sends is loaded
+ * when its destination is opened.
  */
 import { AMQP } from './destinations/amqp.js';
 import type { Destination, DestinationFlags, OpenDestination } from './destinations/destination.js';

@@ -21,7 +21,6 @@ interface DoctorFlags {
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('tell whether this machine, and the disk of a store, can keep one')
     .argument('[dir]', 'the store, or where one is to be; default: the current folder')
     .option('--no-write', 'do not measure how long a sync takes, which writes a file beside the store and removes it')
     .option('--json', 'as JSON', false)

@@ -1,7 +1,8 @@
 /** `evaq export`: records as lines of JSON that lose nothing, between a line that says where they come from and one that says how many they were. */
 import { Command } from 'commander';
 import { ReadOnlyEvaq } from '../raw.js';
-import { EXIT_CORRUPT, say } from './exit-code.js';
+import { damagedPlaces, queueToRead, sayPassedOver } from './damage-told.js';
+import { say } from './exit-code.js';
 import { StoreExport } from './export/store-export.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
@@ -17,10 +18,7 @@ interface ExportFlags extends SelectionFlags {
 }
 
 export function exportCommand(): Command {
-  const command = new Command('export')
-    .description('records as lines of JSON that lose nothing: ID, time, headers, origin, reason, attempts, any bytes')
-    .argument('<dir>', 'the store')
-    .addOption(queuesOption('*'));
+  const command = new Command('export').argument('<dir>', 'the store').addOption(queuesOption('*'));
   return addSelection(command)
     .option('--skip-damaged', 'go on behind records that are damaged; exits with 3 all the same', false)
     .addHelpText(
@@ -52,26 +50,16 @@ async function exportStore(dir: string, flags: ExportFlags, signal: AbortSignal)
   const written = new StoreExport(store, selection, out, signal);
   await written.write(queues);
   const { records } = written;
-  const damaged = flags.skipDamaged ? await damagedPlaces(store, queues) : 0;
+  let damaged = 0;
+  if (flags.skipDamaged) for (const name of queues) damaged += await damagedPlaces(await store.queue(name));
   await out.line(JSON.stringify({ v: EXPORT_VERSION, kind: 'end', records }));
   await out.flush();
   say(`exported ${formatCount(records, 'record')}`);
-  if (damaged === 0) return;
-  say(`passed over ${formatCount(damaged, 'damaged place')}; evaq verify tells more`);
-  process.exitCode = EXIT_CORRUPT;
+  sayPassedOver(damaged);
 }
 
 async function nextIdsOf(store: ReadOnlyEvaq, queues: readonly string[]): Promise<Record<string, number>> {
   const nextIds: [string, number][] = [];
-  for (const name of queues) nextIds.push([name, (await (await store.queue(name)).stats()).nextId]);
+  for (const name of queues) nextIds.push([name, (await (await queueToRead(store, name)).stats()).nextId]);
   return Object.fromEntries(nextIds);
-}
-
-async function damagedPlaces(store: ReadOnlyEvaq, queues: readonly string[]): Promise<number> {
-  let damaged = 0;
-  for (const name of queues) {
-    const { damage } = await (await store.queue(name)).stats();
-    damaged += damage.filter(({ lossless }) => !lossless).length;
-  }
-  return damaged;
 }

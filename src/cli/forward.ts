@@ -6,7 +6,8 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { Evaq, type EvaqOptions, type Queue, type QueueRecord, StopDelivery } from '../evaq.js';
 import { type Forwarding, type ForwardOptions, forward } from '../forward.js';
 import { ReadOnlyEvaq } from '../raw.js';
-import { parseCount, queueOption } from './arguments.js';
+import { parseCount, parseRate, queueOption } from './arguments.js';
+import { queueToRead } from './damage-told.js';
 import type { OpenDestination } from './destinations/destination.js';
 import { openDestination, withoutSecrets } from './destinations.js';
 import { EXIT_SOME_FAILED, Refused, say, UsageError } from './exit-code.js';
@@ -39,7 +40,6 @@ interface ForwardFlags {
 
 export function forwardCommand(): Command {
   const command = new Command('forward')
-    .description('send the records of a queue to a destination; what has arrived is removed')
     .argument('<dir>', 'the store')
     .addOption(
       new Option('--to <url>', 'where to: http, kafka, amqp, nats, redis, mqtt, s3, postgres (docs/forwarding.md)').env(
@@ -50,7 +50,9 @@ export function forwardCommand(): Command {
     .addOption(new Option('--key <header:name>', 'a record’s key is this header of it').argParser(parseKey))
     .addOption(new Option('--order <order>', 'one at a time: of all, or of each key').choices(['fifo', 'key']))
     .option('-f, --follow', 'go on with what comes, until Ctrl-C', false)
-    .addOption(new Option('--rate <n>', 'records a second, at most').argParser(parseCount).env('EVAQ_RATE'))
+    .addOption(
+      new Option('--rate <n>', 'records a second, at most; 0.5: one in two').argParser(parseRate).env('EVAQ_RATE'),
+    )
     .addOption(new Option('--batch <n>', 'records of a batch, at most').argParser(parseCount))
     .addOption(new Option('--concurrency <n>', 'batches at a time').argParser(parseCount))
     .addOption(new Option('--attempts <n>', 'tries of a record before it is a dead letter').argParser(parseCount))
@@ -100,7 +102,7 @@ async function letGo({ close }: OpenDestination): Promise<void> {
 /** Reads alone. */
 async function tell(dir: string, { queue: name, to }: ForwardFlags, { sink }: OpenDestination): Promise<void> {
   await using store = await ReadOnlyEvaq.open(dir);
-  const queue = await store.queue(name);
+  const queue = await queueToRead(store, name);
   const { recordBytesMax = Infinity } = sink.limits ?? {};
   let bytes = 0;
   let records = 0;
@@ -176,12 +178,18 @@ function optionsOf(flags: ForwardFlags, { batch: best, timeoutMs }: OpenDestinat
   return {
     ...(key === undefined ? {} : { key }),
     ...(order === undefined ? {} : { order: order === 'key' && key !== undefined ? key : 'fifo' }),
-    ...(rate === undefined ? {} : { rate: { limit: rate, perMs: 1000 } }),
+    ...(rate === undefined ? {} : { rate: rateOf(rate) }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     batch: batch === undefined ? { ...best } : { ...best, maxRecords: batch },
     ...(concurrency === undefined ? {} : { concurrency }),
     ...(attempts === undefined ? {} : { retry: { maxAttempts: attempts } }),
   };
+}
+
+/** A bound counts whole records: of what is less than one a second, one in a longer time. */
+export function rateOf(perSecond: number): { readonly limit: number; readonly perMs: number } {
+  const limit = Math.max(1, Math.floor(perSecond));
+  return { limit, perMs: Math.max(1, Math.round((limit * 1000) / perSecond)) };
 }
 
 /** Opening a queue for writing would make it. */

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { EvaqError, ReadOnlyEvaq } from '../raw.js';
 import { parseId, queueOption } from './arguments.js';
+import { queueToRead } from './damage-told.js';
 import { UsageError } from './exit-code.js';
 import { addOutput, type OutputFlags, RecordPrinter } from './records/record-printer.js';
 
@@ -12,7 +13,6 @@ interface GetFlags extends OutputFlags {
 
 export function getCommand(): Command {
   const command = new Command('get')
-    .description('print one record')
     .argument('<dir>', 'the store')
     .argument('<id>', 'the ID of the record', parseId)
     .addOption(queueOption())
@@ -22,7 +22,7 @@ export function getCommand(): Command {
     .action(async (dir: string, id: number, flags: GetFlags) => {
       const printer = new RecordPrinter(rawly(flags));
       await using store = await ReadOnlyEvaq.open(dir);
-      const queue = await store.queue(flags.queue);
+      const queue = await queueToRead(store, flags.queue);
       const record = await queue.get(id);
       if (record === undefined) {
         throw new EvaqError('EVAQ_RECORD_NOT_FOUND', `queue '${queue.name}' has no live record ${id}`, {

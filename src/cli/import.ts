@@ -30,7 +30,6 @@ const BATCH_BYTES = 1024 * 1024;
 
 export function importCommand(): Command {
   return new Command('import')
-    .description('make a store of an export on standard input: each record as it was, with its ID and its time')
     .argument('<dir>', 'where the store is to be; there is nothing yet')
     .addOption(
       new Option(

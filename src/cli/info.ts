@@ -17,7 +17,6 @@ const WATCH_SECONDS = 2;
 
 export function infoCommand(): Command {
   return new Command('info')
-    .description('tell what is in stores, and how their last writers left them')
     .argument('<dir...>', 'the stores; a pattern in quotes is expanded')
     .addOption(
       new Option('--watch [seconds]', 'look again, every 2 seconds if not told otherwise').argParser(parseSeconds),

@@ -26,7 +26,6 @@ interface Flags extends IngestFlags {
 
 export function ingestCommand(): Command {
   const command = new Command('ingest')
-    .description('push what comes from a file or a topic, each record once; makes the store if there is none')
     .argument('<dir>', 'the store')
     .addOption(
       new Option('--from <source>', 'where from: file:PATH, kafka://HOST:PORT/TOPIC (docs/ingest.md)').env('EVAQ_FROM'),

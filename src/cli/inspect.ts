@@ -2,9 +2,8 @@
  * `evaq inspect`: what stands in a file of a store, from its first byte to its last: every commit, frame and footer, every round of removals, with its
  * offset, its length, and whether its checksum holds. `--at` shows the bytes around an offset with their meaning. Takes no lock, writes nothing.
  */
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { EXIT_CORRUPT, UsageError } from './exit-code.js';
 import { showAt } from './inspect/annotated-hex.js';
 import { inspectCommits } from './inspect/inspect-commits.js';
@@ -13,7 +12,7 @@ import { inspectSegment } from './inspect/inspect-segment.js';
 import { inspectTombstones } from './inspect/inspect-tombstones.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
-import { pathKind } from './path-kind.js';
+import { isSpare, pathKind } from './path-kind.js';
 
 interface InspectFlags {
   readonly at?: number;
@@ -23,7 +22,6 @@ interface InspectFlags {
 
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .description('show what stands in a file of a store, byte for byte, and which checksums hold')
     .argument('<file>', 'a segment, a tombstone log, or any other file of a store')
     .addOption(new Option('--at <offset>', 'the bytes there, with their meaning').argParser(parseOffset))
     .option('--commits', 'commits alone, without the records, ranges and index entries in them', false)
@@ -45,11 +43,7 @@ async function inspect(path: string, flags: InspectFlags, signal: AbortSignal): 
   }
   const options: InspectOptions = { json: flags.json, commitsOnly: flags.commits, signal };
   if ((found.kind === 'segment' || found.kind === 'tombstones') && isSpare(path)) {
-    await new InspectLines(out, options).file(
-      path,
-      statSync(path).size,
-      'a spare file: nothing has been written to it',
-    );
+    await new InspectLines(out, options).file(path, statSync(path).size, 'a spare file: nothing is in it');
     return out.flush();
   }
   let intact: boolean;
@@ -75,19 +69,6 @@ async function inspect(path: string, flags: InspectFlags, signal: AbortSignal): 
   }
   await out.flush();
   if (!intact) process.exitCode = EXIT_CORRUPT;
-}
-
-/** Made ahead, for the next segment or log: zeros where its header will be. A file that has its own name already has one. */
-function isSpare(path: string): boolean {
-  if (!path.endsWith('.tmp')) return false;
-  const front = Buffer.alloc(FILE_HEADER_BYTES);
-  const fd = openSync(path, 'r');
-  try {
-    const bytes = readSync(fd, front, 0, front.length, 0);
-    return front.subarray(0, bytes).every((byte) => byte === 0);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function parseOffset(text: string): number {

@@ -1,11 +1,9 @@
 /**
  * Metrics of a store over HTTP, for Prometheus. On the loopback alone: whoever wants them elsewhere has a proxy.
  */
-import { createServer } from 'node:http';
 import { InvalidArgumentError } from 'commander';
 import { codeOf, messageOf } from '../errors.js';
 import type { Evaq } from '../evaq.js';
-import { registerMetrics } from '../prometheus.js';
 import { UsageError } from './exit-code.js';
 
 /** `:PORT`, of the loopback. */
@@ -18,6 +16,8 @@ export function parsePort(text: string): number {
 /** Resolves when they can be asked for; with a function that ends that. */
 export async function serveMetrics(evaq: Evaq, port: number): Promise<() => Promise<void>> {
   const client = await promClient();
+  const { createServer } = await import('node:http');
+  const { registerMetrics } = await import('../prometheus.js');
   const registry = new client.Registry();
   const leave = registerMetrics(evaq, { client, registry });
   const server = createServer((request, response) => {

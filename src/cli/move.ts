@@ -1,16 +1,18 @@
 /** `evaq move`: records from one queue to another, each once. Says what it would do; with --yes it does it. */
 import { Command, Option } from 'commander';
-import { Evaq } from '../evaq.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseIds, parseQueue } from './arguments.js';
+import { queueToRead } from './damage-told.js';
 import { notThere } from './dead-letters/letters.js';
 import { say, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
-import { addMove, isMeant, MoveBar, type MoveFlags, sayNothingChanged } from './planned-move.js';
+import { Meter } from './meter.js';
+import { addMove, isMeant, type MoveFlags, sayNothingChanged, sayPlan, sayStopped, tallyOf } from './planned-move.js';
+import { inPortions, iterated, LateWriter } from './portions.js';
 import { formatCount } from './record-format.js';
 import type { Position } from './selection/position.js';
-import { selectedRecords } from './selection/selected-records.js';
-import { type SelectionFlags, selectionOf } from './selection/selection.js';
+import { idsOf } from './selection/selected-records.js';
+import { type Selection, type SelectionFlags, selectionOf } from './selection/selection.js';
 import { addSelection } from './selection/selection-options.js';
 
 interface MoveCommandFlags extends MoveFlags, Omit<SelectionFlags, 'from' | 'to'> {
@@ -23,7 +25,6 @@ interface MoveCommandFlags extends MoveFlags, Omit<SelectionFlags, 'from' | 'to'
 
 export function moveCommand(): Command {
   const command = new Command('move')
-    .description('move records from one queue to another, each once')
     .argument('<dir>', 'the store')
     .argument('[id...]', 'the IDs of the records', parseIds)
     .addOption(new Option('--from <queue>', 'where they are').argParser(parseQueue).makeOptionMandatory())
@@ -58,64 +59,58 @@ function addPlaces(command: Command): void {
 }
 
 async function move(dir: string, ids: readonly number[], flags: MoveCommandFlags, signal: AbortSignal): Promise<void> {
-  const { from, to, rate } = flags;
+  const { from, to, rate, limit } = flags;
   if (from === to) throw new UsageError(`--from and --to are the same queue, ${from}`);
-  const chosen = await planOf(dir, ids, flags, signal);
-  if (!isMeant(flags, `move to ${to}`, from, chosen)) {
+  const selection = requireChoice(ids, flags);
+  await using store = await ReadOnlyEvaq.open(dir);
+  await store.queue(to);
+  const queue = await queueToRead(store, from);
+  const named = [...new Set(ids)].sort((a, b) => a - b);
+  for (const id of named) if ((await queue.get(id)) === undefined) throw notThere(from, id);
+  const chosen = named.length > 0 ? iterated(named) : idsOf(queue, selection, signal);
+  if (!isMeant(flags)) {
+    sayPlan(`move to ${to}`, from, await tallyOf(chosen, limit));
     sayNothingChanged();
     return;
   }
-  await using evaq = await Evaq.open(dir, { create: false, signal });
-  const bar = new MoveBar(chosen.length);
-  let done = 0;
+  await using writer = new LateWriter(dir, signal);
+  const meter = new Meter('moved');
+  let [done, gone] = [0, 0];
+  let lastId: number | undefined;
+  const bounds = { signal, ...(rate === undefined ? {} : { rate }), ...(limit === undefined ? {} : { limit }) };
   try {
-    const { moved, gone } = await evaq.move(from, chosen, to, {
-      signal,
-      ...(rate === undefined ? {} : { ratePerSecond: rate }),
-      onProgress: (progress) => {
-        done = progress.moved;
-        bar.show(done);
-      },
+    await inPortions(chosen, bounds, async (portion) => {
+      const evaq = await writer.store();
+      const result = await evaq.move(from, portion, to, {
+        signal,
+        onProgress: ({ batch }) => {
+          done += batch.length;
+          lastId = batch.at(-1)?.id ?? lastId;
+          meter.add(batch.length);
+        },
+      });
+      gone += result.gone;
+      return result.moved;
     });
-    bar.stop();
-    say(
-      `moved ${formatCount(moved, 'record')} from ${from} to ${to}${gone === 0 ? '' : `; ${gone} were gone by then`}`,
-    );
   } catch (error) {
-    bar.stop();
-    if (signal.aborted) say(`stopped: ${formatCount(done, 'record')} had moved`);
+    meter.end();
+    if (signal.aborted) sayStopped(done, 'had moved', lastId);
     throw error;
   }
+  meter.end();
+  say(`moved ${formatCount(done, 'record')} from ${from} to ${to}${gone === 0 ? '' : `; ${gone} were gone by then`}`);
 }
 
-async function planOf(
-  dir: string,
-  ids: readonly number[],
-  flags: MoveCommandFlags,
-  signal: AbortSignal,
-): Promise<number[]> {
-  const { from, to, first, last, all, limit = Infinity, ...rest } = flags;
-  const selection = selectionOf({
-    ...rest,
-    ...(first === undefined ? {} : { from: first }),
-    ...(last === undefined ? {} : { to: last }),
-  });
+/** @throws UsageError unless it is said in one way which records are meant */
+function requireChoice(ids: readonly number[], flags: MoveCommandFlags): Selection {
+  const { from: _, to: __, first, last, all, ...rest } = flags;
   const { since, until, grep, header, reason, count } = rest;
   const isSelected = [first, last, since, until, grep, header, reason, count].some((one) => one !== undefined);
   if ([ids.length > 0, isSelected, all].filter(Boolean).length !== 1)
     throw new UsageError('say which records: their IDs, a selection, or --all, and one of these');
-  await using store = await ReadOnlyEvaq.open(dir);
-  await store.queue(to);
-  const queue = await store.queue(from);
-  const chosen: number[] = [];
-  if (ids.length > 0) {
-    for (const id of new Set(ids)) if ((await queue.get(id)) === undefined) throw notThere(from, id);
-    chosen.push(...new Set(ids));
-  } else {
-    for await (const { id } of selectedRecords(queue, selection, signal)) {
-      if (chosen.length >= limit) break;
-      chosen.push(id);
-    }
-  }
-  return chosen.slice(0, limit);
+  return selectionOf({
+    ...rest,
+    ...(first === undefined ? {} : { from: first }),
+    ...(last === undefined ? {} : { to: last }),
+  });
 }

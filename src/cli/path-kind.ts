@@ -1,7 +1,8 @@
 /** What a path is to evaq, by its name and by what is around it: so that each is read as what it is, and said to be that. */
-import { readdirSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseDeliveryFileName } from '../delivery/delivery-log-name.js';
+import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { parseIntakeFileName } from '../intake/intake-name.js';
 import { LOCK_FILE, QUEUES_DIR, STORE_FILE } from '../layout/store-file.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
@@ -76,6 +77,19 @@ function segmentWhat(path: string, kind: 'segment' | 'unfinished' | 'free'): str
   if (kind === 'free') return 'a dead segment, kept to be overwritten: what it holds was removed';
   if (kind === 'unfinished') return 'a segment in the making: it is no part of the queue';
   return basename(dirname(path)) === QUARANTINE_DIR ? 'a segment that was set aside' : undefined;
+}
+
+/** Made ahead, or emptied, for the next segment or log: zeros where its header will be. A file that has its own name already has one. */
+export function isSpare(path: string): boolean {
+  if (!/\.(?:tmp|free)$/.test(path)) return false;
+  const front = Buffer.alloc(FILE_HEADER_BYTES);
+  const fd = openSync(path, 'r');
+  try {
+    const bytes = readSync(fd, front, 0, front.length, 0);
+    return front.subarray(0, bytes).every((byte) => byte === 0);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function isThere(path: string): boolean {

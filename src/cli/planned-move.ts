@@ -1,9 +1,8 @@
 /** Commands that move or remove many records: they say first what they are about, do it with --yes, and show how far they are. */
-import { SingleBar } from 'cli-progress';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseRate } from './arguments.js';
 import { say } from './exit-code.js';
-import { describeIds } from './id-ranges-text.js';
+import { IdTally } from './id-ranges-text.js';
 import { formatCount } from './record-format.js';
 
 export interface PlanFlags {
@@ -24,7 +23,7 @@ export function addPlan(command: Command): Command {
 
 export function addMove(command: Command): Command {
   return addPlan(command)
-    .addOption(new Option('--rate <n>', 'so many a second').argParser(parseRate))
+    .addOption(new Option('--rate <n>', 'so many a second; 0.5: one in two seconds').argParser(parseRate))
     .addOption(new Option('--limit <n>', 'so many at most').argParser(parseLimit));
 }
 
@@ -34,13 +33,26 @@ function parseLimit(text: string): number {
   return limit;
 }
 
-/** Whether to go on. If not it has been said what would be done. */
-export function isMeant({ yes, dryRun }: PlanFlags, what: string, queue: string, ids: readonly number[]): boolean {
-  if (yes && !dryRun) return true;
-  say(
-    `would ${what} ${formatCount(ids.length, 'record')} of ${queue}${ids.length === 0 ? '' : `: ${describeIds(ids)}`}`,
-  );
-  return false;
+/** It is to be done, and not only said. */
+export function isMeant({ yes, dryRun }: PlanFlags): boolean {
+  return yes && !dryRun;
+}
+
+/** The first `limit` of them. */
+export async function tallyOf(ids: AsyncIterable<number>, limit: number = Infinity): Promise<IdTally> {
+  const tally = new IdTally();
+  if (limit <= 0) return tally;
+  for await (const id of ids) {
+    tally.add(id);
+    if (tally.count >= limit) break;
+  }
+  return tally;
+}
+
+/** What would be done with them. */
+export function sayPlan(what: string, queue: string, tally: IdTally): void {
+  const which = tally.count === 0 ? '' : `: ${tally.describe()}`;
+  say(`would ${what} ${formatCount(tally.count, 'record')} of ${queue}${which}`);
 }
 
 /** To be said once, when all plans are told. */
@@ -48,26 +60,8 @@ export function sayNothingChanged(): void {
   say('nothing was changed; --yes does it');
 }
 
-/** On a terminal alone. */
-export class MoveBar {
-  readonly #bar = process.stderr.isTTY
-    ? new SingleBar({
-        format: '[{bar}] {value} of {total} | {eta_formatted} left',
-        stream: process.stderr,
-        clearOnComplete: true,
-        hideCursor: true,
-      })
-    : undefined;
-
-  constructor(total: number) {
-    this.#bar?.start(total, 0);
-  }
-
-  show(done: number): void {
-    this.#bar?.update(done);
-  }
-
-  stop(): void {
-    this.#bar?.stop();
-  }
+/** What an interruption has left: how far it was, and where. */
+export function sayStopped(done: number, what: string, lastId: number | undefined): void {
+  const place = lastId === undefined ? '' : ` behind ID ${lastId}`;
+  say(`stopped${place}: ${formatCount(done, 'record')} ${what}`);
 }

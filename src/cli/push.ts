@@ -30,7 +30,6 @@ const BLOCKS_MAX = 16;
 
 export function pushCommand(): Command {
   return new Command('push')
-    .description('read records from standard input, one a line, and push them; makes the store if there is none')
     .argument('<dir>', 'the store')
     .addOption(queueOption())
     .option('-0, --null', 'records end with a NUL byte instead of a newline', false)

@@ -1,14 +1,18 @@
 /** `evaq remove`: takes records out of a queue, durably: by their IDs, or those that are selected. Opens the store for writing. */
 import { Command, Option } from 'commander';
-import { Evaq, EvaqError } from '../evaq.js';
+import { EvaqError } from '../errors.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseId, parseIds, queueOption } from './arguments.js';
+import { queueToRead } from './damage-told.js';
+import { openExisting } from './existing-store.js';
 import { say, UsageError } from './exit-code.js';
 import { describeIds } from './id-ranges-text.js';
 import { interruptible } from './interrupt.js';
-import { addPlan, isMeant, type PlanFlags, sayNothingChanged } from './planned-move.js';
+import { Meter } from './meter.js';
+import { addPlan, isMeant, type PlanFlags, sayNothingChanged, sayPlan, sayStopped, tallyOf } from './planned-move.js';
+import { inPortions, LateWriter } from './portions.js';
 import { formatCount } from './record-format.js';
-import { selectedRecords } from './selection/selected-records.js';
+import { idsOf } from './selection/selected-records.js';
 import { type Selection, type SelectionFlags, selectionOf } from './selection/selection.js';
 import { addSelection } from './selection/selection-options.js';
 
@@ -17,12 +21,8 @@ interface RemoveFlags extends SelectionFlags, PlanFlags {
   readonly through?: number;
 }
 
-/** What one round of removals takes: after an interruption it is said how many went. */
-const ROUND_IDS = 65_536;
-
 export function removeCommand(): Command {
   const command = new Command('remove')
-    .description('remove records; exits with 0 when that is durable')
     .argument('<dir>', 'the store')
     .argument('[id...]', 'the IDs of the records', parseIds)
     .addOption(queueOption())
@@ -45,7 +45,7 @@ async function remove(dir: string, ids: readonly number[], flags: RemoveFlags, s
   }
   if (isSelected) return removeSelected(dir, selectionOf(flags), flags, signal);
   await requireQueue(dir, flags.queue);
-  await using evaq = await Evaq.open(dir, { create: false });
+  await using evaq = await openExisting(dir);
   const queue = await evaq.queue(flags.queue);
   if (through !== undefined) {
     say(`removed ${formatCount(await queue.removeThrough(through), 'record')}`);
@@ -68,29 +68,33 @@ async function removeSelected(
   flags: RemoveFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  const chosen: number[] = [];
-  {
-    await using store = await ReadOnlyEvaq.open(dir);
-    for await (const { id } of selectedRecords(await store.queue(flags.queue), selection, signal)) chosen.push(id);
-  }
-  if (!isMeant(flags, 'remove', flags.queue, chosen)) {
+  await using store = await ReadOnlyEvaq.open(dir);
+  const chosen = idsOf(await queueToRead(store, flags.queue), selection, signal);
+  if (!isMeant(flags)) {
+    sayPlan('remove', flags.queue, await tallyOf(chosen));
     sayNothingChanged();
     return;
   }
-  await using evaq = await Evaq.open(dir, { create: false, signal });
-  const queue = await evaq.queue(flags.queue);
-  let removed = 0;
+  await using writer = new LateWriter(dir, signal);
+  const meter = new Meter('removed');
+  let [removed, gone] = [0, 0];
+  let lastId: number | undefined;
   try {
-    for (let at = 0; at < chosen.length; at += ROUND_IDS) {
-      signal.throwIfAborted();
-      removed += await queue.removeMany(chosen.slice(at, at + ROUND_IDS));
-    }
-  } finally {
-    const gone = signal.aborted ? 0 : chosen.length - removed;
-    say(
-      `removed ${formatCount(removed, 'record')} of ${flags.queue}${gone === 0 ? '' : `; ${gone} were gone by then`}`,
-    );
+    await inPortions(chosen, { signal }, async (portion) => {
+      const count = await (await writer.queue(flags.queue)).removeMany(portion);
+      removed += count;
+      gone += portion.length - count;
+      lastId = portion.at(-1);
+      meter.add(count);
+      return count;
+    });
+  } catch (error) {
+    meter.end();
+    if (signal.aborted) sayStopped(removed, 'were removed', lastId);
+    throw error;
   }
+  meter.end();
+  say(`removed ${formatCount(removed, 'record')} of ${flags.queue}${gone === 0 ? '' : `; ${gone} were gone by then`}`);
 }
 
 /** Opening a queue for writing would make it. */

@@ -35,7 +35,6 @@ const WORDS: Record<RepairAction, string> = {
 
 export function repairCommand(): Command {
   return new Command('repair')
-    .description('show how a damaged store would be repaired, and do it with --apply')
     .argument('<dir>', 'the store')
     .option('--apply', 'do it; the files that are changed are copied to .evaq-backup-<time>/ first', false)
     .option('--json', 'as JSON', false)

@@ -5,11 +5,12 @@
 import { existsSync, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { Evaq } from '../evaq.js';
 import { STORE_FILE } from '../layout/store-file.js';
 import { storePathOf } from '../layout/store-path.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseCount, parseRate, queueOption } from './arguments.js';
+import { queueToRead } from './damage-told.js';
+import { openExisting } from './existing-store.js';
 import { UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { addOutput, type OutputFlags } from './records/record-printer.js';
@@ -42,7 +43,6 @@ interface ReplayTo {
 
 export function replayCommand(): Command {
   const command = new Command('replay')
-    .description('send records again: to a URL, another store, a command, or standard output')
     .argument('<dir>', 'the store')
     .addOption(queueOption())
     .option('--exec <command>', 'run it for each record, which is its standard input')
@@ -84,13 +84,13 @@ async function replay(dir: string, flags: ReplayFlags, given: readonly string[],
   const { to, exec, checkpoint: path, remove, rate, speed, concurrency, retry } = flags;
   if (to?.target !== undefined && exec !== undefined) throw new UsageError('--to and --exec exclude each other');
   await using store = await ReadOnlyEvaq.open(dir);
-  const queue = await store.queue(flags.queue);
+  const queue = await queueToRead(store, flags.queue);
   const before = path === undefined ? undefined : readCheckpoint(path, store.uuid, queue.name);
   if (path !== undefined && before !== undefined) requireSame(path, before, given);
   const selection = selectionIn(flags);
   const kept = before?.selection ?? (await keptSelection(queue, selection, given));
   requireTarget(store.path, flags);
-  await using writer = remove ? await Evaq.open(dir, { create: false }) : undefined;
+  await using writer = remove ? await openExisting(dir) : undefined;
   const removing = writer === undefined ? undefined : await writer.queue(queue.name);
   const progress = new ReplayProgress({
     store: store.uuid,

@@ -1,7 +1,6 @@
-/** A replicated store by its URL, nats://HOST:PORT/STORE, to be read. */
-import { connectError } from '../jetstream/nats-errors.js';
+/** A replicated store by its URL, nats://HOST:PORT/STORE, to be read. Its engine is loaded when one is opened. */
 import { isStoreName } from '../jetstream/stream-names.js';
-import { JetStreamEvaq } from '../jetstream.js';
+import type { JetStreamEvaq } from '../jetstream.js';
 import type { QueueReader } from '../raw.js';
 import { requiredPackage } from './destinations/client-package.js';
 import { credentialsOf } from './destinations/url-parts.js';
@@ -29,6 +28,8 @@ export async function openReplicated(
       `a replicated store is nats://HOST:PORT/STORE, its name letters, digits and hyphens; got '${withoutPassword(text)}'`,
     );
   const { connect, headers } = await requiredPackage<Client>('@nats-io/transport-node', 'nats://');
+  const { JetStreamEvaq: Store } = await import('../jetstream.js');
+  const { connectError } = await import('../jetstream/nats-errors.js');
   const own = credentialsOf(url);
   const server = `${url.hostname}:${url.port === '' ? DEFAULT_PORT : url.port}`;
   const connection = await connect({
@@ -39,7 +40,7 @@ export async function openReplicated(
     throw connectError(cause, ` at ${server}`);
   });
   try {
-    const evaq = await JetStreamEvaq.connect({ connection, headers, name, create: false, timeoutMs: TIMEOUT_MS });
+    const evaq = await Store.connect({ connection, headers, name, create: false, timeoutMs: TIMEOUT_MS });
     return {
       queue: (queue) => evaq.queue(queue),
       queueNames: () => evaq.queueNames(),

@@ -15,7 +15,6 @@ interface ReportFlags {
 
 export function reportCommand(): Command {
   return new Command('report')
-    .description('a store as one page of HTML that needs no network: segments, sizes, ages, dead letters, damage')
     .argument('<dir>', 'the store')
     .option('-o, --output <file>', 'where to write it; default: standard output')
     .option('--no-write', 'do not measure how long a sync takes, which writes a file beside the store and removes it')

@@ -25,7 +25,6 @@ interface Subject {
 
 export function simCommand(): Command {
   return new Command('sim')
-    .description('cut the power at every step of calls on a simulated disk, and check what is left')
     .option('--seed <n>', 'explore this one seed: repeats what was found', wholeNumber)
     .option('--runs <n>', 'seeds to explore, from 1 on', wholeNumber, 4)
     .option('--ops <n>', 'calls in a run', wholeNumber, 8)

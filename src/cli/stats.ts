@@ -4,6 +4,7 @@ import { queueDir } from '../layout/store-file.js';
 import { walkQueue } from '../raw/record-walk.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
+import { damagedPlaces, queueToRead, sayPassedOver } from './damage-told.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
 import { isoTime } from './record-format.js';
@@ -13,6 +14,7 @@ import { isSelected, type SelectionFlags, selectionOf } from './selection/select
 import { addSelection } from './selection/selection-options.js';
 import { FiguresCounter, type FiguresPart, type QueueFigures, rateOf } from './stats/queue-figures.js';
 import { renderFigures, type StatsBy } from './stats/stats-view.js';
+import { terminalWidth } from './terminal-width.js';
 
 interface StatsFlags extends SelectionFlags {
   readonly queue: readonly string[];
@@ -21,10 +23,7 @@ interface StatsFlags extends SelectionFlags {
 }
 
 export function statsCommand(): Command {
-  const command = new Command('stats')
-    .description('what is on disk in numbers, removed records included: rates, sizes, batches, ages')
-    .argument('<dir>', 'the store')
-    .addOption(queuesOption('*'));
+  const command = new Command('stats').argument('<dir>', 'the store').addOption(queuesOption('*'));
   return addSelection(command, { count: 'at most so many records of each queue' })
     .addOption(
       new Option('--by <what>', 'a line for each, instead of histograms').choices(['minute', 'segment', 'queue']),
@@ -42,20 +41,23 @@ async function stats(dir: string, flags: StatsFlags, signal: AbortSignal): Promi
   await using store = await ReadOnlyEvaq.open(dir);
   const storeUuid = Buffer.from(store.uuid.replaceAll('-', ''), 'hex');
   const gathered: QueueFigures[] = [];
+  let damaged = 0;
   for (const queue of queuesMeant(flags.queue, await store.queueNames())) {
-    const { first, last } = await rangeOf(await store.queue(queue), selection);
+    const reader = await queueToRead(store, queue);
+    const { first, last } = await rangeOf(reader, selection);
     let left = selection.count;
     const counter = new FiguresCounter(queue, Date.now(), (record) => {
       return record.id >= first && record.id <= last && isSelected(record, selection) && left-- > 0;
     });
     await walkQueue({ vfs: nodeVfs, dir: queueDir(store.path, queue), queue, storeUuid }, counter, signal);
-    gathered.push(counter.result());
+    const figures = counter.result();
+    gathered.push(figures);
+    damaged += Math.max(figures.damagedPlaces, await damagedPlaces(reader));
   }
   const out = new Output();
-  await out.line(
-    flags.json ? toJson(gathered, flags.by) : renderFigures(gathered, flags.by, process.stdout.columns ?? 80),
-  );
+  await out.line(flags.json ? toJson(gathered, flags.by) : renderFigures(gathered, flags.by, terminalWidth()));
   await out.flush();
+  sayPassedOver(damaged);
 }
 
 /** Version 1 of this layout. */

@@ -5,6 +5,7 @@
 import { Command } from 'commander';
 import type { QueueRecord } from '../log/queue-record.js';
 import { ReadOnlyEvaq, type ReadOnlyQueue } from '../raw.js';
+import { damagedPlaces, queueToRead, sayPassedOver } from './damage-told.js';
 import { say } from './exit-code.js';
 import { interruptible, pause } from './interrupt.js';
 import { addOutput, type OutputFlags, RecordPrinter } from './records/record-printer.js';
@@ -29,14 +30,13 @@ const BATCH = { maxBytes: 1024 * 1024, maxRecords: 8192 };
 
 export function tailCommand(): Command {
   const command = new Command('tail')
-    .description('print the last records of queues, merged by time, and with -f those that come')
     .argument('<dir>', 'the store')
     .addOption(queuesOption())
     .option('-f, --follow', 'go on with what comes, until Ctrl-C', false);
   return addOutput(
     addSelection(command, { count: `the last so many records that are selected (default: ${COUNT_DEFAULT})` }),
   )
-    .option('--skip-damaged', 'go on behind records that are damaged', false)
+    .option('--skip-damaged', 'go on behind records that are damaged; exits with 3 all the same', false)
     .addHelpText(
       'after',
       "\nExamples:\n  evaq tail ./orders -n 3 --format '%i %t %p'\n  evaq tail ./orders -f -q '*' -g error --format '%t %q %p'",
@@ -53,11 +53,13 @@ async function tail(dir: string, flags: TailFlags, signal: AbortSignal): Promise
   await using store = await ReadOnlyEvaq.open(dir, { onCorruption: flags.skipDamaged ? 'quarantine' : 'fail' });
   const followed = new Map<string, Follower>();
   for (const name of queuesMeant(flags.queue, await store.queueNames())) {
-    followed.set(name, await Follower.begin(await store.queue(name), selection, count));
+    followed.set(name, await Follower.begin(await queueToRead(store, name), selection, count));
   }
   await printLast([...followed.values()], count, printer);
   if (!flags.follow) {
     if (isWhole) await printNew([...followed.values()], selection, printer, signal);
+    else for (const follower of followed.values()) await follower.requireEnd();
+    if (flags.skipDamaged) for (const { from } of followed.values()) sayPassedOver(await damagedPlaces(from));
     return signal.throwIfAborted();
   }
   const quiet = new QuietFolders(store.path);
@@ -114,7 +116,7 @@ async function findNew(
 }
 
 class Follower implements RecordSource {
-  readonly #from: ReadOnlyQueue;
+  readonly from: ReadOnlyQueue;
   readonly #to: number;
   #last: readonly QueueRecord[];
   #nextId: number;
@@ -122,7 +124,7 @@ class Follower implements RecordSource {
   seenId: number;
 
   private constructor(from: ReadOnlyQueue, last: readonly QueueRecord[], nextId: number, to: number) {
-    this.#from = from;
+    this.from = from;
     this.#last = last;
     this.#nextId = nextId;
     this.seenId = nextId - 1;
@@ -141,7 +143,7 @@ class Follower implements RecordSource {
   }
 
   get queue(): string {
-    return this.#from.name;
+    return this.from.name;
   }
 
   /** Nothing that is selected can come any more. */
@@ -153,6 +155,11 @@ class Follower implements RecordSource {
     this.seenId = id;
   }
 
+  /** @throws EVAQ_CORRUPT where records behind those that were shown are lost, or all there were: an answer that is short, or empty, would be none */
+  async requireEnd(): Promise<void> {
+    if (!this.isDone) await this.from.records({ from: this.#nextId, to: this.#to }).next();
+  }
+
   readonly takeLast = (): Promise<readonly QueueRecord[]> => {
     const last = this.#last;
     this.#last = [];
@@ -161,7 +168,7 @@ class Follower implements RecordSource {
 
   readonly read = async (): Promise<readonly QueueRecord[]> => {
     if (this.isDone) return [];
-    const records = await this.#from.read({ from: this.#nextId, ...BATCH });
+    const records = await this.from.read({ from: this.#nextId, ...BATCH });
     this.#nextId = (records.at(-1)?.id ?? this.#nextId - 1) + 1;
     return this.isDone ? records.filter(({ id }) => id <= this.#to) : records;
   };

@@ -1,5 +1,5 @@
 /** `evaq verify`: reads every byte of a store and checks it. Takes no lock, writes nothing. */
-import { SingleBar } from 'cli-progress';
+import type { SingleBar } from 'cli-progress';
 import { Command } from 'commander';
 import { type Damage, type VerifyProgress, type VerifyReport, verifyStore } from '../raw.js';
 import { EXIT_CORRUPT, EXIT_TORN } from './exit-code.js';
@@ -16,7 +16,6 @@ interface VerifyFlags {
 
 export function verifyCommand(): Command {
   return new Command('verify')
-    .description('check every byte of a store, and tell what is damaged')
     .argument('<dir>', 'the store')
     .option('--strict', 'exit with 4 for a torn end, which is what a crash leaves and the next open repairs', false)
     .option('--json', 'as JSON', false)
@@ -28,7 +27,7 @@ export function verifyCommand(): Command {
 }
 
 async function verify(dir: string, flags: VerifyFlags, signal: AbortSignal): Promise<void> {
-  const bar = process.stderr.isTTY ? new Bar() : undefined;
+  const bar = process.stderr.isTTY ? await Bar.open() : undefined;
   let report: VerifyReport;
   try {
     report = await verifyStore(dir, { signal, onProgress: (progress) => bar?.show(progress) });
@@ -43,13 +42,23 @@ async function verify(dir: string, flags: VerifyFlags, signal: AbortSignal): Pro
 }
 
 class Bar {
-  readonly #bar = new SingleBar({
-    format: '{queue} [{bar}] {percentage}% | {done} of {all} | {eta_formatted} left',
-    stream: process.stderr,
-    clearOnComplete: true,
-    hideCursor: true,
-  });
+  readonly #bar: SingleBar;
   #started = false;
+
+  private constructor(bar: SingleBar) {
+    this.#bar = bar;
+  }
+
+  static async open(): Promise<Bar> {
+    const { SingleBar: Single } = await import('cli-progress');
+    const bar = new Single({
+      format: '{queue} [{bar}] {percentage}% | {done} of {all} | {eta_formatted} left',
+      stream: process.stderr,
+      clearOnComplete: true,
+      hideCursor: true,
+    });
+    return new Bar(bar);
+  }
 
   show({ queue, bytes, totalBytes }: VerifyProgress): void {
     const payload = { queue, done: formatBytes(bytes), all: formatBytes(totalBytes) };

@@ -24,7 +24,6 @@ interface WhyFlags {
 
 export function whyCommand(): Command {
   return new Command('why')
-    .description('tell where the bytes of a store are, what keeps them, and what GC will do about it')
     .argument('<dir>', 'the store')
     .option('--segment-bytes <n>', "the writer's segmentBytes, if it has set it", parseBytes)
     .option('--live-share <share>', "the writer's gc.liveShareMax, if it has set it", parseShare)

@@ -8,7 +8,7 @@ import type { Handler } from '../delivery/invocation.js';
 import { codeOf } from '../errors.js';
 import { DEAD_LETTERS_QUEUE, WAL_QUEUE } from '../layout/store-file.js';
 import type { QueueRecord } from '../log/queue-record.js';
-import type { DeadLetterSelection } from '../queue/queue.js';
+import type { DeadLetterSelection } from '../queue/dead-letter-options.js';
 import type { EvaqLike } from '../queue/queue-like.js';
 import type { QueueOptions } from '../queue/queue-options.js';
 import { deadLettersNameOf, idsOf, partialFailure, redrivenMeta } from '../store/dead-letters.js';

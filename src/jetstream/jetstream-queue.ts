@@ -8,12 +8,13 @@ import { isIterable, requireNoMore, requireOptions } from '../arguments.js';
 import type { BatchOptions, DeliveryOptions } from '../delivery/delivery-options.js';
 import type { BatchHandler, Handler } from '../delivery/invocation.js';
 import { EvaqError } from '../errors.js';
+import type { IdSpan } from '../ids.js';
 import { describe, requireRecordId } from '../ids.js';
 import type { QueueFigures } from '../log/queue-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
-import type { IdSpan } from '../queue/commit-pipeline.js';
+import { DEAD_LETTER_NAMES, type DeadLetterOptions, type DeadLetterSelection } from '../queue/dead-letter-options.js';
 import {
   type Payload,
   PUSH_MANY_NAMES,
@@ -23,8 +24,8 @@ import {
   type PushOptions,
   sharedOf,
 } from '../queue/push-entry.js';
-import { DEAD_LETTER_NAMES, type DeadLetterOptions, type DeadLetterSelection, notFound } from '../queue/queue.js';
 import type { QueueLike } from '../queue/queue-like.js';
+import { notFound } from '../queue/record-not-found.js';
 import { letterMeta, letterOf } from '../store/dead-letters.js';
 import { QueueWritable, type WritableOptions } from '../streams/queue-writable.js';
 import { clampTime } from '../times.js';

@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { EvaqError } from '../errors.js';
 import type { RecordMeta } from '../frame/metadata.js';
-import type { IdSpan } from '../queue/commit-pipeline.js';
+import type { IdSpan } from '../ids.js';
 import { elapsedMs } from '../vfs/own-timers.js';
 import { type Answer, type JsApi, numberIn, type Refusal } from './js-api.js';
 import type { NatsHeaders } from './nats-client.js';

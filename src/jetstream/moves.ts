@@ -5,7 +5,7 @@
  */
 import type { RecordMeta } from '../frame/metadata.js';
 import type { QueueRecord } from '../log/queue-record.js';
-import { notFound } from '../queue/queue.js';
+import { notFound } from '../queue/record-not-found.js';
 import { fittedMeta } from './fitted-meta.js';
 import { messageBytesMax } from './js-api.js';
 import type { Publisher } from './publisher.js';

@@ -3,7 +3,6 @@
  */
 import { requireOptions } from '../arguments.js';
 import type { RecordMeta } from '../frame/metadata.js';
-import { tooLarge } from '../queue/commit-pipeline.js';
 import {
   bytesOf,
   ENTRY_NAMES,
@@ -13,6 +12,7 @@ import {
   pushMetaOf,
   type SharedOptions,
 } from '../queue/push-entry.js';
+import { tooLarge } from '../queue/record-size.js';
 import { clampTime } from '../times.js';
 import type { Outgoing } from './publisher.js';
 

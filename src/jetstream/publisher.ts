@@ -11,7 +11,7 @@
 import { randomUUID } from 'node:crypto';
 import { EvaqError } from '../errors.js';
 import type { RecordMeta } from '../frame/metadata.js';
-import type { IdSpan } from '../queue/commit-pipeline.js';
+import type { IdSpan } from '../ids.js';
 import type { ResolvedLimits } from '../queue/limit-options.js';
 import { elapsedMs } from '../vfs/own-timers.js';
 import { type JsApi, NOT_STORED, type Refusal, refusedError } from './js-api.js';

@@ -107,9 +107,11 @@ export async function readStore(
   if (store === undefined) {
     const isForeign = (name: string): boolean => name !== LOCK_FILE && name !== STORE_FILE_UNFINISHED;
     const foreign = entries.find(({ name }) => isForeign(name) && !isOfTheSystem(name));
-    if (foreign !== undefined)
-      throw notAStore(path, `it holds ${JSON.stringify(foreign.name)} and no ${STORE_FILE} file`, purpose);
-    return undefined;
+    if (foreign === undefined) return undefined;
+    const hint = entries.some(({ name }) => name === QUEUES_DIR)
+      ? `If it was one: 'evaq repair ${path}' shows how it would be mended.`
+      : undefined;
+    throw notAStore(path, `it holds ${JSON.stringify(foreign.name)} and no ${STORE_FILE} file`, purpose, hint);
   }
   if (store.kind !== 'file') throw notAStore(path, `${STORE_FILE} is not a regular file`, purpose);
   const file = await vfs.open(`${path}/${STORE_FILE}`, 'read');
@@ -258,12 +260,13 @@ function lostLinkError(path: string): EvaqError {
 
 type Purpose = 'read' | 'write';
 
-function notAStore(path: string, why: string, purpose: Purpose): EvaqError {
+function notAStore(path: string, why: string, purpose: Purpose, hint?: string): EvaqError {
+  const otherwise =
+    purpose === 'read'
+      ? `Name the folder of a store: the one that holds ${STORE_FILE} and ${QUEUES_DIR}/.`
+      : 'Name an empty or a new folder to make a store there; nothing was changed.';
   return new EvaqError('EVAQ_NOT_A_STORE', `${path} is not an evaq store: ${why}`, {
     details: { path },
-    hint:
-      purpose === 'read'
-        ? `Name the folder of a store: the one that holds ${STORE_FILE} and ${QUEUES_DIR}/.`
-        : 'Name an empty or a new folder to make a store there; nothing was changed.',
+    hint: hint ?? otherwise,
   });
 }

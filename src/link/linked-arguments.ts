@@ -5,9 +5,9 @@ import { isIterable, isPlain, requireSignal } from '../arguments.js';
 import { COMMIT_BODY_BYTES_MAX } from '../frame/commit-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import { describe } from '../ids.js';
-import { tooLarge } from '../queue/commit-pipeline.js';
 import { bytesOf } from '../queue/push-entry.js';
 import { headersOf } from '../queue/record-headers.js';
+import { tooLarge } from '../queue/record-size.js';
 
 export interface SentArguments {
   readonly args: readonly unknown[];

@@ -20,7 +20,7 @@ export interface Damage {
   readonly what: string;
   /** Records are lost, and which is not known: those named, if any, are all that may be among them. */
   readonly vague?: true;
-  /** Nothing is lost: a second copy is intact, or what is damaged can be worked out anew. It is mended when the store is opened for writing. */
+  /** Nothing is lost: a second copy is intact, or what is damaged can be worked out anew. A repair mends it, and so does an open for writing that meets it. */
   readonly lossless: boolean;
 }
 

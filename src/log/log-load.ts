@@ -112,6 +112,8 @@ export async function loadQueue(
   const damage: Damage[] = [];
   const removed = new RemovedRanges();
   const tombstones = await loadTombstones(vfs, listing, queue, storeUuid, damage, removed);
+  // What they said of the data is lost with removals.
+  const isWitnessed = damage.every(({ lossless }) => lossless);
 
   const found: FoundSegment[] = [];
   const unreadable: string[] = [];
@@ -135,14 +137,26 @@ export async function loadQueue(
       vanished++;
       continue;
     }
-    const one = await loadSegment(handle, file, queue, storeUuid, tombstones, durable, newest, options, damage);
-    if (one === undefined) {
+    const one = await loadSegment(
+      handle,
+      file,
+      queue,
+      storeUuid,
+      tombstones,
+      isWitnessed,
+      durable,
+      newest,
+      options,
+      damage,
+    );
+    if (typeof one === 'string') {
       unreadable.push(file.path);
       // Its IDs were handed out, whatever became of them; a record takes 8 bytes at least.
       const bytes = await handle.size();
       unreadableEnd = Math.max(unreadableEnd, file.baseId + Math.ceil(bytes / DENSE_FRAME_BYTES));
-      // Nor does that tell how many there were.
-      if (found.every(({ segment }) => segment.isEmpty) && bytes < (durable.get(file.id) ?? 0)) isEndShort = true;
+      // Nor does that tell how many there were, if it is not all of it, or none of it.
+      const isPart = one === 'misplaced' || bytes < (durable.get(file.id) ?? 0);
+      if (isPart && found.every(({ segment }) => segment.isEmpty)) isEndShort = true;
       continue;
     }
     found.push(one);
@@ -334,17 +348,21 @@ function addToLog(log: SegmentLog, one: FoundSegment): void {
   log.index.load(one.segment.slot, index.ids, index.offsets, index.mids);
 }
 
+/** Nothing in it counts. 'misplaced': it is another segment's file, in the place of what is gone. */
+type Unread = 'unreadable' | 'misplaced';
+
 async function loadSegment(
   handle: LoadedFile,
   file: SegmentFile,
   queue: string,
   storeUuid: Buffer,
   tombstones: TombstoneState,
+  isWitnessed: boolean,
   durable: ReadonlyMap<number, number>,
   newest: boolean,
   options: LoadOptions,
   damage: Damage[],
-): Promise<FoundSegment | undefined> {
+): Promise<FoundSegment | Unread> {
   const { path, baseId, id } = file;
   const fileBytes = await handle.size();
   const head = Buffer.alloc(FILE_HEADER_BYTES);
@@ -356,10 +374,10 @@ async function loadSegment(
     decoding.header.storeUuid.equals(storeUuid) &&
     decoding.header.fileId === id &&
     decoding.header.baseId === baseId;
-  if (decoding.kind === 'ok' && isOfAnotherQueue(decoding.header, path)) {
-    // Whatever is in it was never in this queue: nothing of this one is lost with it.
+  if (matches && isOfAnotherQueue(decoding.header, path)) {
+    // Segment IDs are given out store-wide: no file of this name was ever in this queue, and nothing of it is lost with it.
     damage.push({ queue, file: path, offset: 0, bytes: fileBytes, what: OF_ANOTHER_QUEUE, lossless: false });
-    return undefined;
+    return 'unreadable';
   }
   if (!matches) {
     // The newest one may be nothing yet; a header is synced before the name, so anywhere else it is damage.
@@ -375,7 +393,7 @@ async function loadSegment(
           : 'the header is damaged: nothing in it can be read';
       damage.push({ queue, file: path, offset: 0, bytes: fileBytes, firstId: baseId, what, lossless: false });
     }
-    return undefined;
+    return decoding.kind === 'ok' ? 'misplaced' : 'unreadable';
   }
   if (decoding.damaged) {
     damage.push({
@@ -422,7 +440,8 @@ async function loadSegment(
     });
   let scan = await scanTo(fileBytes);
   const promised = Math.max(durableOffset, scan.promisedOffset);
-  const verdict = judgeSegment(scan, { durableOffset: promised, sealed });
+  const isRecycled = (header.flags & HEADER_FLAG_RECYCLED) !== 0;
+  const verdict = judgeSegment(scan, { durableOffset: promised, sealed, isWitnessed, isRecycled });
   if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);
   // A copy had its footer before it had its name, and what it was made of had one before: those moves were over by then. In a store that was imported
   // an origin may be an ID that is another record's now.

@@ -20,7 +20,7 @@ import {
 } from '../frame/commit-header.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES, type FrameView } from '../frame/record-frame.js';
-import type { IdRange } from '../ids.js';
+import { type IdRange, recordsText } from '../ids.js';
 import { wideCommitAt } from '../segment/segment-index.js';
 import { type SalvageSource, salvageAt } from '../segment/segment-salvage.js';
 import { mergeRanges } from '../tombstone/id-ranges.js';
@@ -470,7 +470,7 @@ export class LogReader {
     }
     throw new EvaqError(
       'EVAQ_CORRUPT',
-      `queue '${this.#options.queue}': ${segment.path} is damaged at offset ${offset}: records ${first} to ${last} cannot be read`,
+      `queue '${this.#options.queue}': ${segment.path} is damaged at offset ${offset}: ${recordsText(first, last)} cannot be read`,
       {
         details: { queue: this.#options.queue, path: segment.path, offset, bytes, id: first, lastId: last },
         hint: `Read on from ID ${last + 1}; run 'evaq verify' on the store to see all damage.`,

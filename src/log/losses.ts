@@ -127,8 +127,8 @@ function findMissing(
     missing.push({ ...place, what: more, vague: true });
   }
   const isNewestGone = lacksNewest(facts);
-  const isUntold = evidence === undefined ? isNewestGone : told.every(({ lossless }) => lossless);
-  if (missing.length === 0 && isUntold) return [{ ...place, what, vague: true }];
+  // Whatever else is damaged: of what is gone that says nothing.
+  if (missing.length === 0 && (isNewestGone || evidence !== undefined)) return [{ ...place, what, vague: true }];
   // Without a close there may have been more than is known of.
   if (facts.tombstones.closedWithLive !== undefined || !(isNewestGone || facts.isEndGone)) return missing;
   const open = isNewestGone ? what : END_GONE;

@@ -1,5 +1,5 @@
 /** The metrics, as docs/observation.md lists them. Pure: from what a store says to names, labels and numbers. */
-import type { QueueStats } from '../queue/queue.js';
+import type { QueueStats } from '../queue/queue-stats.js';
 import type { DeliveryTotals } from '../store/deliveries.js';
 import { HEALTH_REASONS, type Health } from '../store/health.js';
 import type { StoreStats } from '../store/store-stats.js';

@@ -21,8 +21,13 @@ export interface ActiveSegment {
   /** Where the next commit goes. */
   writtenEnd: number;
   durableEnd: number;
-  /** The file has blocks up to here, zeros or leftovers: overwriting them syncs faster than appending. */
+  /** The file has blocks up to here, zeros or leftovers, as far as is known: overwriting them syncs faster than appending (`zeros-ahead.ts`). */
   filledEnd: number;
+  /** None are added before something is written up to here: there was no space. */
+  fillFrom: number;
+  isFilling: boolean;
+  /** Zeros that are being added by the pool: before they are there nothing is put at the file's end, nor is it closed. Never rejects. */
+  filling: Promise<void>;
   /** Offset of the last index entry. */
   markedOffset: number;
   /** Syncs under way: the file is not closed before. Never rejects. */
@@ -34,6 +39,9 @@ export interface ActiveSegment {
 export function newActiveSegment(segment: LogSegment, file: VfsFile, link: SegmentLink | undefined): ActiveSegment {
   return {
     filledEnd: segment.fileBytes,
+    fillFrom: 0,
+    isFilling: false,
+    filling: Promise.resolve(),
     segment,
     file,
     writtenEnd: FILE_HEADER_BYTES + (link === undefined ? 0 : COMMIT_HEADER_BYTES),

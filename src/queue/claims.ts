@@ -74,6 +74,8 @@ export interface ClaimsOptions {
   readonly log: SegmentLog;
   /** A claim on a record of `segment` ended. */
   readonly onEnded: (segment: LogSegment, outcome: ClaimOutcome) => void;
+  /** A record is free again: its lease has ended, or it was given back. */
+  readonly onFreed: (id: number) => void;
   /** Whether the call under way is made by the handler that has this record: it may claim it, and must not wait for itself. */
   readonly ownsLease: (id: number) => boolean;
 }
@@ -172,6 +174,7 @@ export class Claims {
     const lease = this.#leases.get(id);
     assert(this.#leases.delete(id), 'a lease ends once');
     lease?.end();
+    this.#options.onFreed(id);
   }
 
   /** From now on nobody waits for the end of a lease, which may be never; who does rejects with this. */
@@ -271,6 +274,7 @@ export class Claims {
     // What became of it is unknown: it stays held, so that nothing is concluded from it before the next open.
     if (outcome !== 'unknown') segment.release(1);
     onEnded(segment, outcome);
+    if (outcome === 'given back') this.#options.onFreed(claim.id);
   }
 
   #barrierOver(id: number): Barrier | undefined {

@@ -1,5 +1,5 @@
 /**
- * What the commit pipeline is doing: one value, that `CommitPipeline` changes in one place.
+ * What the commit pipeline is doing: one value, that `CommitLoop` changes in one place.
  *
  *     idle -> scheduled -> switching -> writing -> between -> ... -> idle
  *                  \            \          |  \       |

@@ -4,9 +4,12 @@
  * Invariants
  * - What is being handled is not dropped: what a delivery has leased, and what a pop or a move has claimed, which is not live.
  * - It is looked at and marked dead in one synchronous stretch.
+ * - The oldest go first, of those that may go at the call: also one that was handled a moment ago.
  * - A report comes once for each, when its removal is durable in the mode in force.
  */
 import { channel } from 'node:diagnostics_channel';
+// Under this name everybody unwraps the package alike (see `position-index.ts`).
+import { BTreeEx } from 'sorted-btree/extended/index.js';
 import type { IdRange } from '../ids.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import type { Claims } from './claims.js';
@@ -38,7 +41,7 @@ export interface DroppingOptions {
   readonly storeId: string;
   readonly queue: string;
   readonly dir: string;
-  readonly log: Pick<SegmentLog, 'firstLive'>;
+  readonly log: Pick<SegmentLog, 'firstLive' | 'isLive'>;
   readonly claims: Pick<Claims, 'isLeased'>;
   readonly removing: Pick<Removing, 'removeMany'>;
   readonly whenNothingOwed: (action: () => void) => void;
@@ -53,10 +56,10 @@ export class Dropping {
   /** How many were dropped since the queue was opened, by cause. */
   readonly counts: Record<DropCause, number> = { full: 0, expired: 0 };
   #ranges: IdRange[] = [];
-  /** Where the oldest that may be dropped is looked for; what is in front of it was leased. */
+  /** Where the oldest that may be dropped is looked for. What is live in front of it was being handled when it was passed over. */
   #from = 0;
-  #passedOver = 0;
-  #droppedSince = 0;
+  /** In front of it, and not being handled any more. */
+  readonly #freed: BTreeEx<number, undefined> = new BTreeEx<number, undefined>(undefined, (a, b) => a - b);
 
   constructor(options: DroppingOptions) {
     this.#options = options;
@@ -69,18 +72,22 @@ export class Dropping {
 
   /**
    * Drops the oldest until `isEnough` says so, asked with each ID that would go; false, and nothing is dropped, where there are not so many. What is leased
-   * is passed over, but not at each call: a call costs what it drops.
+   * is passed over once, until `freed` tells of it: a call costs what it drops.
    */
   dropOldest(isEnough: (id: number) => boolean): boolean {
-    if (this.#droppedSince >= this.#passedOver) this.#restart();
     const ids = this.#collect(isEnough);
     if (ids === undefined) {
-      this.#restart();
+      this.#from = 0;
+      this.#freed.clear();
       return false;
     }
-    this.#droppedSince += ids.length;
     this.drop(ids, 'full');
     return true;
+  }
+
+  /** The record is not leased or claimed any more. */
+  freed(id: number): void {
+    if (id < this.#from && this.#options.log.isLive(id)) this.#freed.set(id, undefined);
   }
 
   /** The store has: nothing is removed any more. */
@@ -117,25 +124,28 @@ export class Dropping {
     finishing(() => removing.removeMany(ids)).then(report, later);
   }
 
-  #restart(): void {
-    this.#from = 0;
-    this.#passedOver = 0;
-    this.#droppedSince = 0;
-  }
-
   #collect(isEnough: (id: number) => boolean): number[] | undefined {
     const { log, claims } = this.#options;
     const ids: number[] = [];
-    for (let id = log.firstLive(this.#from); id !== undefined; id = log.firstLive(id + 1)) {
-      this.#from = id + 1;
-      if (claims.isLeased(id)) {
-        this.#passedOver++;
-        continue;
-      }
+    for (let id = this.#oldest(); id !== undefined; id = this.#oldest()) {
+      // It may have gone, or be handled again.
+      if (claims.isLeased(id) || !log.isLive(id)) continue;
       ids.push(id);
       if (isEnough(id)) return ids;
     }
     return undefined;
+  }
+
+  /** The next to look at: what was freed stands in front of all others. */
+  #oldest(): number | undefined {
+    const freed = this.#freed.size === 0 ? undefined : this.#freed.minKey();
+    if (freed !== undefined) {
+      this.#freed.delete(freed);
+      return freed;
+    }
+    const next = this.#options.log.firstLive(this.#from);
+    if (next !== undefined) this.#from = next + 1;
+    return next;
   }
 
   #report(cause: DropCause, records: number, ranges: readonly IdRange[]): void {

@@ -16,9 +16,9 @@ import {
 } from '../tombstone/tombstone-spare.js';
 import { timeOf } from '../vfs/host.js';
 import { accountOf, NONE } from './account.js';
+import { newGeneration } from './new-generation.js';
 import { findKept, removableOf } from './opening-reserve.js';
 import { type RecoveryEnvironment, syncDirOrStop } from './queue-recovery.js';
-import { newGeneration } from './removal-pipeline.js';
 
 /** A log that becomes a spare file keeps this part more than is needed now. */
 const SPARE_GROWTH = 1.25;

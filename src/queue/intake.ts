@@ -13,10 +13,11 @@ import { throwIfAborted, untilAborted } from '../abortable.js';
 import { EvaqError, reported } from '../errors.js';
 import { type MessageHash, messageHash } from '../frame/message-entries.js';
 import { decodeMeta, encodeMeta } from '../frame/metadata.js';
+import type { IdSpan } from '../ids.js';
 import { IntakeLog, type IntakeLogOptions } from '../intake/intake-log.js';
 import type { IntakeState } from '../intake/intake-state.js';
 import { timeOf } from '../vfs/host.js';
-import type { CommitPipeline, IdSpan } from './commit-pipeline.js';
+import type { CommitPipeline } from './commit-pipeline.js';
 import type { Admission, Metas } from './push-batch.js';
 import type { ResolvedDedupe } from './queue-options.js';
 

@@ -13,15 +13,17 @@
 import { EvaqError } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
+import type { IdSpan } from '../ids.js';
 import type { LiveBytesCount } from '../log/live-bytes-count.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import type { Host } from '../vfs/host.js';
-import { type CommitPipeline, type IdSpan, tooLarge } from './commit-pipeline.js';
+import type { CommitPipeline } from './commit-pipeline.js';
 import type { Dropping } from './dropping.js';
 import type { FreeSpace } from './free-space.js';
 import type { ResolvedLimits, WhenFull } from './limit-options.js';
 import type { Admission, Metas } from './push-batch.js';
 import { PushLine, type Verdict } from './push-line.js';
+import { tooLarge } from './record-size.js';
 import type { Waiters } from './waiters.js';
 
 /** What takes pushes. */

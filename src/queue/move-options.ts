@@ -64,7 +64,8 @@ export interface ResolvedMove {
   readonly signal: AbortSignal | undefined;
 }
 
-const MAX_REDRIVES = 3;
+/** How often a dead letter goes back unless it is said otherwise. */
+export const MAX_REDRIVES = 3;
 const MOVE_NAMES = ['ratePerSecond', 'limit', 'dryRun', 'signal', 'onProgress'] as const;
 const NAMES = optionNames(...MOVE_NAMES);
 const REDRIVE_NAMES = optionNames(...MOVE_NAMES, 'maxRedrives', 'force');

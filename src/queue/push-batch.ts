@@ -7,6 +7,7 @@
 import { assert } from '../assert.js';
 import type { CommitBuilder } from '../frame/commit-builder.js';
 import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
+import type { IdSpan } from '../ids.js';
 import { giveBuilder, takeBuilder } from './spare-builders.js';
 
 export type BatchState =
@@ -26,13 +27,18 @@ export interface Admission {
   readonly failed: () => void;
 }
 
+/** Whether its waiters have been told. */
+export function isSettled(batch: { readonly state: BatchState }): boolean {
+  return batch.state === 'settled';
+}
+
 interface Admitted {
   readonly index: number;
   readonly admission: Admission;
 }
 
 type ResolveId = (id: number) => void;
-type ResolveGroup = (ids: { firstId: number; lastId: number }) => void;
+type ResolveGroup = (ids: IdSpan) => void;
 type Reject = (error: unknown) => void;
 
 interface Group {
@@ -108,7 +114,7 @@ export class PushBatch {
     metas: Metas,
     added: (() => void) | undefined,
     admission?: Admission,
-  ): Promise<{ firstId: number; lastId: number }> {
+  ): Promise<IdSpan> {
     const { builder } = this;
     const index = builder.count;
     const count = payloads.length;

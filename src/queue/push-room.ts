@@ -46,6 +46,12 @@ export class PushRoom {
     else reached();
   }
 
+  /** So many bytes were accepted into the batch: they count until it is settled. */
+  takeFor(batch: { pendingBytes: number }, bytes: number): void {
+    batch.pendingBytes += bytes;
+    this.#pendingBytes += bytes;
+  }
+
   take(bytes: number): void {
     this.#pendingBytes += bytes;
   }

@@ -4,8 +4,8 @@
 import { COMMIT_BODY_BYTES_MAX } from '../frame/commit-header.js';
 import { decodeMeta, encodeMeta } from '../frame/metadata.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
+import type { IdSpan } from '../ids.js';
 import { type Traced, Tracing } from '../tracing.js';
-import type { IdSpan } from './commit-pipeline.js';
 import type { Metas } from './push-batch.js';
 import { headersOf } from './record-headers.js';
 

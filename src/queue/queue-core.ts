@@ -27,15 +27,17 @@ import { accountOf } from './account.js';
 import type { ActiveSegment } from './active-segment.js';
 import { BlockingBudget } from './blocking-budget.js';
 import { Claims } from './claims.js';
-import { CommitPipeline, SPARE_SEGMENTS_MIN } from './commit-pipeline.js';
+import { CommitPipeline } from './commit-pipeline.js';
 import type { FreeSpace } from './free-space.js';
 import { Intake } from './intake.js';
 import { LiveReads } from './live-reads.js';
 import { type Following, LiveRecords, type LiveRecordsOptions } from './live-records.js';
+import { SPARE_SEGMENTS_MIN } from './log-end.js';
 import { PushReserve } from './push-reserve.js';
 import { QueueLimits } from './queue-limits.js';
 import type { ResolvedQueueOptions } from './queue-options.js';
-import { RemovalPipeline, type RoundContext } from './removal-pipeline.js';
+import type { RoundContext } from './removal-log.js';
+import { RemovalPipeline } from './removal-pipeline.js';
 import { Removing } from './removing.js';
 import { type LeftSegment, SegmentSealer } from './segment-sealer.js';
 import { Waiters } from './waiters.js';
@@ -255,6 +257,7 @@ export class QueueCore {
     });
     this.claims = new Claims({
       log: this.log,
+      onFreed: (id) => this.limits.freed(id),
       ownsLease: (id) => env.ownsLease(this.name, id),
       onEnded: (segment, outcome) => {
         // Sealing and GC left it alone while it was claimed.

@@ -6,11 +6,11 @@ import type { WaitOptions } from '../abortable.js';
 import type { DeliveryLike } from '../delivery/delivery-like.js';
 import type { BatchOptions, DeliveryOptions } from '../delivery/delivery-options.js';
 import type { BatchHandler, Handler } from '../delivery/invocation.js';
+import type { IdSpan } from '../ids.js';
 import type { EvaqReader, QueueReader } from '../log/queue-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
-import type { IdSpan } from './commit-pipeline.js';
+import type { DeadLetterOptions, DeadLetterSelection } from './dead-letter-options.js';
 import type { Payload, PushEntry, PushManyOptions, PushOptions } from './push-entry.js';
-import type { DeadLetterOptions, DeadLetterSelection } from './queue.js';
 import type { QueueOptions } from './queue-options.js';
 
 /** A queue that is written to: `Queue`, `LinkedQueue`, `JetStreamQueue`. What each call promises is said there. */

@@ -133,6 +133,11 @@ export class QueueLimits {
     this.#expiry?.start();
   }
 
+  /** The record is not leased or claimed any more. */
+  freed(id: number): void {
+    this.#dropping.freed(id);
+  }
+
   /** Nobody waits any more, and nothing expires. */
   close(): void {
     this.#expiry?.stop();

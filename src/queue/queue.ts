@@ -4,43 +4,35 @@
 import { Readable, Writable } from 'node:stream';
 import type { ReadableStream, WritableStream } from 'node:stream/web';
 import { signalOf, throwIfAborted, untilAborted, type WaitOptions, waitOf } from '../abortable.js';
-import { isIterable, type OptionNames, optionNames, requireNoMore, requireOptions } from '../arguments.js';
+import { isIterable, optionNames, requireNoMore, requireOptions } from '../arguments.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { BatchOptions, DeliveryOptions } from '../delivery/delivery-options.js';
 import type { BatchHandler, Handler } from '../delivery/invocation.js';
-import { EvaqError } from '../errors.js';
-import { COMMIT_BODY_BYTES_MAX } from '../frame/commit-header.js';
-import { encodeMeta } from '../frame/metadata.js';
-import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
-import { describe, requireRecordId } from '../ids.js';
-import type { Damage } from '../log/log-load.js';
+import { describe, type IdSpan, requireRecordId } from '../ids.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
 import { QueueWritable, type WritableOptions } from '../streams/queue-writable.js';
-import { type IdSpan, tooLarge } from './commit-pipeline.js';
-import type { Checkpoint, MessageIds } from './intake.js';
+import { checkpointOf, requireSource } from './checkpoint-argument.js';
+import { DEAD_LETTER_NAMES, type DeadLetterOptions, type DeadLetterSelection } from './dead-letter-options.js';
 import type { Metas } from './push-batch.js';
+import { PushEncoder } from './push-encoder.js';
 import {
   bytesOf,
-  ENTRY_NAMES,
-  isEntry,
-  ownOf,
   type Payload,
   PUSH_MANY_NAMES,
   PUSH_NAMES,
   type PushEntry,
   type PushManyOptions,
   type PushOptions,
-  pushMetaOf,
-  requireText,
-  type SharedOptions,
   sharedOf,
 } from './push-entry.js';
 import { type AddedHeaders, isPushObserved, type PushTrace, tracePush, tracePushSync } from './push-trace.js';
 import { closedError, type QueueCore } from './queue-core.js';
 import type { QueueDeadLetters } from './queue-dead-letters.js';
-import type { LimitStats } from './queue-limits.js';
+import type { QueueHost } from './queue-host.js';
+import { type GcReport, type QueueStats, statsOf } from './queue-stats.js';
+import { notFound } from './record-not-found.js';
 
 /** Which records a stream of them has. */
 export interface ReadableOptions extends RecordsOptions {
@@ -48,92 +40,10 @@ export interface ReadableOptions extends RecordsOptions {
   readonly follow?: boolean;
 }
 
-export interface DeadLetterOptions {
-  /** Why it could not be delivered, as a short code or sentence. */
-  readonly reason: string;
-  /** What was thrown, whatever it is; name, message, code, cause and errors are kept, each text cut to 4096 characters. */
-  readonly error?: unknown;
-  /** Not to be retried before so many ms have passed. Default 0. */
-  readonly delayMs?: number;
-  /** As in `WaitOptions`. */
-  readonly signal?: AbortSignal;
-}
-
-/** Which dead letters: by ID, or those that a function says yes to. What it resolves with is awaited. */
-export type DeadLetterSelection = readonly number[] | ((record: QueueRecord) => boolean | Promise<boolean>);
-
-/** What `compact` did, by itself: what GC did in the background meanwhile is not in it. */
-export interface GcReport {
-  readonly droppedSegments: number;
-  readonly rewrittenSegments: number;
-  readonly copiedRecords: number;
-  /** Bytes written for copies. */
-  readonly copiedBytes: number;
-  /** Bytes that went back to the file system: of files that were removed, or cut. */
-  readonly reclaimedBytes: number;
-  /** Bytes of dead files that went to the recycle pool: they are still on disk, to be overwritten. */
-  readonly recycledBytes: number;
-}
-
-/** A queue in numbers, as of the call. */
-export interface QueueStats {
-  readonly queue: string;
-  /** 'failed': a sync failed, reopen. 'damaged': something could not be read. */
-  readonly health: 'ok' | 'damaged' | 'failed';
-  readonly live: number;
-  /** Removed records whose bytes are still on disk. */
-  readonly dead: number;
-  readonly nextId: number;
-  /** Bytes of segments, tombstone log and intake log, as far as they are written: without what is filled or made ahead of time, and the recycle pool. */
-  readonly bytes: number;
-  readonly segments: number;
-  readonly tombstoneBytes: number;
-  /** Dead files kept to be overwritten. */
-  readonly recycledFiles: number;
-  /** Bytes of pushes that are accepted and not committed yet, framing included; not of those that still wait for room (`maxPendingBytes`). */
-  readonly pendingBytes: number;
-  /** Removals that could not be written yet for want of space, as ranges of IDs. */
-  readonly owedRemovals: number;
-  /** What the queue may hold, and what of it is taken; undefined where neither queue nor store has a limit. */
-  readonly limits: LimitStats | undefined;
-  readonly oldestId: number | undefined;
-  /**
-   * Age of the record `oldestId`, in ms: that of the earliest one pushed around the same time in its segment, and so it may be less. By the clock as
-   * it is now; 0 where that is behind the time of the push.
-   */
-  readonly oldestAgeMs: number | undefined;
-  /** Syncs of data since the queue was opened, in milliseconds. */
-  readonly sync: { readonly count: number; readonly p50Ms: number; readonly p99Ms: number; readonly maxMs: number };
-  readonly gc: GcReport & { readonly lastError: EvaqError | undefined };
-  /** Damage met since the store was opened. */
-  readonly damage: readonly Damage[];
-}
-
-/** The store's part in a queue: what concerns other queues, and what its statistics mention. */
-export interface QueueHost {
-  /** The store's name, for whoever observes it. */
-  readonly storeId: string;
-  /** Milliseconds, by a clock that never goes back. */
-  readonly elapsed: () => number;
-  /** What the clock says, as a time that files can hold. */
-  readonly timeMs: () => number;
-  readonly failure: () => EvaqError | undefined;
-  readonly deadLetter: (source: QueueCore, id: number, options: DeadLetterOptions) => Promise<number>;
-  readonly redrive: (
-    source: QueueCore,
-    which: DeadLetterSelection,
-    signal: AbortSignal | undefined,
-  ) => Promise<number[]>;
-  readonly deadLettersOf: (source: QueueCore) => QueueDeadLetters;
-  readonly process: (source: QueueCore, handler: Handler, options: DeliveryOptions | undefined) => Delivery;
-  readonly processBatch: (source: QueueCore, handler: BatchHandler, options: BatchOptions | undefined) => Delivery;
-}
-
 const READABLE_NAMES = optionNames('from', 'to', 'signal', 'follow');
 /** Records that a stream of them holds. */
 const READ_AHEAD = 64;
 const PUSH_SYNC_NAMES = optionNames('headers', 'delayMs', 'deliverAt', 'messageId');
-export const DEAD_LETTER_NAMES: OptionNames = optionNames('reason', 'error', 'delayMs', 'signal');
 
 /**
  * A durable queue. Its calls may be made concurrently. After `close` of the store all of them reject with EVAQ_CLOSED; after a failed
@@ -142,11 +52,13 @@ export const DEAD_LETTER_NAMES: OptionNames = optionNames('reason', 'error', 'de
 export class Queue {
   readonly #core: QueueCore;
   readonly #host: QueueHost;
+  readonly #encoder: PushEncoder;
 
   /** Queues are made by `Evaq`. */
   constructor(core: QueueCore, host: QueueHost) {
     this.#core = core;
     this.#host = host;
+    this.#encoder = new PushEncoder(core, host.timeMs);
   }
 
   get name(): string {
@@ -175,14 +87,14 @@ export class Queue {
       const bytes = bytesOf(payload, 'payload');
       const isObserved = isPushObserved();
       if (options === undefined && !isObserved) {
-        this.#requireFit(bytes.length);
+        this.#encoder.requireFit(bytes.length);
         return this.#core.limits.pushes.push(bytes, undefined);
       }
       requireOptions(options, 'push', PUSH_NAMES);
       const signal = signalOf(options, 'push');
-      const meta = this.#metaOf(options, '');
+      const meta = this.#encoder.metaOf(options, '');
       if (meta !== undefined) this.#core.requireOpen();
-      this.#requireFit(bytes.length + (meta === undefined ? 0 : meta.length));
+      this.#encoder.requireFit(bytes.length + (meta === undefined ? 0 : meta.length));
       const messageId = options?.messageId;
       if (isObserved) {
         const pushed = (added: AddedHeaders): Promise<number> =>
@@ -232,7 +144,7 @@ export class Queue {
       }
       throwIfAborted(signal);
       const checkpoint = checkpointOf(options?.checkpoint);
-      const { all, metas, messageIds } = this.#entriesOf(payloads, sharedOf(options));
+      const { all, metas, messageIds } = this.#encoder.entriesOf(payloads, sharedOf(options));
       // Going through them runs code of the caller's.
       this.#core.requireOpen();
       const pushed = (withMetas: Metas): Promise<IdSpan> => {
@@ -273,8 +185,8 @@ export class Queue {
     requireNoMore(arguments.length, 2, 'pushSync');
     requireOptions(options, 'pushSync', PUSH_SYNC_NAMES);
     const bytes = bytesOf(payload, 'payload');
-    const meta = this.#metaOf(options, '');
-    this.#requireFit(bytes.length + (meta === undefined ? 0 : meta.length));
+    const meta = this.#encoder.metaOf(options, '');
+    this.#encoder.requireFit(bytes.length + (meta === undefined ? 0 : meta.length));
     const { messageId } = options ?? {};
     const pushed = (withMeta: Uint8Array | undefined): number => {
       this.#core.requireOpen();
@@ -295,7 +207,7 @@ export class Queue {
    */
   async checkpoint(source: string): Promise<string | number | undefined> {
     requireNoMore(arguments.length, 1, 'checkpoint');
-    requireText(source, 'source', SOURCE_BYTES_MAX);
+    requireSource(source, 'source');
     this.#core.requireOpen();
     return this.#core.intake.checkpoint(source);
   }
@@ -523,39 +435,7 @@ export class Queue {
   }
 
   stats(): QueueStats {
-    const core = this.#core;
-    const { log, syncTimes } = core;
-    const oldestId = log.firstLive(0);
-    // A clock that went back makes it younger than nothing.
-    const oldest = oldestId === undefined ? undefined : log.find(oldestId)?.times.spanOf(oldestId);
-    const failure = this.#host.failure();
-    let bytes = core.removals.logBytes + core.intake.log.bytes;
-    for (const segment of log.segments) bytes += segment.phase === 'active' ? segment.end : segment.fileBytes;
-    const ms = (micros: number): number => micros / 1000;
-    return {
-      queue: core.name,
-      health: failure !== undefined ? 'failed' : core.damage.length > 0 ? 'damaged' : 'ok',
-      live: log.liveCount,
-      dead: log.count - log.liveCount,
-      nextId: core.commits.nextId,
-      bytes,
-      segments: log.segments.length,
-      tombstoneBytes: core.removals.logBytes,
-      recycledFiles: core.supply.poolFiles,
-      pendingBytes: core.commits.pendingBytes,
-      owedRemovals: core.removals.owedRanges,
-      limits: core.limits.stats(),
-      oldestId,
-      oldestAgeMs: oldest === undefined ? undefined : Math.max(0, this.#host.timeMs() - oldest.minMs),
-      sync: {
-        count: syncTimes?.count ?? 0,
-        p50Ms: syncTimes === undefined ? 0 : ms(syncTimes.percentile(50)),
-        p99Ms: syncTimes === undefined ? 0 : ms(syncTimes.percentile(99)),
-        maxMs: syncTimes === undefined ? 0 : ms(syncTimes.max),
-      },
-      gc: { ...core.gc.counters, lastError: core.scheduler.lastError },
-      damage: [...core.damage],
-    };
+    return statsOf(this.#core, this.#host);
   }
 
   /** What is wrong with the options shows at the first `next`, as with a generator. */
@@ -566,86 +446,4 @@ export class Queue {
       return { source: this.#core.records(from, to, how), signal };
     });
   }
-
-  /** Payloads and their metadata, each checked. */
-  #entriesOf(
-    payloads: Iterable<unknown>,
-    options: SharedOptions | undefined,
-  ): { all: Uint8Array[]; metas: Metas; messageIds: MessageIds | undefined } {
-    const shared = this.#metaOf(options, '');
-    const all: Uint8Array[] = [];
-    const metas: (Uint8Array | undefined)[] = [];
-    const messageIds: (string | undefined)[] = [];
-    let hasMessages = false;
-    let hasMeta = shared !== undefined;
-    let total = 0;
-    // What makes them one by one may use the same buffer for each.
-    const isList = Array.isArray(payloads);
-    for (const one of payloads) {
-      const name = `payloads[${all.length}]`;
-      let payload: unknown = one;
-      let meta = shared;
-      let messageId: string | undefined;
-      if (isEntry(one)) {
-        requireOptions(one, name, ENTRY_NAMES);
-        payload = one.payload;
-        meta = this.#metaOf(ownOf(one, options), `${name}.`);
-        hasMeta ||= meta !== undefined;
-        messageId = one.messageId;
-        hasMessages ||= messageId !== undefined;
-      }
-      const bytes = bytesOf(payload, name);
-      this.#requireFit(bytes.length + (meta === undefined ? 0 : meta.length));
-      total += bytes.length + DENSE_FRAME_BYTES;
-      if (total > COMMIT_BODY_BYTES_MAX) throw tooLarge(total, COMMIT_BODY_BYTES_MAX, 'the batch');
-      all.push(isList ? bytes : Uint8Array.prototype.slice.call(bytes));
-      metas.push(meta);
-      messageIds.push(messageId);
-    }
-    return { all, metas: hasMeta ? metas : undefined, messageIds: hasMessages ? messageIds : undefined };
-  }
-
-  /** Metadata of a record; undefined where it has none. `place`: in front of the names in messages. */
-  #metaOf(options: Omit<PushOptions, 'signal'> | undefined, place: string): Uint8Array | undefined {
-    const meta = options === undefined ? undefined : pushMetaOf(options, place, this.#host.timeMs);
-    if (meta === undefined) return undefined;
-    if (meta.messageId !== undefined && !this.#core.intake.dedupes)
-      throw new TypeError(`${place}messageId: queue '${this.name}' was opened without the option dedupe`);
-    return encodeMeta(meta);
-  }
-
-  #requireFit(bytes: number): void {
-    const limit = this.#core.options.recordBytesMax;
-    if (bytes > limit) throw tooLarge(bytes, limit, 'the record');
-  }
-}
-
-const SOURCE_BYTES_MAX = 256;
-const POSITION_BYTES_MAX = 1024;
-const CHECKPOINT_NAMES = optionNames('source', 'position');
-
-/** A checkpoint as it is given. Throws a TypeError or RangeError that names what is wrong. */
-function checkpointOf(value: unknown): Checkpoint | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value !== 'object' || value === null || !('source' in value) || !('position' in value))
-    throw new TypeError(`checkpoint must be { source, position }, got ${describe(value)}`);
-  requireOptions(value, 'checkpoint', CHECKPOINT_NAMES);
-  const { source, position } = value;
-  requireText(source, 'checkpoint.source', SOURCE_BYTES_MAX);
-  if (typeof position === 'number') {
-    if (!Number.isSafeInteger(position))
-      throw new RangeError(`checkpoint.position must be a safe integer or a text, got ${position}`);
-    return { source, position };
-  }
-  if (typeof position !== 'string')
-    throw new TypeError(`checkpoint.position must be a safe integer or a text, got ${describe(position)}`);
-  if (position === '') return { source, position };
-  requireText(position, 'checkpoint.position', POSITION_BYTES_MAX);
-  return { source, position };
-}
-
-export function notFound(queue: string, id: number): EvaqError {
-  return new EvaqError('EVAQ_RECORD_NOT_FOUND', `queue '${queue}' has no live record ${id}`, {
-    details: { queue, id },
-  });
 }

@@ -130,7 +130,10 @@ export class SegmentSealer {
   }
 
   async close(): Promise<void> {
-    for (const { left } of this.#due) await left.file.close().catch(() => undefined);
+    for (const { left } of this.#due) {
+      await left.filling;
+      await left.file.close().catch(() => undefined);
+    }
   }
 
   /** Writes the footers that are due now, in order. On a full disk they stay due; what is dead needs none. */
@@ -138,6 +141,7 @@ export class SegmentSealer {
     let isFull = false;
     // Not those that become due meanwhile, or it might never end.
     for (const next of this.#due) {
+      await next.left.filling;
       if (this.#stopped) return;
       const { left, runs, moves } = next;
       const { segment } = left;
@@ -189,6 +193,7 @@ export class SegmentSealer {
   async #writeFooter(left: ActiveSegment, runs: SegmentSummary['runs']): Promise<void> {
     const { segment, file } = left;
     const { host, removalRound } = this.#options;
+    await left.filling;
     await this.#keep(left);
     const summary = {
       count: segment.count,

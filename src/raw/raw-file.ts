@@ -69,6 +69,6 @@ function headerError(
       },
     );
   }
-  const why = decoding.kind === 'blank' ? 'it is blank' : 'it begins with something else';
+  const why = decoding.kind === 'blank' ? 'it is blank, or too short' : 'it begins with something else';
   return new EvaqError('EVAQ_NOT_A_STORE', `${path} is not ${WHAT[kind]} of an evaq store: ${why}`, { details });
 }

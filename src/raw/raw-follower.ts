@@ -106,7 +106,7 @@ export class RawFollower {
       // A log whose header is damaged in both copies, or that is of another queue, cannot be followed: it was reported as damage.
       if (scanner === undefined) return 'followed';
       const size = await file.size();
-      if (size < this.#state.end) return 'stale';
+      if (size < this.#state.end) return whenShorter(this.#state.end);
       if (this.#mark !== undefined && !this.#mark.equals(await this.#readMark(file, this.#markAt))) return 'stale';
       scanner.extend(size);
       await scanRounds(scanner, this.#state, (first, last) => removed.push({ first, last }));
@@ -151,7 +151,7 @@ export class RawFollower {
     const { found, scanner } = followed;
     return this.#files.using(found.segment.path, async (file) => {
       const size = await file.size();
-      if (size < scanner.offset) return 'stale';
+      if (size < scanner.offset) return whenShorter(scanner.offset);
       scanner.extend(size);
       for (;;) {
         const outcome = await scanner.next();
@@ -179,6 +179,11 @@ export class RawFollower {
     if (wide.length > 0) segment.wide = [...segment.wide, ...wide];
     return true;
   }
+}
+
+/** Of a file that ends in front of where the next frame is looked for: it was cut since, or it was when it was loaded, and ends within its header. */
+function whenShorter(end: number): FollowOutcome {
+  return end > FILE_HEADER_BYTES ? 'stale' : 'followed';
 }
 
 /** Whether a commit stands at the front of a segment, a link for instance. */

@@ -22,7 +22,7 @@ import { scanTombstones } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { haveSameNames, isListed, listQueueFiles, type QueueFiles, wasDisturbed } from './queue-files.js';
 import { type FollowOutcome, RawFollower } from './raw-follower.js';
-import { type LostRange, lostRanges } from './raw-lost.js';
+import { doubtOf, type LostRange, lostRanges, vagueLosses } from './raw-lost.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 
 const INDEX_INTERVAL_BYTES = 4096;
@@ -138,8 +138,10 @@ export class RawPicture {
   readonly damage: readonly Damage[];
   /** Records lost to damage that loading found. */
   readonly lost: readonly LostRange[];
-  /** Records are lost, and which is not known: damage, and the IDs among which they are. */
-  readonly vague: LostRange | undefined;
+  /** See `vagueLosses`. */
+  readonly vague: readonly LostRange[];
+  /** See `doubtOf`. */
+  readonly doubt: LostRange | undefined;
   readonly #cache: FileCache;
   readonly #reader: LogReader;
   readonly #follower: RawFollower;
@@ -154,7 +156,8 @@ export class RawPicture {
     this.files = load.files;
     this.damage = load.damage;
     this.lost = lost;
-    this.vague = vagueLoss(load);
+    this.vague = vagueLosses(load.damage, load.loaded);
+    this.doubt = doubtOf(load.damage, load.loaded);
     this.#cache = new FileCache(new ReadOnlyVfs(place.vfs));
     this.#follower = new RawFollower(load.loaded, this.#cache, place.storeUuid);
     // Whether what cannot be read is damage, or a file that GC took away, is for the caller to find out: so it must not be passed over.
@@ -245,14 +248,6 @@ export class RawPicture {
     assert(this.#users >= 0, 'a picture is left as often as it is entered');
     if (this.#superseded && this.#users === 0) await this.#cache.close();
   }
-}
-
-function vagueLoss({ damage, loaded }: StableLoad): LostRange | undefined {
-  const vague = damage.filter((one) => one.vague === true);
-  const [first] = vague;
-  if (first === undefined) return undefined;
-  const last = vague.at(-1)?.lastId ?? Math.max(loaded.nextId - 1, 1);
-  return { first: first.firstId ?? 1, last, damage: first };
 }
 
 /** True if a read failed because the file is not there any more. */

@@ -9,7 +9,8 @@
 import { untilAborted, type WaitOptions, waitOf } from '../abortable.js';
 import { requireNoMore } from '../arguments.js';
 import { EvaqError, reported } from '../errors.js';
-import { describe, type IdRange, requireCount, requireRecordId } from '../ids.js';
+import { describe, type IdRange, recordsText, requireCount, requireRecordId } from '../ids.js';
+import { isOfRemovals } from '../log/damage.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
 import type { QueueReader } from '../log/queue-reader.js';
@@ -88,6 +89,8 @@ export class ReadOnlyQueue implements QueueReader {
   #picture: RawPicture | undefined;
   /** A picture whose files were found replaced. */
   #stale: RawPicture | undefined;
+  /** That there is a doubt as to what was read: see `RawPicture.doubt`. */
+  #hasTold = false;
   #looking: Promise<RawPicture> | undefined;
   #nextLook: Promise<RawPicture> | undefined;
   readonly #met: Damage[] = [];
@@ -131,13 +134,16 @@ export class ReadOnlyQueue implements QueueReader {
 
   /**
    * Live records in ID order, within the limits; empty if there is none. Records that are lost to damage make it reject with EVAQ_CORRUPT, after
-   * those in front of them were returned; `details.lastId` says behind which ID to go on. With `onCorruption: 'quarantine'` they are passed over.
+   * those in front of them were returned; `details.lastId` says behind which ID to go on. Where it is not known which are lost, or where removals are,
+   * so that removed records may be there again, what can be read comes first, and then it rejects. With `onCorruption: 'quarantine'` it goes on in any case.
    * @throws EVAQ_CORRUPT, EVAQ_IO, EVAQ_CLOSED, EVAQ_UNSUPPORTED_VERSION
    */
   async read(options?: ReadOptions): Promise<QueueRecord[]> {
     requireNoMore(arguments.length, 1, 'read');
     const { from, limits, signal } = wantedOf(options);
-    return untilAborted(signal, () => this.#read(from, Number.MAX_SAFE_INTEGER, limits));
+    // Of who reads batch by batch it is not known where he began: what is told at the end he is told once.
+    const start = this.#hasTold ? from : from - 1;
+    return untilAborted(signal, () => this.#read(from, Number.MAX_SAFE_INTEGER, limits, start));
   }
 
   /**
@@ -149,7 +155,8 @@ export class ReadOnlyQueue implements QueueReader {
     return new RecordIterator(() => {
       requireNoMore(given, 1, 'records');
       const { from, to, signal } = rangeOf(options, 'records');
-      const read = (first: number, last: number): Promise<readonly QueueRecord[]> => this.#read(first, last, BATCH);
+      const read = (first: number, last: number): Promise<readonly QueueRecord[]> =>
+        this.#read(first, last, BATCH, from);
       return { source: new PolledRecords({ read, wait: undefined, isOpen: () => !this.#closed }, from, to), signal };
     });
   }
@@ -167,7 +174,7 @@ export class ReadOnlyQueue implements QueueReader {
       const { pollMs = POLL_MS_DEFAULT } = options ?? {};
       requireCount(pollMs, 'pollMs', 1);
       const read = (first: number, last: number): Promise<readonly QueueRecord[] | undefined> =>
-        this.#readUnlessClosed(first, last);
+        this.#readUnlessClosed(first, last, from);
       const wait = (wake: () => void): (() => void) => this.#sleep(pollMs, wake);
       return { source: new PolledRecords({ read, wait, isOpen: () => !this.#closed }, from, to), signal };
     });
@@ -266,27 +273,33 @@ export class ReadOnlyQueue implements QueueReader {
     await picture?.supersede();
   }
 
-  async #readUnlessClosed(from: number, to: number): Promise<readonly QueueRecord[] | undefined> {
+  async #readUnlessClosed(from: number, to: number, start: number): Promise<readonly QueueRecord[] | undefined> {
     if (this.#closed) return undefined;
     try {
-      return await this.#read(from, to, BATCH);
+      return await this.#read(from, to, BATCH, start);
     } catch (error) {
       if (this.#closed && error instanceof EvaqError && error.code === 'EVAQ_CLOSED') return undefined;
       throw error;
     }
   }
 
-  #read(from: number, to: number, limits: ReadLimits): Promise<QueueRecord[]> {
+  /** `start`: where the reading of which this is a part began. */
+  #read(from: number, to: number, limits: ReadLimits, start: number): Promise<QueueRecord[]> {
     return this.#retrying(async (picture) => {
       if (this.#skipDamage) return this.#readAround(picture, from, to, limits);
       const lost = lostIn(picture, from, to);
-      const end = lost === undefined ? to : lost.first - 1;
+      // Where the place is not known, what can be read comes first: up to where it may be.
+      const vague = vagueIn(picture, from, to);
+      const isLost = lost !== undefined && lost.first <= (vague?.last ?? Infinity);
+      const end = isLost ? lost.first - 1 : (vague?.last ?? to);
       const records = end < from ? [] : [...(await picture.read(from, end, limits)).records];
-      if (records.length === 0 && lost !== undefined) throw this.#lostError(lost);
-      // Where the place is not known, what can be read comes first.
-      const vague = records.length === 0 ? vagueIn(picture, from, to) : undefined;
-      if (vague !== undefined) throw this.#lostError(vague);
-      return records;
+      if (records.length > 0) return records;
+      const next = isLost ? lost : vague;
+      if (next !== undefined) throw this.#lostError(next);
+      const { doubt } = picture;
+      if (doubt === undefined || doubt.last < start) return records;
+      this.#hasTold = true;
+      throw this.#lostError({ ...doubt, last: Math.max(from - 1, Math.min(doubt.last, to)) });
     });
   }
 
@@ -372,11 +385,12 @@ export class ReadOnlyQueue implements QueueReader {
 
   #lostError({ first, last, damage }: LostRange): EvaqError {
     const { file, offset, bytes, fromMs, toMs, what, vague } = damage;
-    const ids = first === last ? `record ${first}` : `records ${first} to ${last}`;
-    const which = vague === true ? `some of ${ids}` : ids;
+    const ids = recordsText(first, last);
+    const which = vague === true ? `some of ${ids} cannot be read` : `${ids} cannot be read`;
+    const cost = isOfRemovals(damage) ? `some of ${ids} may have been removed` : which;
     return new EvaqError(
       'EVAQ_CORRUPT',
-      `queue '${this.name}': ${file} is damaged at offset ${offset}: ${which} cannot be read (${what})`,
+      `queue '${this.name}': ${file} is damaged at offset ${offset}: ${cost} (${what})`,
       {
         details: {
           queue: this.name,
@@ -426,8 +440,8 @@ function lostIn(picture: RawPicture, from: number, to: number): LostRange | unde
 }
 
 function vagueIn({ vague }: RawPicture, from: number, to: number): LostRange | undefined {
-  if (vague === undefined || vague.last < from || vague.first > to) return undefined;
-  return { ...vague, first: Math.max(vague.first, from), last: Math.min(vague.last, to) };
+  const next = vague.find(({ first, last }) => last >= from && first <= to);
+  return next && { ...next, first: Math.max(next.first, from), last: Math.min(next.last, to) };
 }
 
 function stateIn(picture: RawPicture, id: number): RecordState {

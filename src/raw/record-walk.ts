@@ -20,6 +20,8 @@ export interface RecordVisitor {
   /** `bytes`: with its header. `rewritten`: GC made it, and so does not tell how records were pushed. */
   readonly commit: (records: number, bytes: number, rewritten: boolean) => void;
   readonly record: (record: RawRecord, live: boolean) => void;
+  /** Something in the segment cannot be read: records may be missing. */
+  readonly damaged: () => void;
 }
 
 /** Of each segment first the commits, then the records. Rejects with EVAQ_CORRUPT, EVAQ_UNSUPPORTED_VERSION or EVAQ_IO. */
@@ -36,8 +38,10 @@ export async function walkQueue(place: QueuePlace, visitor: RecordVisitor, signa
       }
       throwIfAborted(signal);
       for await (const entry of raw.records()) {
-        if (!entry.valid || entry.record.offset >= contentEnd) continue;
-        visitor.record(entry.record, segment.live.has(entry.record.id));
+        const { offset } = entry.valid ? entry.record : entry.damage;
+        if (offset >= contentEnd) continue;
+        if (entry.valid) visitor.record(entry.record, segment.live.has(entry.record.id));
+        else visitor.damaged();
       }
     } catch (error) {
       if (!isNotFound(error) && !(error instanceof EvaqError && isNotFound(error.cause))) throw error;

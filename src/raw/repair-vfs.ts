@@ -65,6 +65,10 @@ class PatchedFile implements VfsFile {
     return refuse(this.path);
   }
 
+  extend(): Promise<void> {
+    return refuse(this.path);
+  }
+
   sync(): Promise<void> {
     return refuse(this.path);
   }

@@ -7,6 +7,8 @@
  *     a bad range at f < W, or in a segment that was sealed              DAMAGE: step over, report, keep
  *     bytes end before W, or a sealed segment has no footer              DAMAGE: its end is gone
  *     a commit whose checksums hold and whose records contradict it       DAMAGE: no write that was cut short has right checksums
+ *     W is not wholly known, and something of this life of the file       DAMAGE: it may have been synced
+ *         stands in a bad range at f >= W, or behind it
  *     a bad range at f >= W                                               TORN: cut there, everything behind it goes too
  *     nothing bad                                                         WHOLE
  *
@@ -33,13 +35,19 @@ export interface SegmentEvidence {
   readonly durableOffset: number;
   /** It is known to have been sealed: rewritten segments are from birth, others by a later statement. */
   readonly sealed: boolean;
+  /** The logs of removals, which state W, are there and whole. */
+  readonly isWitnessed: boolean;
+  /** Behind its content may be frames of the file's former life. */
+  readonly isRecycled: boolean;
 }
 
 export function judgeSegment(scan: SegmentScan, evidence: SegmentEvidence): SegmentVerdict {
   const damage: DamagedRange[] = [];
   let cut: DamagedRange | undefined;
+  const doubtedTo = evidence.isWitnessed ? 0 : endOfLife(scan, evidence);
+  const durableTo = Math.max(evidence.durableOffset, doubtedTo);
   for (const range of scan.damaged) {
-    if (evidence.sealed || range.offset < evidence.durableOffset || range.contradicts === true) damage.push(range);
+    if (evidence.sealed || range.offset < durableTo || range.contradicts === true) damage.push(range);
     else {
       cut = range;
       break;
@@ -55,4 +63,12 @@ export function judgeSegment(scan: SegmentScan, evidence: SegmentEvidence): Segm
     damage,
     missingBytes: missing,
   };
+}
+
+/** Up to where bytes of this life of the file stand for certain, intact or not. */
+function endOfLife(scan: SegmentScan, { isRecycled }: SegmentEvidence): number {
+  let end = scan.dataEnd;
+  for (const range of scan.damaged)
+    if (range.headerIntact || !(isRecycled || range.allZero)) end = Math.max(end, range.end);
+  return end;
 }

@@ -40,6 +40,7 @@ const CALLS: Readonly<Record<SimCallName, true>> = {
   size: true,
   read: true,
   write: true,
+  extend: true,
   sync: true,
   truncate: true,
   writeAndSyncBlocking: true,

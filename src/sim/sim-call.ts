@@ -16,6 +16,7 @@ export type SimCallName =
   | 'size'
   | 'read'
   | 'write'
+  | 'extend'
   | 'sync'
   | 'truncate'
   | 'writeAndSyncBlocking'

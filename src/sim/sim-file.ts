@@ -11,6 +11,8 @@ const READ_US = 10;
 const WRITE_US = 20;
 const SYNC_US = 200;
 const BYTES_PER_US = 2000;
+/** Where each page is a new one. */
+const NEW_BYTES_PER_US = 500;
 /**
  * A write may take effect in up to this many pieces, so that it can be seen, or cut, half done. They end at sectors: Linux copies page
  * by page under the page's lock, so no sector ever reaches the disk half written.
@@ -108,6 +110,41 @@ export class SimFile implements VfsFile {
       },
       whenFaulty: (fault) => machine.writeFaulty(fault, this.inode, source, offset, length, position),
     });
+  }
+
+  extend(length: number): Promise<void> {
+    if (!this.#isWritable) return this.#refuse('write');
+    const machine = this.#machine;
+    const pieces = machine.timing === 'wild' ? Math.min(PIECES_MAX, length) : 1;
+    const addUpTo = (added: number, from: number): void => {
+      const zeros = Buffer.alloc(added - from);
+      machine.write(this.inode, zeros, 0, zeros.length, machine.image.own(this.inode).size);
+    };
+    return this.#perform({
+      name: 'extend',
+      path: this.path,
+      whenTold: this.#told,
+      detail: `by ${length}`,
+      syscall: 'write',
+      costUs: WRITE_US + length / NEW_BYTES_PER_US,
+      inode: this.inode,
+      pieces,
+      // Where the file ends is known only then, and each time.
+      effect: (piece) => {
+        if (piece === 0) this.#requireOwnName();
+        addUpTo(Math.floor((length * (piece + 1)) / pieces), Math.floor((length * piece) / pieces));
+      },
+      whenFaulty: (fault) => addUpTo(fault.alsoDone === true ? length : machine.prng.below(length + 1), 0),
+    });
+  }
+
+  /** It is opened once more, by its name. */
+  #requireOwnName(): void {
+    const machine = this.#machine;
+    const found = machine.image.names.lookup(this.path);
+    if (typeof found === 'string') throw new SimSystemError(found, 'open', this.path);
+    if (found !== this.inode) throw new SimSystemError('ESTALE', 'open', this.path);
+    machine.requireDescriptor(this.#process, 'open', this.path);
   }
 
   sync(): Promise<void> {

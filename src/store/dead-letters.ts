@@ -7,7 +7,7 @@ import type { RecordMeta } from '../frame/metadata.js';
 import { describe, requireCount, requireRecordId } from '../ids.js';
 import { DEAD_LETTERS_QUEUE, DEAD_LETTERS_SUFFIX, WAL_QUEUE } from '../layout/store-file.js';
 import type { QueueRecord } from '../log/queue-record.js';
-import type { DeadLetterOptions, DeadLetterSelection } from '../queue/queue.js';
+import type { DeadLetterOptions, DeadLetterSelection } from '../queue/dead-letter-options.js';
 import type { QueueCore } from '../queue/queue-core.js';
 import { clampTime } from '../times.js';
 import { type Host, timeOf } from '../vfs/host.js';

@@ -14,7 +14,7 @@ import { descriptorsOf } from '../vfs/descriptor-budget.js';
 import type { Host } from '../vfs/host.js';
 import { MODE_DEFAULT, MODE_MAX } from '../vfs/node-access.js';
 import type { Vfs } from '../vfs/vfs.js';
-import type { RecoveryProgress } from './open-store.js';
+import type { RecoveryProgress } from './recovery-report.js';
 
 /** The machine to run on. `evaq/sim` has a simulated one. */
 export interface Ports {

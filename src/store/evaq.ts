@@ -15,11 +15,13 @@ import { DEAD_LETTERS_QUEUE, STORE_FILE, WAL_QUEUE } from '../layout/store-file.
 import { storePathOf } from '../layout/store-path.js';
 import type { LinkedEvaq } from '../link/linked-evaq.js';
 import type { QueueRecord } from '../log/queue-record.js';
+import type { DeadLetterOptions, DeadLetterSelection } from '../queue/dead-letter-options.js';
 import { FreeSpace } from '../queue/free-space.js';
 import { type MoveOptions, type MoveResult, resolveMove } from '../queue/move-options.js';
 import type { Payload, PushOptions } from '../queue/push-entry.js';
-import { type DeadLetterOptions, type DeadLetterSelection, notFound, Queue, type QueueHost } from '../queue/queue.js';
+import { Queue } from '../queue/queue.js';
 import { closedError, type QueueCore } from '../queue/queue-core.js';
+import type { QueueHost } from '../queue/queue-host.js';
 import type { EvaqLike } from '../queue/queue-like.js';
 import {
   QUEUE_OPTION_NAMES,
@@ -28,6 +30,7 @@ import {
   requireSameOptions,
   resolveQueueOptions,
 } from '../queue/queue-options.js';
+import { notFound } from '../queue/record-not-found.js';
 import { type RecordSelection, selectionOf } from '../queue/record-selection.js';
 import { ReadOnlyEvaq, type ReadOnlyOptions } from '../raw/read-only-evaq.js';
 import { type Host, timeOf } from '../vfs/host.js';
@@ -42,8 +45,10 @@ import { type Health, type HealthOptions, healthBounds } from './health.js';
 import { deadLettersOf } from './letter-calls.js';
 import { attachTo, Links } from './links.js';
 import { moveBetween } from './move-between.js';
-import { type RecoveryProgress, type RecoveryReport, Store } from './open-store.js';
+import { openStore } from './open-store.js';
+import type { RecoveryProgress, RecoveryReport } from './recovery-report.js';
 import { traceRecovery } from './recovery-trace.js';
+import type { Store } from './store.js';
 import { StoreHealth } from './store-health.js';
 import { ownLockNote } from './store-lock.js';
 import type { StoreStats } from './store-stats.js';
@@ -165,7 +170,7 @@ export class Evaq implements EvaqLike {
     const lockNote = ownLockNote(timeOf(ports.host), ports.host);
     const ownsLease = (queue: string, id: number): boolean => scope.owns(queue, id);
     const store = await traceRecovery(path, () =>
-      Store.open({ ...resolved, ownsLease, space, ...ports, signal, path, lockNote }),
+      openStore({ ...resolved, ownsLease, space, ...ports, signal, path, lockNote }),
     );
     try {
       await space?.look();

@@ -133,6 +133,11 @@ class GroundedFile implements VfsFile, HeldFile {
     return this.#file.writeAt(source, offset, length, position);
   }
 
+  extend(length: number): Promise<void> {
+    this.#look();
+    return this.#file.extend(length);
+  }
+
   /** Does not resolve while a look is under way: what it vouches for is to be found again. */
   async sync(): Promise<void> {
     this.#look();

@@ -5,7 +5,7 @@ import { optionNames, requireOptions, requireSignal } from '../arguments.js';
 import type { EvaqError } from '../errors.js';
 import { describe } from '../ids.js';
 import type { Damage } from '../log/damage.js';
-import type { QueueStats } from '../queue/queue.js';
+import type { QueueStats } from '../queue/queue-stats.js';
 import { Telling } from '../tracing.js';
 import type { DeliveryTotals } from './deliveries.js';
 

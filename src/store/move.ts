@@ -10,8 +10,8 @@ import { EvaqError } from '../errors.js';
 import { encodeMeta, type RecordMeta } from '../frame/metadata.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { Claim } from '../queue/claims.js';
-import { notFound } from '../queue/queue.js';
 import type { QueueCore } from '../queue/queue-core.js';
+import { notFound } from '../queue/record-not-found.js';
 
 /** Moves that are under way together: they share commits. Bounded by number and by payload, which is in memory twice. */
 export const MOVE_BATCH_RECORDS = 256;

@@ -1,6 +1,6 @@
 /** `evaq:recovery`: what is told of opening a store. */
 import { type Traced, Tracing } from '../tracing.js';
-import type { RecoveryReport } from './open-store.js';
+import type { RecoveryReport } from './recovery-report.js';
 
 /** Of the tracing channel `evaq:recovery`: the opening of a store, from the call to its end. */
 export interface RecoveryTrace extends Traced {

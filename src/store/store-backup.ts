@@ -20,8 +20,8 @@ import { parentOf, QUEUES_DIR, queueDir, readStore, STORE_FILE, type StoreIdenti
 import type { LoadedQueue } from '../log/log-load.js';
 import { IDS_UNKNOWN, idFloor } from '../log/queue-evidence.js';
 import { accountOf, NONE } from '../queue/account.js';
+import { newGeneration } from '../queue/new-generation.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
-import { newGeneration } from '../queue/removal-pipeline.js';
 import type { QueuePlace } from '../raw/raw-picture.js';
 import { cutStore, loadIntact, type QueueCut, type SettledIds, settledIn } from '../raw/store-cut.js';
 import { verifyStore } from '../raw/verify.js';
@@ -31,7 +31,7 @@ import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { BackupFiles } from './backup-files.js';
 import { emptyFolder, takeFolder } from './backup-folder.js';
-import { Store } from './open-store.js';
+import { openStore } from './open-store.js';
 import type { LockNote } from './store-lock.js';
 
 /** Each time a segment must have gone, or a queue come, in the time of two looks at all that is not sealed. */
@@ -78,7 +78,7 @@ export interface BackupReport {
  * verified: every record in it that was durable before the call and was not removed in the time of it, and none whose removal was durable before the
  * call. A record that is moved meanwhile is in one of the two queues. If it rejects, what is in `to` is no store, and no file of this call is left there;
  * folders are, of which `onFolder` was told.
- * @throws EVAQ_CORRUPT where the store is damaged: then nothing is made of it; EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO, EVAQ_NO_SPACE
+ * @throws EVAQ_CORRUPT where the store is damaged so that something is lost: then nothing is made of it; EVAQ_NOT_A_STORE, EVAQ_UNSUPPORTED_VERSION, EVAQ_IO, EVAQ_NO_SPACE
  */
 export async function backUpStore(from: string, to: string, options: BackupOptions): Promise<BackupReport> {
   const { vfs, signal, onFolder } = options;
@@ -149,7 +149,7 @@ async function backUp(from: string, to: string, options: BackupOptions): Promise
 }
 
 async function identityOf(vfs: Vfs, from: string): Promise<StoreIdentity> {
-  const identity = await readStore(vfs, from);
+  const identity = await readStore(vfs, from, 'read');
   if (identity !== undefined) return identity;
   throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${from}`, { details: { path: from } });
 }
@@ -280,7 +280,9 @@ class Target {
     }
     for (const dir of this.#made) await vfs.syncDir(dir);
     await vfs.syncDir(`${this.#to}/${QUEUES_DIR}`);
-    const register = encodeRegister(names, fileSeed(identity.header), timeOf(host));
+    // What is registered has a segment. The only one of a queue may have been blank, which counts for nothing and is not copied.
+    const entered = cuts.filter(({ loaded }) => loaded.found.length > 0).map(({ place }) => place.queue);
+    const register = encodeRegister(entered, fileSeed(identity.header), timeOf(host));
     await this.#files.write(`${this.#to}/${STORE_FILE}`, Buffer.concat([encodeFileHeader(identity.header), register]));
     await vfs.syncDir(this.#to);
   }
@@ -323,7 +325,7 @@ function hasEvidence({ found, tombstoneLogs }: LoadedQueue): boolean {
 
 /** Opens and closes it, as any writer does after a crash, and reads every byte. */
 async function settleAndVerify(to: string, { vfs, host, lockNote, signal }: BackupOptions): Promise<BackedUpQueue[]> {
-  const store = await Store.open({
+  const store = await openStore({
     vfs,
     host,
     path: to,
@@ -338,7 +340,7 @@ async function settleAndVerify(to: string, { vfs, host, lockNote, signal }: Back
   });
   await store.close();
   const { damage, torn, queues } = await verifyStore(to, { vfs, ...(signal === undefined ? {} : { signal }) });
-  const [wrong] = [...damage, ...torn];
+  const [wrong] = [...damage.filter(({ lossless }) => !lossless), ...torn];
   if (wrong !== undefined) {
     throw new EvaqError('EVAQ_CORRUPT', `the backup at ${to} is not intact: ${wrong.file}, offset ${wrong.offset}`, {
       details: { path: wrong.file, offset: wrong.offset, bytes: wrong.bytes },

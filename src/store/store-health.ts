@@ -1,11 +1,11 @@
 /** Looks at an open store: its numbers, and what is wrong with it. */
 import { ANSWER_MS, freeBytesWithin } from '../queue/free-space.js';
-import type { QueueStats } from '../queue/queue.js';
+import type { QueueStats } from '../queue/queue-stats.js';
 import type { Host } from '../vfs/host.js';
 import { holdsDeadLetters } from './dead-letters.js';
 import type { DeliveryTotals } from './deliveries.js';
 import { type Health, type HealthBounds, type HealthFacts, HealthTelling, judgeHealth } from './health.js';
-import type { Store } from './open-store.js';
+import type { Store } from './store.js';
 import type { StoreStats } from './store-stats.js';
 
 export interface StoreHealthOptions {

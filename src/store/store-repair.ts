@@ -28,7 +28,7 @@ import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import { DESCRIPTORS_MAX } from '../vfs/descriptor-budget.js';
 import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs, VfsEntry, VfsFile, VfsIdentities, VfsLock, VfsLockResult, VfsStat } from '../vfs/vfs.js';
-import { Store } from './open-store.js';
+import { openStore } from './open-store.js';
 import { type LockNote, lockStore } from './store-lock.js';
 
 const COPY_BYTES = 1024 * 1024;
@@ -236,7 +236,7 @@ async function rewriteDamaged(
   lock: VfsLock,
 ): Promise<void> {
   const damaged = new Set(steps.filter(({ action }) => action === 'rewrite').map(({ file }) => file));
-  const store = await Store.open({
+  const store = await openStore({
     vfs: new LockedVfs(vfs, lock),
     host,
     path,

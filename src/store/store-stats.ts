@@ -1,5 +1,5 @@
 /** A store in numbers, as of the call. */
-import type { QueueStats } from '../queue/queue.js';
+import type { QueueStats } from '../queue/queue-stats.js';
 import type { DeliveryTotals } from './deliveries.js';
 
 export interface StoreStats {

@@ -113,6 +113,11 @@ export class BudgetedFile implements VfsFile, RestingFile {
     return this.#change((handle) => handle.writeAt(source, offset, length, position));
   }
 
+  extend(length: number): Promise<void> {
+    const { budget } = this.#init;
+    return this.#change((handle) => budget.passing(() => budget.opening(() => handle.extend(length))));
+  }
+
   truncate(size: number): Promise<void> {
     return this.#change((handle) => handle.truncate(size));
   }

@@ -11,7 +11,7 @@ import type { Vfs, VfsAnchor, VfsChunk, VfsEntry, VfsFile, VfsStat } from './vfs
 
 /** Opening a pipe in the place of a file waits for nobody; of a file it says nothing. Windows has none. */
 const O_NONBLOCK: number = fs.constants.O_NONBLOCK ?? 0;
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_DIRECTORY } = fs.constants;
+const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY, O_DIRECTORY } = fs.constants;
 const FILE_MODE = 0o600;
 const DIR_MODE = 0o700;
 
@@ -20,6 +20,9 @@ const ESTALE = 116;
 
 /** A single read or write of more than this is cut by Linux (MAX_RW_COUNT); the loops below go on where it stopped. */
 const IO_BYTES_MAX = 0x7fff_f000;
+
+/** Written at a time by `extend`: the kernel holds the file for as long, and a blocking write waits. */
+const ZEROS: Buffer = Buffer.alloc(128 * 1024);
 
 /** What `stat` counts blocks in, whatever the file system's own are. */
 const STAT_BLOCK_BYTES = 512;
@@ -78,6 +81,17 @@ class NodeFile implements VfsFile {
       if (length === 0) resolve();
       else next();
     });
+  }
+
+  /** Appending is what kernels do at the end of a file under its lock, on every system. */
+  async extend(length: number): Promise<void> {
+    const fd = await openFd(this.path, O_WRONLY | O_APPEND | O_NOFOLLOW);
+    try {
+      this.#requireSameFile(fd);
+      for (let left = length; left > 0; ) left -= await append(fd, Math.min(left, ZEROS.length));
+    } finally {
+      fs.closeSync(fd);
+    }
   }
 
   sync(): Promise<void> {
@@ -139,6 +153,13 @@ class NodeFile implements VfsFile {
       fs.close(this.#fd, (error) => (error ? reject(error) : resolve()));
     });
   }
+}
+
+/** Zeros, as many as there is space for: resolves with how many that were. */
+function append(fd: number, length: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.write(fd, ZEROS, 0, length, null, (error, n) => (error ? reject(error) : resolve(n)));
+  });
 }
 
 function writeAllSync(fd: number, { source, length, position }: VfsChunk): void {

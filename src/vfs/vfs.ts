@@ -56,6 +56,12 @@ export interface VfsFile {
   readAt(target: Uint8Array, offset: number, length: number, position: number): Promise<number>;
   /** Writes all `length` bytes of `source` from `offset` on, at `position`, or rejects having written any prefix of them. */
   writeAt(source: Uint8Array, offset: number, length: number, position: number): Promise<void>;
+  /**
+   * Adds `length` zeros at the end of the file, wherever that is at the moment at which they are written: they overwrite nothing, whoever else writes
+   * meanwhile, blocking calls among them. Resolves when all are there, or rejects having added any number of them. Goes by the path through a descriptor
+   * of its own for as long; rejects with ESTALE where another file is there.
+   */
+  extend(length: number): Promise<void>;
   /** Resolves when content and size, as they stood at the call, are durable (fdatasync). */
   sync(): Promise<void>;
   /** Cuts or extends (with zeros) to `size`. Durable with the next `sync`. */

@@ -2,10 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describeIds, IdTally } from '../../src/cli/id-ranges-text.js';
+import { inPortions, iterated } from '../../src/cli/portions.js';
 import { Evaq } from '../../src/evaq.js';
 import { snapshotOf } from '../unit/raw/support/disk.js';
-import { cliPath, evaq } from './support/evaq-cli.js';
+import { cliPath, evaq, finished, startEvaq } from './support/evaq-cli.js';
 
 beforeAll(async () => {
   await cliPath();
@@ -25,6 +28,16 @@ async function withLetters(): Promise<string> {
   await jobs.deadLetter(4, { reason: 'bad\u001b[2J input' });
   await library.deadLetter(2, { reason: 'no route' });
   return store;
+}
+
+async function sizeOf(store: string, queue: string): Promise<number> {
+  await using library = await Evaq.openReadOnly(store);
+  return await (await library.queue(queue)).size;
+}
+
+/** Resolves when the dead letters of `jobs` have become less than so many. */
+async function changed(store: string, before: number): Promise<void> {
+  while ((await sizeOf(store, 'jobs.dead')) > before - 20) await setTimeout(20);
 }
 
 describe('dead-letters', () => {
@@ -125,6 +138,105 @@ describe('dead-letters', () => {
     expect(jobs.map(({ payload }) => payload.toString())).toEqual(['c', 'a']);
     const left = await (await library.queue('jobs.dead')).read();
     expect(left.map(({ id }) => id)).toEqual([3]);
+  });
+});
+
+describe('changes of many', () => {
+  async function manyLetters(count: number): Promise<string> {
+    const store = await withLetters();
+    await using library = await Evaq.open(store);
+    await (await library.queue('jobs.dead')).pushMany(Array.from({ length: count }, (_, i) => `letter ${i}`));
+    return store;
+  }
+
+  test('purge takes so many at most, so many a second', async () => {
+    const store = await manyLetters(50);
+    const plan = await evaq(['dead-letters', 'purge', store, '-q', 'jobs', '--limit', '20', '--dry-run', '--yes']);
+    expect(plan.stderr).toBe(
+      'evaq: would purge 20 records of jobs.dead: 1 to 20\nevaq: nothing was changed; --yes does it\n',
+    );
+    const started = performance.now();
+    const purged = await evaq(['dead-letters', 'purge', store, '-q', 'jobs', '--limit', '20', '--rate', '20', '--yes']);
+    expect(purged).toMatchObject({ code: 0, stderr: 'evaq: purged 20 records of jobs.dead\n' });
+    // The last one of them goes 0.9 s behind the first.
+    expect(performance.now() - started).toBeGreaterThan(900);
+    await using library = await Evaq.openReadOnly(store);
+    expect((await (await library.queue('jobs.dead')).read()).at(0)?.id).toBe(21);
+    expect(await library.deadLetters.size).toBe(1);
+  });
+
+  test('an interruption ends with the step under way, says where, and what it says is so', async () => {
+    const store = await manyLetters(3000);
+    for (const [verb, args] of [
+      ['had gone back', ['dead-letters', 'redrive', store, '-q', 'jobs']],
+      ['had moved', ['move', store, '--from', 'jobs.dead', '--to', 'wal', '--all']],
+      ['were purged', ['dead-letters', 'purge', store, '-q', 'jobs']],
+    ] as const) {
+      const before = await sizeOf(store, 'jobs.dead');
+      const child = await startEvaq([...args, '--rate', '100', '--yes']);
+      await changed(store, before);
+      child.kill('SIGINT');
+      const { code, stderr } = await finished(child);
+      expect({ verb, code }).toEqual({ verb, code: 130 });
+      const [, id = '', count = ''] =
+        new RegExp(`^evaq: stopped behind ID (\\d+): (\\d+) records ${verb}\\n$`).exec(stderr) ?? [];
+      expect({ stderr, done: before - (await sizeOf(store, 'jobs.dead')) }).toEqual({ stderr, done: Number(count) });
+      await using library = await Evaq.openReadOnly(store);
+      const dead = await library.queue('jobs.dead');
+      expect([await dead.stateOf(Number(id)), await dead.stateOf(Number(id) + 1)]).toEqual(['removed', 'live']);
+    }
+  });
+
+  test('what has gone back three times is left, and told in the plan, too', async () => {
+    const store = await withLetters();
+    {
+      await using library = await Evaq.open(store);
+      const jobs = await library.queue('jobs');
+      for (let i = 0; i < 3; i++) {
+        const { moved } = await jobs.deadLetters.redrive({ reason: 'down' });
+        expect(moved).toBe(2);
+        for await (const { id } of jobs.records()) if (id !== 3) await jobs.deadLetter(id, { reason: 'down' });
+      }
+    }
+    const plan = await evaq(['dead-letters', 'redrive', store, '-q', 'jobs']);
+    expect(plan.stderr).toMatch(
+      /^evaq: would redrive 1 record of jobs.dead: 3\nevaq: would leave 2 records that had gone back often enough: \d+ to \d+; --force takes them, too\n/,
+    );
+    const done = await evaq(['dead-letters', 'redrive', store, '-q', 'jobs', '--yes']);
+    expect(done.stderr).toMatch(/^evaq: redrove 1 record of jobs.dead \(1 to jobs\)\nevaq: left 2 records /);
+    expect((await evaq(['dead-letters', 'redrive', store, '-q', 'jobs', '--force', '--yes'])).stderr).toMatch(
+      /^evaq: redrove 2 records of jobs.dead \(2 to jobs\)\n$/,
+    );
+  });
+
+  test('a plan is told in few ranges, and as one of all IDs at once is', () => {
+    for (const ids of [
+      [],
+      [7],
+      [1, 2, 3, 9],
+      Array.from({ length: 60 }, (_, i) => i * 3 + (i % 2)),
+      Array.from({ length: 18 }, (_, i) => i * 2),
+    ]) {
+      const tally = new IdTally();
+      for (const id of ids) tally.add(id);
+      expect(tally.describe()).toBe(describeIds(ids));
+      expect(tally.count).toBe(ids.length);
+    }
+  });
+
+  test('portions are bounded, and smaller at a rate', async () => {
+    const sizes: number[] = [];
+    const { signal } = new AbortController();
+    const step = (portion: readonly number[]): Promise<number> =>
+      Promise.resolve(sizes.push(portion.length) && portion.length);
+    expect(await inPortions(iterated(Array.from({ length: 40_000 }, (_, i) => i)), { signal }, step)).toBe(40_000);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(16_384);
+    sizes.length = 0;
+    expect(await inPortions(iterated([1, 2, 3, 4, 5, 6]), { signal, rate: 1000, limit: 5 }, step)).toBe(5);
+    expect(sizes).toEqual([5]);
+    sizes.length = 0;
+    await inPortions(iterated([1, 2, 3]), { signal, rate: 9 }, step);
+    expect(sizes).toEqual([1, 1, 1]);
   });
 });
 

@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Command, Help } from 'commander';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { loadCommands } from '../../src/cli/commands.js';
+import { commandsFor, loadCommands } from '../../src/cli/commands.js';
 import { describeIds, describeRanges } from '../../src/cli/id-ranges-text.js';
 import { type CliResult, cliPath, evaq, finished, startEvaq } from './support/evaq-cli.js';
 
@@ -27,13 +28,37 @@ async function shell(script: string, store: string): Promise<CliResult> {
 
 describe('help', () => {
   test('of every command ends with two examples, which are of that command', async () => {
-    for (const command of await loadCommands(undefined)) {
+    for (const command of await loadCommands()) {
       let text = '';
       command.configureOutput({ writeOut: (part) => (text += part) }).outputHelp();
       const [, examples = ''] = text.split('\nExamples:\n');
       const lines = examples.trimEnd().split('\n');
       expect({ command: command.name(), examples: lines.length }).toEqual({ command: command.name(), examples: 2 });
       for (const line of lines) expect(line).toMatch(new RegExp(`evaq ${command.name()}(?: |$)`));
+    }
+  });
+});
+
+describe('the list of commands', () => {
+  test('is the same whether they are loaded or not', async () => {
+    const help = new Help();
+    const listed = await commandsFor(['--help']);
+    const line = (command: Command): string =>
+      `${help.subcommandTerm(command)}: ${help.subcommandDescription(command)}`;
+    expect(listed.map(line)).toEqual((await loadCommands()).map(line));
+    expect(listed.length).toBeGreaterThan(20);
+  });
+
+  test('has the one that is wanted whole, wherever it is named', async () => {
+    for (const words of [
+      ['get', '--help'],
+      ['--', 'get'],
+      ['help', 'get'],
+    ]) {
+      const [whole, ...more] = (await commandsFor(words)).filter((command) =>
+        command.options.some(({ long }) => long === '--json'),
+      );
+      expect({ words, name: whole?.name(), more }).toEqual({ words, name: 'get', more: [] });
     }
   });
 });

@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { rateOf } from '../../src/cli/forward.js';
 import { Evaq } from '../../src/evaq.js';
 import { ReadOnlyEvaq } from '../../src/raw.js';
 import { cliPath, evaq, finished, startEvaq } from './support/evaq-cli.js';
@@ -166,9 +167,15 @@ describe('evaq forward', () => {
     expect(await run('[]')).toMatchObject({ code: 2 });
     expect(await run('nothing')).toMatchObject({ code: 2 });
     expect(await sizeOf(dir)).toBe(1);
-    expect(await run('{"to":"ftp://x","rate":100,"header":["a: b"]}', '--to', to)).toMatchObject({ code: 0 });
+    expect(await run('{"to":"ftp://x","rate":0.5,"header":["a: b"]}', '--to', to)).toMatchObject({ code: 0 });
     const child = await startEvaq(['forward', dir, '--dry-run'], { env: { ...process.env, EVAQ_TO: to } });
     expect(await finished(child)).toMatchObject({ code: 0 });
+  });
+
+  test('a rate may be less than one record a second, or no whole number', () => {
+    expect(rateOf(0.5)).toEqual({ limit: 1, perMs: 2000 });
+    expect(rateOf(2.5)).toEqual({ limit: 2, perMs: 800 });
+    expect(rateOf(200)).toEqual({ limit: 200, perMs: 1000 });
   });
 
   test('wrong input gets one line and the right exit code', async () => {

@@ -96,7 +96,7 @@ describe('inspect', () => {
     writeFileSync(path, Buffer.alloc(4096));
     const { code, stdout, stderr } = await evaq(['inspect', path]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout.toString()).toMatch(/a spare file: nothing has been written to it, 4096 bytes/);
+    expect(stdout.toString()).toMatch(/a spare file: nothing is in it, 4096 bytes/);
     writeFileSync(path, Buffer.alloc(4096, 1));
     expect((await evaq(['inspect', path])).code).not.toBe(0);
   });

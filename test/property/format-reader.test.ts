@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Evaq } from '../../src/evaq.js';
 import { evaq as cli } from '../cli/support/evaq-cli.js';
+import { runFilledAhead } from './support/filled-ahead.js';
 import { unpackGolden } from './support/golden-store.js';
 import { PythonReader } from './support/python-reader.js';
 import { damageOne, readableFiles } from './support/random-damage.js';
@@ -78,6 +79,19 @@ describe.skipIf(!hasPython)('a reader in Python, written from FORMAT.md alone', 
       expect(records).toBeGreaterThan(STORES);
     },
   );
+
+  test('P3, P9: it sees what the engine sees in stores with zeros ahead', { timeout: TIMEOUT_MS }, async () => {
+    let extensions = 0;
+    for (let seed = 1; seed <= STORES; seed++) {
+      const dir = join(folder, `filled-${seed}`);
+      const filled = await runFilledAhead(seed);
+      extensions += filled.extensions;
+      await copyOut(filled.disk, dir);
+      expect(await compare(dir), `seed ${seed}`).toEqual([]);
+      expect((await python.read(dir)).records.length, `seed ${seed}`).toBeGreaterThan(0);
+    }
+    expect(extensions).toBeGreaterThan(0);
+  });
 
   test.each(ENDINGS)('P9, P15: it judges damage as the engine does: %s', { timeout: TIMEOUT_MS }, async (ending) => {
     let damaged = 0;

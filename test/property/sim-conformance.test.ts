@@ -28,7 +28,7 @@ const step = fc.oneof(
     at: fc.nat(2000),
     length: fc.nat(1500),
   }),
-  fc.record({ do: fc.constant('truncate' as const), handle, size: fc.nat(2000) }),
+  fc.record({ do: fc.constantFrom('truncate', 'extend' as const), handle, size: fc.nat(2000) }),
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
@@ -97,6 +97,8 @@ async function one(
       return;
     case 'truncate':
       return isWritable ? file.truncate(step.size) : 'read only';
+    case 'extend':
+      return isWritable ? file.extend(step.size).catch(unlessStale) : 'read only';
     case 'read': {
       const target = new Uint8Array(step.length + 7);
       const length = await file.readAt(target, 3, step.length, step.at);
@@ -109,6 +111,12 @@ async function one(
         { source: new Uint8Array(step.length).fill(value), length: step.length, position: step.at },
       ]);
   }
+}
+
+/** What the error says is each disk's own. */
+function unlessStale(error: unknown): string {
+  if (isSystemError(error) && error.code === 'ESTALE') return error.code;
+  throw error;
 }
 
 // The simulated disk speaks Linux; elsewhere the real one has other numbers and other refusals.

@@ -16,7 +16,9 @@ const readme = readFileSync(join(root, 'README.md'), 'utf8');
 
 /** The examples as one module: imports first, then each example in a scope of its own but for the first, whose store all use. */
 function programOf(page: string): string {
-  const examples = [...page.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code);
+  const listings = [...page.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code);
+  // What names a file is a program of its own, which `test/docs/programs.test.ts` runs.
+  const examples = listings.filter((code) => !/^\/\/ [\w-]+\.mjs\b/.test(code));
   const imports: string[] = [];
   const bodies = examples.map((code) =>
     code.replaceAll(/^import .*;\n/gm, (line) => {

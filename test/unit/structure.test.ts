@@ -33,6 +33,8 @@ const LEAVES = [
   'assert.ts',
   'ids.ts',
   'checksum.ts',
+  'crc-kernel.ts',
+  'wasm-code.ts',
   'times.ts',
   'fail-stop.ts',
   'tracing.ts',

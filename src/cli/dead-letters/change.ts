@@ -1,9 +1,12 @@
-/** Dead letters that go back, or go for good. The plan is made without a lock; with --yes the store is opened for writing. */
-import { Evaq } from '../../evaq.js';
-import { ReadOnlyEvaq } from '../../raw.js';
+/** Dead letters that go back, or go for good. What is planned is told without a lock; with --yes the store is opened for writing. */
+
+import { MAX_REDRIVES } from '../../queue/move-options.js';
+import { type QueueRecord, ReadOnlyEvaq } from '../../raw.js';
 import { say, UsageError } from '../exit-code.js';
-import { describeIds } from '../id-ranges-text.js';
-import { isMeant, MoveBar, type MoveFlags, sayNothingChanged } from '../planned-move.js';
+import { IdTally } from '../id-ranges-text.js';
+import { Meter } from '../meter.js';
+import { isMeant, type MoveFlags, sayNothingChanged, sayPlan, sayStopped, tallyOf } from '../planned-move.js';
+import { inPortions, LateWriter } from '../portions.js';
 import { formatCount } from '../record-format.js';
 import { boxesOf, type LetterBox, type LetterFlags, lettersIn, requireOneBox } from './letters.js';
 
@@ -12,32 +15,30 @@ export interface ChangeFlags extends LetterFlags, MoveFlags {
   readonly force?: boolean;
 }
 
-interface Planned {
-  readonly box: LetterBox;
-  readonly ids: number[];
-}
+type Change = 'redrive' | 'purge';
 
 export async function changeLetters(
   dir: string,
   ids: readonly number[],
   flags: ChangeFlags,
-  what: 'redrive' | 'purge',
+  what: Change,
   signal: AbortSignal,
 ): Promise<void> {
   if (what === 'purge') requireChoice(ids, flags);
-  const plans = await planOf(dir, ids, flags, signal);
-  const meant = plans.filter(({ box, ids: chosen }) => isMeant(flags, what, box.name, chosen));
-  if (meant.length === 0) {
-    if (plans.length === 0) say('there are no dead letters');
-    else sayNothingChanged();
-    return;
+  await using store = await ReadOnlyEvaq.open(dir);
+  const boxes = await boxesOf(store, flags.queue);
+  requireOneBox(boxes, ids);
+  await using writer = new LateWriter(dir, signal);
+  let found = 0;
+  let left = flags.limit ?? Infinity;
+  for (const box of boxes) {
+    const chosen = new ChosenLetters(store, box, ids, flags, what, signal);
+    const changed = isMeant(flags) ? await change(writer, chosen, left) : await sayPlanOf(chosen, left);
+    left -= changed;
+    found += chosen.seen;
   }
-  await using evaq = await Evaq.open(dir, { create: false, signal });
-  for (const { box, ids: chosen } of meant) {
-    if (chosen.length === 0) continue;
-    if (what === 'purge') await purge(evaq, box, chosen, signal);
-    else await redrive(evaq, box, chosen, flags, signal);
-  }
+  if (found === 0) say('there are no dead letters');
+  else if (!isMeant(flags)) sayNothingChanged();
 }
 
 /** What goes for good is named. */
@@ -48,69 +49,137 @@ function requireChoice(ids: readonly number[], flags: ChangeFlags): void {
     throw new UsageError('say which dead letters: their IDs, a selection, or --all');
 }
 
-async function planOf(
-  dir: string,
-  ids: readonly number[],
-  flags: ChangeFlags,
-  signal: AbortSignal,
-): Promise<Planned[]> {
-  await using store = await ReadOnlyEvaq.open(dir);
-  const boxes = await boxesOf(store, flags.queue);
-  requireOneBox(boxes, ids);
-  const plans: Planned[] = [];
-  let left = flags.limit ?? Infinity;
-  for (const box of boxes) {
-    const chosen: number[] = [];
-    for await (const { id } of lettersIn(store, box, ids, flags, signal)) {
-      if (left-- <= 0) break;
-      chosen.push(id);
-    }
-    if (chosen.length > 0) plans.push({ box, ids: chosen });
+/** Those of one box that are meant, found as they are asked for; of those that there were when it was made. */
+class ChosenLetters {
+  readonly box: LetterBox;
+  readonly what: Change;
+  readonly flags: ChangeFlags;
+  readonly signal: AbortSignal;
+  /** Met, and left where they are: they have gone back often enough. */
+  readonly refused: IdTally = new IdTally();
+  /** How many were looked at. */
+  seen = 0;
+  readonly #records: () => AsyncIterable<QueueRecord>;
+  readonly #nextId: () => Promise<number>;
+
+  constructor(
+    store: ReadOnlyEvaq,
+    box: LetterBox,
+    ids: readonly number[],
+    flags: ChangeFlags,
+    what: Change,
+    signal: AbortSignal,
+  ) {
+    this.box = box;
+    this.what = what;
+    this.flags = flags;
+    this.signal = signal;
+    this.#records = () => lettersIn(store, box, ids, flags, signal);
+    this.#nextId = async () => (await (await store.queue(box.name)).stats()).nextId;
   }
-  return plans;
-}
 
-async function purge(evaq: Evaq, { name }: LetterBox, ids: readonly number[], signal: AbortSignal): Promise<void> {
-  const { purged, gone } = await (await evaq.queue(name)).deadLetters.purge(ids, { signal });
-  say(`purged ${formatCount(purged, 'record')} of ${name}${ofGone(gone)}`);
-}
-
-async function redrive(
-  evaq: Evaq,
-  { name }: LetterBox,
-  ids: readonly number[],
-  { rate, force }: ChangeFlags,
-  signal: AbortSignal,
-): Promise<void> {
-  const bar = new MoveBar(ids.length);
-  let done = 0;
-  try {
-    const { moved, gone, refused, refusedIds, queues } = await (await evaq.queue(name)).deadLetters.redrive(ids, {
-      signal,
-      force: force === true,
-      ...(rate === undefined ? {} : { ratePerSecond: rate }),
-      onProgress: (progress) => {
-        done = progress.moved;
-        bar.show(done);
-      },
-    });
-    bar.stop();
-    const where = Object.entries(queues).map(([queue, count]) => `${count} to ${queue}`);
-    say(
-      `redrove ${formatCount(moved, 'record')} of ${name}${where.length === 0 ? '' : ` (${where.join(', ')})`}${ofGone(gone)}`,
-    );
-    if (refused > 0) {
-      say(
-        `left ${formatCount(refused, 'record')} that had gone back often enough: ${describeIds(refusedIds)}; --force takes them, too`,
-      );
+  async *ids(): AsyncGenerator<number, void, undefined> {
+    // What has gone back may come again, with another ID: it is not meant.
+    const end = await this.#nextId();
+    const isBound = this.what === 'redrive' && this.flags.force !== true;
+    for await (const { id, redrives = 0 } of this.#records()) {
+      if (id >= end) return;
+      this.seen++;
+      if (isBound && redrives >= MAX_REDRIVES) this.refused.add(id);
+      else yield id;
     }
+  }
+
+  tellRefused(verb: string): void {
+    const { count } = this.refused;
+    if (count === 0) return;
+    say(
+      `${verb} ${formatCount(count, 'record')} that had gone back often enough: ${this.refused.describe()}; --force takes them, too`,
+    );
+  }
+}
+
+async function sayPlanOf(chosen: ChosenLetters, limit: number): Promise<number> {
+  const tally = await tallyOf(chosen.ids(), limit);
+  if (chosen.seen > 0) sayPlan(chosen.what, chosen.box.name, tally);
+  chosen.tellRefused('would leave');
+  return tally.count;
+}
+
+interface Tally {
+  done: number;
+  gone: number;
+  lastId: number | undefined;
+  readonly queues: Map<string, number>;
+}
+
+/** Resolves with how many were changed. */
+async function change(writer: LateWriter, chosen: ChosenLetters, limit: number): Promise<number> {
+  const { box, what, flags, signal } = chosen;
+  const meter = new Meter(what === 'purge' ? 'purged' : 'redrove');
+  const tally: Tally = { done: 0, gone: 0, lastId: undefined, queues: new Map() };
+  const step = what === 'purge' ? purgeStep : redriveStep;
+  const { rate } = flags;
+  try {
+    await inPortions(chosen.ids(), { limit, signal, ...(rate === undefined ? {} : { rate }) }, (portion) =>
+      step(writer, box, portion, tally, meter, signal),
+    );
   } catch (error) {
-    bar.stop();
-    if (signal.aborted) say(`stopped: ${formatCount(done, 'record')} had gone back`);
+    meter.end();
+    if (signal.aborted) sayStopped(tally.done, what === 'purge' ? 'were purged' : 'had gone back', tally.lastId);
     throw error;
   }
+  meter.end();
+  const { done, gone, queues } = tally;
+  if (chosen.seen === 0) return 0;
+  const where = Array.from(queues, ([queue, count]) => `${count} to ${queue}`).join(', ');
+  const verb = what === 'purge' ? 'purged' : 'redrove';
+  say(
+    `${verb} ${formatCount(done, 'record')} of ${box.name}${where === '' ? '' : ` (${where})`}${gone === 0 ? '' : `; ${gone} were gone by then`}`,
+  );
+  chosen.tellRefused('left');
+  return done;
 }
 
-function ofGone(gone: number): string {
-  return gone === 0 ? '' : `; ${gone} were gone by then`;
+async function purgeStep(
+  writer: LateWriter,
+  { name }: LetterBox,
+  portion: readonly number[],
+  tally: Tally,
+  meter: Meter,
+  signal: AbortSignal,
+): Promise<number> {
+  const letters = (await writer.queue(name)).deadLetters;
+  signal.throwIfAborted();
+  // A round that was begun is one: it is waited for.
+  const { purged, gone } = await letters.purge(portion);
+  tally.done += purged;
+  tally.gone += gone;
+  tally.lastId = portion.at(-1);
+  meter.add(purged);
+  return purged;
+}
+
+async function redriveStep(
+  writer: LateWriter,
+  { name }: LetterBox,
+  portion: readonly number[],
+  tally: Tally,
+  meter: Meter,
+  signal: AbortSignal,
+): Promise<number> {
+  const letters = (await writer.queue(name)).deadLetters;
+  // What it has refused is told already; and the records are bounded by what was read of them.
+  const { moved, gone } = await letters.redrive(portion, {
+    signal,
+    force: true,
+    onProgress: ({ batch }) => {
+      tally.done += batch.length;
+      tally.lastId = batch.at(-1)?.id ?? tally.lastId;
+      for (const { queue } of batch) tally.queues.set(queue, (tally.queues.get(queue) ?? 0) + 1);
+      meter.add(batch.length);
+    },
+  });
+  tally.gone += gone;
+  return moved;
 }

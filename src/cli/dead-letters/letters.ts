@@ -5,6 +5,7 @@ import { Option } from 'commander';
 import { codeOfFailure } from '../../queue/dead-letter.js';
 import { EvaqError, type QueueRecord, type ReadOnlyEvaq } from '../../raw.js';
 import { holdsDeadLetters, homeNameOf } from '../../store/dead-letters.js';
+import { queueToRead } from '../damage-told.js';
 import { UsageError } from '../exit-code.js';
 import { queuesMeant } from '../selection/queue-names.js';
 import { selectedRecords } from '../selection/selected-records.js';
@@ -54,7 +55,7 @@ export async function* lettersIn(
   flags: LetterFlags,
   signal: AbortSignal,
 ): AsyncGenerator<QueueRecord, void, undefined> {
-  const queue = await store.queue(name);
+  const queue = await queueToRead(store, name);
   if (ids.length > 0) {
     for (const id of new Set(ids)) {
       const record = await queue.get(id);

@@ -5,6 +5,7 @@ import { formatAge } from '../durations.js';
 import { plainTable } from '../plain-table.js';
 import { formatCount, isoTime } from '../record-format.js';
 import { harmless, harmlessBytes } from '../records/harmless.js';
+import { shortened } from '../terminal-width.js';
 
 const QUEUE_WIDTH = 14;
 const REASON_MAX = 60;
@@ -16,14 +17,13 @@ export function listLine(record: QueueRecord, home: string, nowMs: number): stri
   const { id, reason, error, attempts, timestamp } = record;
   const lastMs = failureTimesOf(record)?.[1] ?? timestamp;
   const why = harmless(reason ?? error?.message ?? '-');
-  const shown = why.length > REASON_MAX ? `${why.slice(0, REASON_MAX - 1)}…` : why;
   return row(
     `${id}`,
     harmless(home),
     formatAge(lastMs, nowMs),
     `${attempts ?? 0}`,
     harmless(codeOfFailure(error) ?? '-'),
-    shown,
+    shortened(why, REASON_MAX),
   );
 }
 
@@ -46,10 +46,6 @@ export function renderSummary({ total, groups, ungrouped }: DeadLetterSummary, h
   lines.push(plainTable(head, ['right', 'left', 'left', 'left', 'left', 'right'], rows));
   if (ungrouped > 0) lines.push(`and ${ungrouped} of other kinds`);
   return lines.join('\n');
-}
-
-function shortened(text: string, max: number): string {
-  return text.length > max ? `${text.slice(0, max - 1)}…` : text;
 }
 
 export function renderLetter(record: QueueRecord, home: string, nowMs: number): string {

@@ -1,5 +1,4 @@
 /** amqp://USER:PASSWORD@HOST/VHOST?exchange=NAME&key=ROUTING_KEY, amqps://: by `amqplib`. */
-import { rabbitmqSink } from '../../forward/rabbitmq.js';
 import { requiredPackage } from './client-package.js';
 import type { Destination } from './destination.js';
 
@@ -19,6 +18,7 @@ export const AMQP: Destination = {
     const { connect } = await requiredPackage<typeof import('amqplib')>('amqplib', `--to ${url.protocol}//`);
     const server = new URL(url);
     for (const own of OWN) server.searchParams.delete(own);
+    const { rabbitmqSink } = await import('../../forward/rabbitmq.js');
     const sink = rabbitmqSink({
       // A broker that takes the connection, and says nothing.
       connect: () => connect(server.href, { timeout: CONNECT_MS }),

@@ -1,9 +1,7 @@
 /** evaq+nats://HOST:PORT/STORE/QUEUE: another store, on NATS JetStream, by `@nats-io/transport-node`. */
 import type { NatsConnection } from '@nats-io/transport-node';
-import { queueSink } from '../../forward.js';
-import { connectError } from '../../jetstream/nats-errors.js';
 import { isStoreName } from '../../jetstream/stream-names.js';
-import { JetStreamEvaq, type JetStreamQueue } from '../../jetstream.js';
+import type { JetStreamEvaq, JetStreamQueue } from '../../jetstream.js';
 import { UsageError } from '../exit-code.js';
 import { requiredPackage } from './client-package.js';
 import type { Destination } from './destination.js';
@@ -32,6 +30,9 @@ export const EVAQ_NATS: Destination = {
     const own = credentialsOf(url);
     const tls = options.flag('tls') ? { tls: {} } : {};
     const { connect, headers } = await requiredPackage<Client>('@nats-io/transport-node', `--to ${url.protocol}//`);
+    const { queueSink } = await import('../../forward.js');
+    const { JetStreamEvaq: Store } = await import('../../jetstream.js');
+    const { connectError } = await import('../../jetstream/nats-errors.js');
     let connection: NatsConnection | undefined;
     let evaq: JetStreamEvaq | undefined;
     const open = async (): Promise<JetStreamQueue> => {
@@ -44,7 +45,7 @@ export const EVAQ_NATS: Destination = {
       }).catch((cause: unknown) => {
         throw connectError(cause, '');
       });
-      evaq ??= await JetStreamEvaq.connect({ connection, headers, name, replicas, timeoutMs: TIMEOUT_MS });
+      evaq ??= await Store.connect({ connection, headers, name, replicas, timeoutMs: TIMEOUT_MS });
       return evaq.queue(queue, { dedupe: { windowMs } });
     };
     return {

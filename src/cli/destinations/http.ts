@@ -1,5 +1,5 @@
 /** http://… and https://…: by `undici` where that is installed; by the global `fetch` where it is not, which works as well and costs more. */
-import { type HttpSinkOptions, httpSink, type UndiciLike } from '../../forward/http.js';
+import type { HttpSinkOptions, UndiciLike } from '../../forward/http.js';
 import { optionalPackage } from './client-package.js';
 import type { Destination, DestinationFlags, OpenDestination } from './destination.js';
 import { credentialsOf } from './url-parts.js';
@@ -12,6 +12,7 @@ export const HTTP: Destination = {
 };
 
 async function open(url: URL, { format, headers }: DestinationFlags): Promise<OpenDestination> {
+  const { httpSink } = await import('../../forward/http.js');
   const client = await undiciAgent();
   const target = new URL(url);
   target.username = '';

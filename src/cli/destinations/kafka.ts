@@ -1,6 +1,5 @@
 /** kafka://HOST:PORT/TOPIC: by `kafkajs`. */
 import type { Producer } from 'kafkajs';
-import { kafkaSink } from '../../forward/kafka.js';
 import type { Destination } from './destination.js';
 import { KAFKA_OPTIONS, kafkaOf } from './kafka-client.js';
 import { placeOf } from './url-parts.js';
@@ -14,6 +13,7 @@ export const KAFKA: Destination = {
     const maxBytes = options.count('maxBytes');
     const { kafka, partitioner } = await kafkaOf('--to', url, options);
     const producer = kafka.producer({ createPartitioner: partitioner });
+    const { kafkaSink } = await import('../../forward/kafka.js');
     const sink = kafkaSink({ producer: connecting(producer), topic, ...(maxBytes === undefined ? {} : { maxBytes }) });
     return { sink, close: () => producer.disconnect() };
   },

@@ -1,7 +1,7 @@
 /** mqtt://HOST:PORT/TOPIC?qos=2, mqtts://: by `mqtt`, with MQTT 5 unless the URL says otherwise. */
 import { randomUUID } from 'node:crypto';
 import type { MqttClient } from 'mqtt';
-import { type MqttClientLike, type MqttSinkOptions, mqttSink } from '../../forward/mqtt.js';
+import type { MqttClientLike, MqttSinkOptions } from '../../forward/mqtt.js';
 import { UsageError } from '../exit-code.js';
 import { requiredPackage } from './client-package.js';
 import type { Destination } from './destination.js';
@@ -53,6 +53,7 @@ export const MQTT: Destination = {
     });
     const settings: Omit<MqttSinkOptions, 'client'> = { topic, qos, retain };
     const late = new LateClient(client);
+    const { mqttSink } = await import('../../forward/mqtt.js');
     const sink = mqttSink({
       client: late,
       ...settings,

@@ -1,6 +1,6 @@
 /** nats://HOST:PORT/SUBJECT?stream=NAME: by `@nats-io/transport-node`. */
 import type { NatsConnection } from '@nats-io/transport-node';
-import { type NatsConnectionLike, type NatsHeadersLike, natsSink } from '../../forward/nats.js';
+import type { NatsConnectionLike, NatsHeadersLike } from '../../forward/nats.js';
 import { requiredPackage } from './client-package.js';
 import type { Destination } from './destination.js';
 import { credentialsOf, hostsOf, placeOf } from './url-parts.js';
@@ -33,6 +33,7 @@ export const NATS: Destination = {
         ...tls,
       }),
     );
+    const { natsSink } = await import('../../forward/nats.js');
     const sink = natsSink<Headers>({ connection, headers, subject, mode, ...(stream === undefined ? {} : { stream }) });
     return { sink, close: () => connection.close() };
   },

@@ -1,5 +1,5 @@
 /** postgres://USER:PASSWORD@HOST:PORT/DATABASE/TABLE or …/DATABASE/SCHEMA/TABLE, postgresql://: by `pg`. */
-import { type PostgresColumns, postgresSink } from '../../forward/postgres.js';
+import type { PostgresColumns } from '../../forward/postgres.js';
 import { UsageError } from '../exit-code.js';
 import { requiredPackage } from './client-package.js';
 import type { Destination } from './destination.js';
@@ -36,6 +36,7 @@ export const POSTGRES: Destination = {
     });
     // A connection that is lost while nobody uses it.
     client.on('error', () => undefined);
+    const { postgresSink } = await import('../../forward/postgres.js');
     return { sink: postgresSink({ client, table, columns, payloadType }), close: () => client.end() };
   },
 };

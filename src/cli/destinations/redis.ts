@@ -1,5 +1,4 @@
 /** redis://HOST:PORT/STREAM, rediss://: by `ioredis`, on a connection of its own. */
-import { redisSink } from '../../forward/redis.js';
 import { requiredPackage } from './client-package.js';
 import type { Destination } from './destination.js';
 import { placeOf, serverOf } from './url-parts.js';
@@ -22,6 +21,7 @@ export const REDIS: Destination = {
       autoResendUnfulfilledCommands: false,
     });
     client.on('error', () => undefined);
+    const { redisSink } = await import('../../forward/redis.js');
     const sink = redisSink({ client, stream, ids, ...(maxLen === undefined ? {} : { maxLen }) });
     return { sink, close: async () => client.disconnect() };
   },

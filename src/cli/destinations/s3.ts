@@ -1,5 +1,4 @@
 /** s3://BUCKET/PREFIX?region=NAME&endpoint=URL: by `aws4fetch`, with the keys that stand in the environment as the tools of AWS have them. */
-import { s3Sink } from '../../forward/s3.js';
 import { UsageError } from '../exit-code.js';
 import { requiredPackage } from './client-package.js';
 import type { Destination } from './destination.js';
@@ -37,6 +36,7 @@ export const S3: Destination = {
       retries: 0,
       ...(sessionToken === undefined ? {} : { sessionToken }),
     });
+    const { s3Sink } = await import('../../forward/s3.js');
     return {
       sink: s3Sink({ client, url: folder, gzip, ackTimeoutMs: ACK_MS }),
       batch: { ...BATCH, maxWaitMs: follow ? GATHER_MS : 0 },

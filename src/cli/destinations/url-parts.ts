@@ -1,7 +1,8 @@
 /**
  * Parts of a URL of ours: who and where, and a place (a topic, a subject, a stream) that may be another for each key.
  */
-import { SinkError, type SinkRecord } from '../../forward.js';
+import type { SinkRecord } from '../../forward/sink.js';
+import { SinkError } from '../../forward/sink-error.js';
 import { UsageError } from '../exit-code.js';
 
 /** `HOST:PORT`, and those that the option `hosts` has beside it. */

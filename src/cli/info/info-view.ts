@@ -2,9 +2,13 @@
 import { formatAge, formatDuration } from '../durations.js';
 import { plainTable } from '../plain-table.js';
 import { formatBytes, formatCount } from '../record-format.js';
+import { shortened } from '../terminal-width.js';
 import type { QueueInfo, StoreInfo, StoreState } from './store-info.js';
 
+const COLUMNS_MAX = 80;
 const NAME_MAX = 22;
+/** What a name keeps, however wide the figures behind it are. */
+const NAME_MIN = 8;
 
 /** `rates`: of each queue, where they were measured. */
 export function renderInfo(info: StoreInfo, nowMs: number, rates?: ReadonlyMap<string, number>): string {
@@ -20,9 +24,16 @@ export function renderInfo(info: StoreInfo, nowMs: number, rates?: ReadonlyMap<s
   if (state.kind === 'broken') lines.push(`to do      evaq repair ${path} shows how it would be mended`);
   if (queues.length === 0) return lines.join('\n');
   const head = ['queue', 'live', 'dead', 'next ID', 'files', 'size', 'oldest', 'pushed/s'];
-  const rows = queues.map((queue) => queueRow(queue, nowMs, rates));
   const aligns = ['left', 'right', 'right', 'right', 'right', 'right', 'left', 'right'] as const;
-  return [...lines, '', plainTable(head, aligns, rows)].join('\n');
+  const tableOf = (nameMax: number): string =>
+    plainTable(
+      head,
+      aligns,
+      queues.map((queue) => queueRow(queue, nowMs, rates, nameMax)),
+    );
+  const wide = tableOf(NAME_MAX);
+  const excess = Math.max(...wide.split('\n').map(({ length }) => length)) - COLUMNS_MAX;
+  return [...lines, '', excess <= 0 ? wide : tableOf(Math.max(NAME_MIN, NAME_MAX - excess))].join('\n');
 }
 
 function kept({ disk: { recycled } }: StoreInfo): string {
@@ -47,12 +58,13 @@ function queueRow(
   queue: QueueInfo,
   nowMs: number,
   rates: ReadonlyMap<string, number> | undefined,
+  nameMax: number,
 ): (string | number)[] {
   const { queue: name, live, dead, nextId, segments, bytes, oldestId, oldestTime } = queue;
   const age = oldestTime === undefined ? '' : ` (${formatDuration(Math.max(0, nowMs - Date.parse(oldestTime)))})`;
   const rate = rates === undefined ? queue.ratePerSecond : rates.get(name);
   return [
-    name.length > NAME_MAX ? `${name.slice(0, NAME_MAX - 1)}…` : name,
+    shortened(name, nameMax),
     live,
     dead,
     nextId,

@@ -1,7 +1,6 @@
 /** Where `evaq replay` sends records: a destination by its URL, another store, a command, or standard output. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { Evaq, type Queue } from '../../evaq.js';
+import type { Queue } from '../../evaq.js';
 import { isSinkError, SinkError } from '../../forward/sink-error.js';
 import type { QueueRecord } from '../../log/queue-record.js';
 import { openDestination } from '../destinations.js';
@@ -43,6 +42,7 @@ const DEDUPE = { windowMs: 24 * 60 * 60 * 1000, windowRecords: 1_000_000 };
 
 /** Pushes to the queue of the same name. */
 export async function storeTarget(dir: string): Promise<ReplayTarget> {
+  const { Evaq } = await import('../../evaq.js');
   const evaq = await Evaq.open(dir, { dedupe: DEDUPE });
   const queues = new Map<string, Promise<Queue>>();
   return {
@@ -62,6 +62,7 @@ export function execTarget(command: string): ReplayTarget {
   return {
     name: command,
     send: async ({ record, queue, deliveryId, attempt }, signal) => {
+      const { spawn } = await import('node:child_process');
       const child = spawn(command, {
         shell: true,
         stdio: ['pipe', 'inherit', 'inherit'],

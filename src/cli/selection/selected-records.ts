@@ -45,6 +45,19 @@ export async function* selectedRecords(
   }
 }
 
+/** Their IDs alone, of those that there were when it began. */
+export async function* idsOf(
+  queue: ReadOnlyQueue,
+  selection: Selection,
+  signal: AbortSignal,
+): AsyncGenerator<number, void, undefined> {
+  const { nextId } = await queue.stats();
+  for await (const { id } of selectedRecords(queue, selection, signal)) {
+    if (id >= nextId) return;
+    yield id;
+  }
+}
+
 async function idOf(queue: SelectedFrom, place: Place): Promise<number | undefined> {
   if (place.kind === 'id') return place.id;
   return place.kind === 'first' ? 0 : queue.idFromEnd(place.count);

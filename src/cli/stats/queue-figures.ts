@@ -27,6 +27,8 @@ export interface QueueFigures {
   readonly ages: HistogramFigures | undefined;
   readonly minutes: readonly FiguresPart[];
   readonly segments: readonly FiguresPart[];
+  /** So many places could not be read: what was there is in none of the figures. */
+  readonly damagedPlaces: number;
 }
 
 const MINUTE_MS = 60_000;
@@ -61,6 +63,7 @@ export class FiguresCounter implements RecordVisitor {
   readonly #ages = new LogHistogram();
   readonly #minutes = new Map<number, Part>();
   readonly #segments: Part[] = [];
+  #damagedPlaces = 0;
 
   constructor(queue: string, nowMs: number, accepts: (record: RawRecord) => boolean) {
     this.#queue = queue;
@@ -88,6 +91,10 @@ export class FiguresCounter implements RecordVisitor {
     if (live) this.#ages.add(Math.max(0, this.#nowMs - record.timestamp));
   };
 
+  readonly damaged = (): void => {
+    this.#damagedPlaces++;
+  };
+
   result(): QueueFigures {
     const isFilled = ({ records }: Part): boolean => records > 0;
     return {
@@ -98,6 +105,7 @@ export class FiguresCounter implements RecordVisitor {
       ages: this.#ages.figures(),
       minutes: [...this.#minutes.entries()].sort(([a], [b]) => a - b).map(([, part]) => part),
       segments: this.#segments.filter(isFilled),
+      damagedPlaces: this.#damagedPlaces,
     };
   }
 }

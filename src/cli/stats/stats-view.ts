@@ -2,12 +2,14 @@
 import { formatDuration } from '../durations.js';
 import { plainTable } from '../plain-table.js';
 import { formatBytes, isoTime } from '../record-format.js';
+import { shortened } from '../terminal-width.js';
 import type { HistogramFigures } from './log-histogram.js';
 import { type FiguresPart, type QueueFigures, rateOf } from './queue-figures.js';
 
 export type StatsBy = 'minute' | 'segment' | 'queue';
 
 const WIDTH_MAX = 100;
+const LABEL_MAX = 24;
 const BLOCKS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'] as const;
 
 export function renderFigures(figures: readonly QueueFigures[], by: StatsBy | undefined, columns: number): string {
@@ -15,6 +17,7 @@ export function renderFigures(figures: readonly QueueFigures[], by: StatsBy | un
     return partsTable(
       'queue',
       figures.flatMap(({ queue, total }) => (total === undefined ? [] : [[queue, total]])),
+      columns,
     );
   return figures.map((one) => renderQueue(one, by, columns)).join('\n\n');
 }
@@ -81,11 +84,11 @@ export function bar(share: number, columns: number): string {
   return '█'.repeat(eighths >> 3) + (BLOCKS[eighths & 7] ?? '');
 }
 
-function partsTable(name: string, parts: readonly (readonly [string, FiguresPart])[], columns = 80): string {
+function partsTable(name: string, parts: readonly (readonly [string, FiguresPart])[], columns: number): string {
   const most = Math.max(1, ...parts.map(([, { records }]) => records));
   const room = Math.max(6, Math.min(columns, WIDTH_MAX) - 66);
   const rows = parts.map(([label, part]) => [
-    label,
+    shortened(label, LABEL_MAX),
     part.records,
     part.live,
     formatBytes(part.payloadBytes),

@@ -7,6 +7,7 @@ import { DELIVERY_REGRESSIONS } from './delivery-regressions.js';
 import { runDelivery } from './delivery-run.js';
 import { deliveryScript } from './delivery-script.js';
 import { useFewDescriptors } from './few-descriptors.js';
+import { runFilledAhead } from './filled-ahead.js';
 import { runFullDisk } from './full-disk.js';
 import { removeWhileTheCopyIsNamed } from './gc-window.js';
 import { exploreIntake } from './intake-run.js';
@@ -136,6 +137,9 @@ export async function hunt(
         } else if (kind === 'full') {
           tries++;
           await runFullDisk(seed + round);
+        } else if (kind === 'zeros') {
+          tries++;
+          await runFilledAhead(seed + round);
         } else if (kind === 'delivery') {
           for (const { scripts } of round === 0 ? DELIVERY_REGRESSIONS : []) {
             for (const one of scripts) {
@@ -287,6 +291,7 @@ function lyingFile(file: VfsFile, lie: Lie): VfsFile {
     path,
     size: () => file.size(),
     readAt: (target, offset, length, position) => file.readAt(target, offset, length, position),
+    extend: (length) => file.extend(length),
     writeBlocking: (chunk) => file.writeBlocking(chunk),
     truncateBlocking: (size) => {
       if (lie !== 'nothing is ever cut') file.truncateBlocking(size);

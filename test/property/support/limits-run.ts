@@ -60,6 +60,9 @@ class LimitsRun {
   #disk: SimDisk;
   #evaq: Evaq | undefined;
   #shiftMs = 0;
+  #openedMs = 0;
+  /** When the date was right again after it had gone back, in this opening. */
+  #rightMs = 0;
   #delivery: Delivery | undefined;
   #ends: ((error?: Error) => void)[] = [];
   #waiting: Waiting[] = [];
@@ -126,6 +129,8 @@ class LimitsRun {
       },
       ports: { vfs, host: { ...host, now: () => host.now() + this.#shiftMs } },
     });
+    this.#openedMs = this.#now;
+    this.#rightMs = 0;
     this.#model.dropped = 0;
     this.#delivery = undefined;
     this.#ends = [];
@@ -334,6 +339,7 @@ class LimitsRun {
     this.#shiftMs = shiftMs;
     await this.#passTime(3 * LOOK_MS);
     this.#shiftMs = 0;
+    if (shiftMs < 0) this.#rightMs = this.#now;
     await this.#passTime(2 * LOOK_MS);
   }
 
@@ -432,7 +438,8 @@ class LimitsRun {
     }
     this.#admit();
     for (const [id, { doneMs }] of live) {
-      const ageMs = this.#now - doneMs;
+      // A date that has come back from behind is ahead: what only dates tell of waits until it is believed.
+      const ageMs = this.#now - (doneMs < this.#openedMs ? Math.max(doneMs, this.#rightMs) : doneMs);
       if (this.#ageMs !== undefined && !handled.has(id) && ageMs > this.#ageMs + 3 * LOOK_MS + SETTLE_MS)
         throw new Error(`record ${id} is there, ${ageMs} ms old`);
     }

@@ -21,8 +21,8 @@ export const BUGS_BESIDE_ROUNDS: readonly PlantedBug[] = [
   }),
   plant('rounds', 'a round calls data synced that is only written', {
     file: 'queue/commit-pipeline.ts',
-    find: 'offset: this.#active.durableEnd };',
-    put: 'offset: this.#active.writtenEnd };',
+    find: 'offset: this.active.durableEnd };',
+    put: 'offset: this.active.writtenEnd };',
   }),
   plant('rounds', 'a dead file is overwritten before its leaving the log is durable', {
     file: 'segment/segment-supply.ts',

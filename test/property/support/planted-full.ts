@@ -9,9 +9,9 @@ const LOG = 'tombstone/tombstone-log.ts';
 
 export const BUGS_ON_A_FULL_DISK: readonly PlantedBug[] = [
   full('the log of removals is not written anew on a full disk', {
-    file: 'queue/removal-pipeline.ts',
-    find: '        if (await this.#rewriteInTurn()) {',
-    put: '        if (this.#owed.ranges.length < 0) {',
+    file: 'queue/removal-log.ts',
+    find: '        if (await this.rewrite()) {',
+    put: '        if (this.#round < 0) {',
   }),
   full('the file that removals are written anew into is not renewed', {
     file: LOG,
@@ -19,9 +19,9 @@ export const BUGS_ON_A_FULL_DISK: readonly PlantedBug[] = [
     put: '    if (bytes >= 0) await vfs.remove(this.path);',
   }),
   full('pushes take what removals gave back before the reserve is renewed', {
-    file: 'queue/commit-pipeline.ts',
-    find: '    return this.#options.reserve().covers(this.#nextId + count);',
-    put: '    return this.#options.reserve().covers(this.#nextId + count) || count >= 0;',
+    file: 'queue/push-cover.ts',
+    find: '    return this.#options.reserve().covers(this.#end.nextId + count);',
+    put: '    return this.#options.reserve().covers(this.#end.nextId + count) || count >= 0;',
   }),
   full('nothing is kept for the segment that an open begins', {
     file: 'queue/queue-recovery.ts',

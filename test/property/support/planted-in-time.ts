@@ -5,16 +5,14 @@ function time(title: string, ...edits: readonly Edit[]): PlantedBug {
   return { title, hunts: ['time'], edits };
 }
 
-const PIPELINE = 'queue/commit-pipeline.ts';
-
 export const BUGS_IN_TIME: readonly PlantedBug[] = [
   time('times never go back', {
-    file: PIPELINE,
-    find: '    this.#open.timestamp = timestamp;',
-    put: '    this.#open.timestamp = Math.max(timestamp, ...this.#options.log.segments.map(({ times }) => times.maxMs));',
+    file: 'queue/log-end.ts',
+    find: '    beginPlace(batch, this.#active, {',
+    put: '    batch.timestamp = Math.max(batch.timestamp, ...this.#options.log.segments.map(({ times }) => times.maxMs));\n    beginPlace(batch, this.#active, {',
   }),
   time('a batch has the time of its first push, however late the others come', {
-    file: PIPELINE,
+    file: 'queue/push-batches.ts',
     find: 'Math.abs(timestamp - open.timestamp) <= BATCH_TIME_MS_MAX',
     put: 'timestamp >= 0',
   }),
@@ -29,13 +27,13 @@ export const BUGS_IN_TIME: readonly PlantedBug[] = [
     put: '    if (this.count === 0 || timestamp > this.#times.maxMs) this.#times.note(id, timestamp);',
   }),
   time('nobody counts the last IDs', {
-    file: PIPELINE,
+    file: 'queue/push-refusal.ts',
     find: '    if (next <= IDS_AMPLE) return undefined;',
     put: '    if (next >= 0) return undefined;',
   }),
   time('those who wait are not counted where IDs are few', {
-    file: PIPELINE,
-    find: '    next += this.#open.count;',
+    file: 'queue/push-refusal.ts',
+    find: '    next += this.#parts.batches.count;',
     put: '',
   }),
   time('the ID high water goes past the last ID', {

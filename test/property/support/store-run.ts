@@ -107,6 +107,7 @@ const WRITING: ReadonlySet<SimCallName> = new Set([
   'syncDir',
   'lock',
   'write',
+  'extend',
   'sync',
   'truncate',
   'writeAndSyncBlocking',

@@ -20,15 +20,17 @@ it('a table of sizes takes a number a page where all are alike, and forgets what
   expect(table.of(700)).toBe(5);
 });
 
-it('what is leased is passed over, but not at each drop: a drop costs what it drops', () => {
+it('what is leased is passed over once, until it is free: a drop costs what it drops, and the oldest go first', () => {
   const LEASED = 5000;
   const live = new Set(Array.from({ length: 20_000 }, (_, i) => i + 1));
   let steps = 0;
+  const leased = new Set(Array.from({ length: LEASED }, (_, i) => i + 1));
   const dropping = new Dropping({
     storeId: 'store',
     queue: 'q',
     dir: '/q',
     log: {
+      isLive: (id) => live.has(id),
       firstLive(from) {
         for (let id = Math.max(1, from); id <= 20_000; id++) {
           if (!live.has(id)) continue;
@@ -38,7 +40,7 @@ it('what is leased is passed over, but not at each drop: a drop costs what it dr
         return undefined;
       },
     },
-    claims: { isLeased: (id) => id <= LEASED },
+    claims: { isLeased: (id) => leased.has(id) },
     removing: {
       removeMany: (ids) => {
         for (const id of Array.from(ids)) live.delete(id);
@@ -54,8 +56,28 @@ it('what is leased is passed over, but not at each drop: a drop costs what it dr
   expect(live.size).toBe(10_000);
   expect(steps).toBeLessThan(10_000 + 4 * LEASED);
   expect(dropping.ranges).toEqual([{ first: LEASED + 1, last: LEASED + 10_000 }]);
+  // Handed back in any order, one of them removed by its handler, one handled again.
+  for (const id of [70, 5, 90, 40, 60]) {
+    leased.delete(id);
+    if (id === 40) live.delete(id);
+    dropping.freed(id);
+  }
+  leased.add(60);
+  for (let i = 0; i < 4; i++) expect(dropping.dropOldest(() => true)).toBe(true);
+  expect([5, 40, 60, 70, 90, LEASED + 10_001].map((id) => live.has(id))).toEqual([
+    false,
+    false,
+    true,
+    false,
+    false,
+    false,
+  ]);
+  expect(steps).toBeLessThan(10_000 + 2 * LEASED);
   expect(dropping.dropOldest(() => false)).toBe(false);
-  expect(live.size).toBe(10_000);
+  leased.delete(60);
+  dropping.freed(60);
+  expect(dropping.dropOldest(() => true)).toBe(true);
+  expect(live.has(60)).toBe(false);
 });
 
 it('a line lets in from the front, tells those for whom there will be no room, and forgets who was withdrawn', async () => {
@@ -97,6 +119,7 @@ it('a push that nothing can make room for yet looks through nothing: with many b
     queue: 'q',
     dir: '/q',
     log: {
+      isLive: (id) => id <= LIVE,
       firstLive: (from) => {
         looks++;
         return from <= LIVE ? Math.max(1, from) : undefined;

@@ -16,7 +16,12 @@ async function newClaims(): Promise<Setting> {
   const { pipeline, log } = await newPipeline(new SimDisk({ seed: 1, timing: 'steady', fill: 'zeros' }));
   await pipeline.pushMany(Array.from({ length: RECORDS }, (_, i) => Buffer.from(`${i}`)));
   const owned = new Set<number>();
-  const claims = new Claims({ log, onEnded: () => undefined, ownsLease: (id) => owned.has(id) });
+  const claims = new Claims({
+    log,
+    onEnded: () => undefined,
+    onFreed: () => undefined,
+    ownsLease: (id) => owned.has(id),
+  });
   return { claims, owned, isLive: (id) => log.find(id) !== undefined && log.isLive(id) };
 }
 

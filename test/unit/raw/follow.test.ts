@@ -1,12 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { Evaq, type QueueRecord } from '../../../src/evaq.js';
 import { RawSegment, ReadOnlyEvaq, verifyStore } from '../../../src/raw.js';
 import { bundle, projectRoot } from '../../cli/support/bundle.js';
-import { segmentsOf, temporaryFolder } from './support/disk.js';
+import { overwrite, segmentsOf, temporaryFolder } from './support/disk.js';
 
 let writerPath: string;
 beforeAll(async () => {
@@ -32,12 +31,6 @@ async function endOfData(store: string): Promise<{ active: string; end: number }
     }
   }
   return found;
-}
-
-function writeAt(path: string, offset: number, bytes: Buffer): void {
-  const fd = openSync(path, 'r+');
-  writeSync(fd, bytes, 0, bytes.length, offset);
-  closeSync(fd);
 }
 
 function isRight({ id, payload }: QueueRecord): boolean {
@@ -88,7 +81,7 @@ test('P9: after the writer was killed a torn tail is the end, and the next write
   const { active, end } = await endOfData(store);
   // The front of a commit, and then nothing: what a write that was cut short leaves.
   const torn = Buffer.alloc(64, 9);
-  writeAt(active, end, torn);
+  overwrite(active, end, torn);
 
   await using reader = await ReadOnlyEvaq.open(store);
   const ids: number[] = [];

@@ -115,7 +115,37 @@ describe('the verdict on a segment', () => {
     ],
   ])('P9: %s', (_row, scan, durableOffset, sealed, verdict) => {
     const before = structuredClone(scan);
-    expect(judgeSegment(scan, { durableOffset, sealed })).toEqual(verdict);
+    expect(judgeSegment(scan, { durableOffset, sealed, isWitnessed: true, isRecycled: false })).toEqual(verdict);
     expect(scan).toEqual(before);
+  });
+
+  it.each<[string, SegmentScan, boolean, SegmentVerdict]>([
+    ['what is bad and not zero may have been synced', scanOf(1000, [late]), false, { ...WHOLE, damage: [late] }],
+    [
+      'zeros behind it are cut as ever',
+      scanOf(1000, [late, bad(900, 1000, { allZero: true })]),
+      false,
+      { ...WHOLE, damage: [late], cutAt: 900 },
+    ],
+    [
+      'zeros in front of a commit of this life may have been it',
+      { ...scanOf(1000, [bad(600, 700, { allZero: true })]), dataEnd: 900 },
+      false,
+      { ...WHOLE, damage: [bad(600, 700, { allZero: true })] },
+    ],
+    ['recycled: it may be of a former life', scanOf(1000, [late]), true, { ...WHOLE, cutAt: 600, cutHoldsBytes: true }],
+    [
+      'recycled, and a header is intact: it is of this life, with all in front of it',
+      scanOf(1000, [late, bad(700, 800, { headerIntact: true }), last]),
+      true,
+      {
+        ...WHOLE,
+        damage: [late, bad(700, 800, { headerIntact: true })],
+        cutAt: last.offset,
+        cutHoldsBytes: true,
+      },
+    ],
+  ])('P9: W is not wholly known: %s', (_row, scan, isRecycled, verdict) => {
+    expect(judgeSegment(scan, { durableOffset: 500, sealed: false, isWitnessed: false, isRecycled })).toEqual(verdict);
   });
 });

@@ -1,5 +1,5 @@
 /** Backups of stores that are in use: each is a store that holds what it must, once, and nothing that had gone before. */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -14,6 +14,7 @@ import { type Host, timeOf } from '../../../src/vfs/host.js';
 import { nodeHost } from '../../../src/vfs/node-host.js';
 import { nodeVfs } from '../../../src/vfs/node-vfs.js';
 import type { Vfs } from '../../../src/vfs/vfs.js';
+import { overwrite, segmentsOf } from '../raw/support/disk.js';
 import { type HookedCall, Hooks } from '../raw/support/hooked-vfs.js';
 import { idsOf } from './store-fixture.js';
 import '../../seeded.js';
@@ -429,6 +430,34 @@ describe('a backup of a store in use', () => {
     expect(await copy.pushWal('c', { messageId: 'm3' })).toBe(3);
     expect(await copy.wal.checkpoint('s')).toBe('17');
   });
+
+  test.each(['the commit of a footer', 'the only segment of a queue is blank'])(
+    'P9: damage that costs nothing does not keep anybody from it: %s',
+    async (damage) => {
+      const folder = temporary();
+      const from = join(folder, 'store');
+      const evaq = await Evaq.open(from, { segmentBytes: 64 * 1024, gc: false });
+      await evaq.wal.pushMany(Array.from({ length: 20 }, () => Buffer.alloc(8000, 1)));
+      if (damage === 'the commit of a footer') {
+        await evaq.close();
+        const [sealed = ''] = segmentsOf(from);
+        const footer = readFileSync(sealed).lastIndexOf(Buffer.from([0xc0, 0xe7, 3]));
+        overwrite(sealed, footer + 30, Buffer.from([0xff]));
+      } else {
+        cpSync(from, `${from}.killed`, { recursive: true });
+        await evaq.close();
+        rmSync(from, { recursive: true });
+        cpSync(`${from}.killed`, from, { recursive: true });
+        for (const blank of segmentsOf(from, 'dead-letters')) truncateSync(blank, 0);
+      }
+      const { damage: told } = await verifyStore(from);
+      expect(told.map(({ lossless }) => lossless)).toEqual(damage === 'the commit of a footer' ? [true] : []);
+      await backUp(from, join(folder, 'backup'), NODE);
+      await using backup = await Evaq.open(join(folder, 'backup'));
+      expect(await idsOf(backup.wal)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+      expect(await backup.deadLetters.push('x')).toBe(1);
+    },
+  );
 
   test('refuses a folder that holds something, a store that is damaged, and what is no store; what it left is none', async () => {
     const folder = temporary();

@@ -39,6 +39,34 @@ describe('the real disk', () => {
     await file.close();
   });
 
+  it('adds zeros behind whatever is written meanwhile, and over nothing', async () => {
+    const path = join(dir, 'f');
+    const file = await nodeVfs.create(path);
+    const piece = Buffer.alloc(64 * 1024, 1);
+    // They run after each other: whoever is ahead is overtaken.
+    let end = 0;
+    for (let round = 0; round < 40; round++) {
+      let isDone = false;
+      const extending = file.extend(round * 10_000).finally(() => {
+        isDone = true;
+      });
+      while (!isDone) {
+        file.writeBlocking({ source: piece, length: piece.length, position: end });
+        end += piece.length;
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+      await extending;
+    }
+    const bytes = readFileSync(path);
+    expect(bytes.indexOf(0) === -1 ? bytes.length : bytes.indexOf(0)).toBe(end);
+    expect(bytes.subarray(end).every((byte) => byte === 0)).toBe(true);
+    const before = await file.size();
+    await file.extend(0);
+    await file.extend(10);
+    expect(await file.size()).toBe(before + 10);
+    await file.close();
+  });
+
   it('never follows a symbolic link and never makes a file twice', async () => {
     writeFileSync(join(dir, 'target'), 'x');
     symlinkSync(join(dir, 'target'), join(dir, 'link'));
@@ -58,6 +86,7 @@ describe('the real disk', () => {
     writeFileSync(join(dir, 'f'), 'foreign');
     const chunks = [{ source: Buffer.from('x'), length: 1, position: 0 }];
     expect(() => file.writeAndSyncBlocking(chunks)).toThrow(expect.objectContaining({ code: 'ESTALE' }));
+    await expect(file.extend(10)).rejects.toMatchObject({ code: 'ESTALE' });
     expect(readFileSync(join(dir, 'f'), 'utf8')).toBe('foreign');
     await file.close();
   });

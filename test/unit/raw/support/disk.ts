@@ -1,6 +1,6 @@
 /** Temporary folders, and what is in them. */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -31,4 +31,11 @@ export function segmentsOf(store: string, queue = 'wal'): string[] {
     .filter((name) => name.endsWith('.seg'))
     .sort()
     .map((name) => join(folder, name));
+}
+
+/** Puts `bytes` in the place of what stands at `offset` of a file. */
+export function overwrite(path: string, offset: number, bytes: Uint8Array): void {
+  const file = openSync(path, 'r+');
+  writeSync(file, bytes, 0, bytes.length, offset);
+  closeSync(file);
 }

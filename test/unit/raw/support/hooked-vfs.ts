@@ -57,6 +57,7 @@ export class Hooks {
           return read;
         },
         writeAt: (...all) => hooked('writeAt', () => inner.writeAt(...all)),
+        extend: (length) => hooked('extend', () => inner.extend(length)),
         sync: () => hooked('sync', () => inner.sync()),
         truncate: (size) => hooked('truncate', () => inner.truncate(size)),
         writeBlocking: (...all) => inner.writeBlocking(...all),
