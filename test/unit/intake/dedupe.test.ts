@@ -75,6 +75,28 @@ it('a push that is withdrawn while it waits for room leaves the message to the n
   await evaq.close();
 });
 
+it('P1: a message is known by whichever way it came in, to whichever way it comes again, also behind a power cut', async () => {
+  const disk = newDisk();
+  const evaq = await openSim(disk, { dedupe: DEDUPE });
+  const ids = [
+    await evaq.wal.push('a', { messageId: 'push' }),
+    evaq.wal.pushSync('b', { messageId: 'pushSync' }),
+    (await evaq.wal.pushMany([{ payload: 'c', messageId: 'pushMany' }])).firstId,
+  ];
+  expect(ids).toEqual([1, 2, 3]);
+  const again = await openSim(crashed(disk), { dedupe: DEDUPE });
+  for (const { wal } of [evaq, again]) {
+    for (const [i, messageId] of ['push', 'pushSync', 'pushMany'].entries()) {
+      expect(wal.pushSync('z', { messageId })).toBe(ids[i]);
+      expect(await wal.push('z', { messageId })).toBe(ids[i]);
+      await rejection(wal.pushMany([{ payload: 'z', messageId }]), 'EVAQ_DUPLICATE');
+    }
+    expect(await contentOf(wal)).toEqual({ 1: 'a', 2: 'b', 3: 'c' });
+  }
+  await evaq.close();
+  await again.close();
+});
+
 it('pushSync of a message that is on its way returns its ID, durable', async () => {
   for (const durability of ['sync', 'os'] as const) {
     const disk = newDisk();

@@ -403,7 +403,7 @@ describe('P15: an end that is gone', () => {
     expect(findLosses(factsOf(one, { nextId: 21, tombstones, hasVanished: true }))).toEqual([]);
   });
 
-  it('where the queue left no evidence of itself that is said instead, unless damage says something', () => {
+  it('where the queue left no evidence of itself that is said instead, whatever else is damaged, unless records are named', () => {
     const evidence = 'no file of the queue is there';
     expect(findLosses(factsOf([], { evidence }))).toEqual([missingSome({ what: evidence, vague: true })]);
     const lossless = damageIn(1, { lossless: true });
@@ -412,7 +412,10 @@ describe('P15: an end that is gone', () => {
       missingSome({ what: evidence, vague: true }),
     ]);
     const damage = [damageIn(1)];
-    expect(findLosses(factsOf([], { evidence, damage }))).toEqual(damage);
+    expect(findLosses(factsOf([], { evidence, damage }))).toEqual([
+      ...damage,
+      missingSome({ what: evidence, vague: true }),
+    ]);
     expect(findLosses(factsOf([present(3, 31, 40)], { evidence }))).toEqual([missing(1, 30, { what: evidence })]);
   });
 

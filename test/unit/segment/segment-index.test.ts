@@ -5,8 +5,10 @@ import {
   encodeSegmentIndex,
   newSegmentIndex,
   type SegmentIndex,
+  type WideCommit,
   wideCommitAt,
 } from '../../../src/segment/segment-index.js';
+import { TIME_MS_MAX } from '../../../src/times.js';
 
 const gap = fc.oneof(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 2 ** 30 }));
 const anyIndex: fc.Arbitrary<SegmentIndex> = fc
@@ -36,6 +38,10 @@ const anyIndex: fc.Arbitrary<SegmentIndex> = fc
     return index;
   });
 
+function wide(firstId: number, timestamp: number): WideCommit {
+  return { offset: 128, end: 200, firstId, timestamp };
+}
+
 describe('the index of a segment', () => {
   it('comes back as it was', () => {
     expect(decodeSegmentIndex(encodeSegmentIndex(newSegmentIndex()))).toEqual(newSegmentIndex());
@@ -60,6 +66,29 @@ describe('the index of a segment', () => {
 
   it('a count that no bytes stand behind allocates nothing', () => {
     expect(decodeSegmentIndex(Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f]))).toBeUndefined();
+  });
+
+  const last = Number.MAX_SAFE_INTEGER;
+  const none = newSegmentIndex();
+
+  it.each<[string, SegmentIndex]>([
+    ['an entry without an ID', { ...none, ids: [0], offsets: [128], mids: [0] }],
+    ['two entries of one ID', { ...none, ids: [5, 5], offsets: [128, 200], mids: [0, 1] }],
+    ['an entry past the last ID', { ...none, ids: [last, last + 5], offsets: [128, 200], mids: [0, 0] }],
+    ['an entry where the data ends', { ...none, ids: [5], offsets: [1000], mids: [0] }],
+    ['a commit behind the data', { ...none, wide: [{ offset: 900, end: 1001, firstId: 1, timestamp: 5 }] }],
+    ['a commit past the last ID', { ...none, wide: [wide(last, 5), wide(last + 5, 5)] }],
+    ['a time past the last', { ...none, wide: [wide(1, TIME_MS_MAX + 1)] }],
+  ])('P9: with %s it is no index', (_what, index) => {
+    expect(decodeSegmentIndex(encodeSegmentIndex(index), 1000)).toBeUndefined();
+  });
+
+  it('may go as far as that', () => {
+    for (const index of [
+      { ...none, ids: [1, last - 1], offsets: [128, 999], mids: [0, 1] },
+      { ...none, wide: [{ offset: 900, end: 1000, firstId: last - 1, timestamp: TIME_MS_MAX }] },
+    ])
+      expect(decodeSegmentIndex(encodeSegmentIndex(index), 1000)).toEqual(index);
   });
 
   it('P12: an entry takes a few bytes', () => {

@@ -121,6 +121,29 @@ describe('P15: a bad range whose header is gone', () => {
     }
   });
 
+  it('tells a last record that nothing but the end of its commit confirms, since the index says which is behind it', async () => {
+    const at = FILE_HEADER_BYTES;
+    const payloads = [Buffer.alloc(40, 'A'), Buffer.alloc(4000), Buffer.alloc(40, 'C')];
+    const commit = denseCommit(
+      payloads.map((payload) => ({ payload })),
+      place(at, 1),
+    );
+    const next = at + commit.length;
+    const behind = denseCommit([{ payload: Buffer.alloc(40, 'D') }], place(next, 4));
+    const bytes = Buffer.concat([Buffer.alloc(at), commit, behind]);
+    const first = at + COMMIT_HEADER_BYTES;
+    // The header, and the length of the second record.
+    for (const bad of [at + 5, first + 48]) bytes[bad] = (bytes[bad] ?? 0) ^ 1;
+    const wide = [{ offset: at, end: next, firstId: 1, timestamp: 5 }];
+    const A: Seen = [1, first, 'A'];
+    expect(await salvaged(bytes, { ids: [1, 4], offsets: [at, next], mids: [0, 0], wide })).toEqual([
+      A,
+      [3, first + 48 + 4008, 'C'],
+    ]);
+    // Where nothing tells how many there are it stays in doubt.
+    expect(await salvaged(bytes, { ids: [1], offsets: [at], mids: [0], wide })).toEqual([A]);
+  });
+
   it('of a copy tells the IDs that its frames name', async () => {
     const commits = new Commits().sparse([1, 5, 9], 1000).sparse([20, 30], 2000);
     const index = await indexed(commits);
@@ -188,6 +211,15 @@ describe('P15: who knows the place of a commit', () => {
       seen: [[4, frameAt(commits, 1, 1), 'B']],
     });
     expect(await at(commits, length)).toEqual({ place: { end: length, lastId: undefined }, seen: [] });
+  });
+
+  it('is told none of one whose first record has no room', async () => {
+    const commits = new Commits()
+      .dense(1, 2, 1000)
+      .dense(3, 1, 2000)
+      .rewrite((body) => body.writeUInt32LE(4000, 0));
+    const place = { end: commits.bytes.length, lastId: 2 };
+    expect(await at(commits, commits.start(1))).toEqual({ place, seen: [] });
   });
 
   it('is told as many records as there are of one that says there are more or fewer', async () => {

@@ -103,4 +103,72 @@ describe('times of a segment', () => {
     expect(footer.covers(timesOf([1, T - 1]))).toBe(false);
     expect(footer.covers(timesOf([1, T], [5, T + HOUR], [6, T], [11, T + HOUR]))).toBe(false);
   });
+
+  it('are one span as long as they are within a second', () => {
+    expect(timesOf([1, T], [2, T + 1000]).spans).toHaveLength(1);
+    expect(timesOf([1, T], [2, T + 1001]).spans).toHaveLength(2);
+    // One that is within a wide span is in it.
+    for (const time of [T, T + 3000, T + 5000]) {
+      const wide = new SegmentTimes([{ firstId: 1, minMs: T, maxMs: T + 5000 }]);
+      wide.note(2, time);
+      expect(wide.spans).toHaveLength(1);
+    }
+  });
+
+  it('become wider together where there are too many spans, and only then', () => {
+    const apart = (count: number, ms: number): SegmentTimes =>
+      timesOf(...Array.from({ length: count }, (_, i) => [i + 1, T + i * ms] as const));
+    expect(apart(SPANS_MAX, 2000).spans).toHaveLength(SPANS_MAX);
+    const wider = Array.from({ length: 9 }, (_, i) => {
+      const minMs = T + 4000 * i;
+      return { firstId: 2 * i + 1, minMs, maxMs: i === 8 ? minMs : minMs + 2000 };
+    });
+    expect(apart(SPANS_MAX + 1, 2000).spans).toEqual(wider);
+    // Where twice as wide is not enough it goes on: four times, eight times.
+    expect(apart(SPANS_MAX + 1, 3999).spans).toHaveLength(9);
+    expect(apart(SPANS_MAX + 1, 4001).spans).toHaveLength(9);
+  });
+
+  it('are uneven by what their spans say', () => {
+    const isUneven = (...spans: readonly (readonly [number, number])[]): boolean =>
+      new SegmentTimes(spans.map(([minMs, maxMs], i) => ({ firstId: i + 1, minMs, maxMs }))).isUneven;
+    expect(isUneven([5, 9], [9, 12])).toBe(false);
+    expect(isUneven([5, 9], [8, 12])).toBe(true);
+    expect(isUneven([0, T])).toBe(false);
+    expect(isUneven([0, 0], [24 * HOUR, 24 * HOUR])).toBe(false);
+    expect(isUneven([0, 0], [24 * HOUR, 24 * HOUR + 1])).toBe(true);
+  });
+
+  it('are covered, and may hold, to the millisecond and to the ID', () => {
+    const times = timesOf([1, T]);
+    expect(times.mayHold({ sinceMs: 0, untilMs: T })).toBe(true);
+    expect(times.mayHold({ sinceMs: T, untilMs: TIME_MS_MAX })).toBe(true);
+    expect(times.mayHold({ sinceMs: T + 1, untilMs: TIME_MS_MAX })).toBe(false);
+    const wide = { minMs: T, maxMs: T + HOUR };
+    // What begins where the other ends, or ends where it begins, is of other records.
+    const ahead = timesOf([1, T], [10, T + HOUR]);
+    expect(
+      ahead.covers(
+        new SegmentTimes([
+          { firstId: 1, ...wide },
+          { firstId: 10, ...wide },
+        ]),
+      ),
+    ).toBe(false);
+    expect(timesOf([1, T + HOUR], [5, T]).covers(new SegmentTimes([{ firstId: 5, ...wide }]))).toBe(false);
+    expect(timesOf([1, T + HOUR], [5, T]).covers(new SegmentTimes([{ firstId: 4, ...wide }]))).toBe(true);
+  });
+
+  it('are looked over: few spans, that ascend', () => {
+    const checked = (...spans: readonly (readonly [number, number, number])[]) => {
+      const times = new SegmentTimes(spans.map(([firstId, minMs, maxMs]) => ({ firstId, minMs, maxMs })));
+      return () => times.check();
+    };
+    const many = (count: number) => Array.from({ length: count }, (_, i) => [i, 1, 1] as const);
+    expect(checked(...many(SPANS_MAX))).not.toThrow();
+    expect(checked(...many(SPANS_MAX + 1))).toThrow('few');
+    expect(checked([1, 5, 4])).toThrow('ascend');
+    expect(checked([2, 5, 5], [2, 6, 6])).toThrow('ascend');
+    expect(checked([2, 5, 5], [1, 6, 6])).toThrow('ascend');
+  });
 });

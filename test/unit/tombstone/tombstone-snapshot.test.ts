@@ -18,13 +18,22 @@ const STATEMENT = {
   timestamp: 1,
 };
 
-test.each([0, 1, 8192, 8193, 20_000])('P2: with %i ranges', async (count) => {
+test.each([
+  [0, 1],
+  [1, 1],
+  [8191, 1],
+  [8192, 2],
+  [8193, 2],
+  [20_000, 3],
+])('P2: with %i ranges, in %i parts', async (count, parts) => {
+  let written = 0;
   const { vfs } = new SimDisk({ seed: 1, timing: 'steady', fill: 'zeros' });
   await vfs.makeDir('/queue');
   const ranges = Array.from({ length: count }, (_, i) => ({ first: 3 * i + 1, last: 3 * i + 2 }));
   const storeUuid = Buffer.alloc(16, 7);
   const source = { vfs, dir: '/queue', storeUuid, generation: 1, salt: 5, nowMs: 1 };
-  const log = await TombstoneLog.create(source, STATEMENT, ranges, () => Promise.resolve());
+  const log = await TombstoneLog.create(source, STATEMENT, ranges, async () => void written++);
+  expect(written).toBe(parts);
   const seen: IdRange[] = [];
   const file = await vfs.open(log.path, 'read');
   const note = (first: number, last: number): unknown => seen.push({ first, last });
