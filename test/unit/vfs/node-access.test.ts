@@ -97,6 +97,7 @@ describe.skipIf(!isRoot)('owner (needs root)', () => {
       outfile: program,
       bundle: true,
       platform: 'node',
+      target: 'node20.19',
       format: 'esm',
       packages: 'external',
       logLevel: 'silent',
