@@ -11,11 +11,14 @@ export interface PolledRecordsOptions {
   readonly read: (from: number, to: number) => Promise<readonly QueueRecord[] | undefined>;
   /** Of a tail: calls `wake` when it is time to look again. The result cancels. `undefined` ends the iteration at the last record. */
   readonly wait: ((wake: () => void) => () => void) | undefined;
+  /** Whether `read` is to be asked once more behind the last that is wanted: it has something to tell of all that came. No, if not given. */
+  readonly isInDoubt?: () => boolean;
 }
 
 export class PolledRecords implements RecordSource {
   readonly #options: PolledRecordsOptions;
   readonly #to: number;
+  readonly #isEmpty: boolean;
   #from: number;
   #batch: readonly QueueRecord[] = [];
   #at = 0;
@@ -26,6 +29,7 @@ export class PolledRecords implements RecordSource {
     this.#options = options;
     this.#from = from;
     this.#to = to;
+    this.#isEmpty = from > to;
   }
 
   readonly inHand = (): QueueRecord | undefined => {
@@ -35,12 +39,13 @@ export class PolledRecords implements RecordSource {
   };
 
   readonly next = async (): Promise<QueueRecord | undefined> => {
-    const { read, wait, isOpen } = this.#options;
+    const { read, wait, isOpen, isInDoubt } = this.#options;
     for (;;) {
       const record = this.inHand();
       if (record !== undefined) return record;
       // Of a closed reader `read` says so, also where all that was wanted is in hand.
-      if (this.#stopped || (this.#from > this.#to && isOpen())) return undefined;
+      const isOver = this.#from > this.#to && isOpen();
+      if (this.#stopped || (isOver && (this.#isEmpty || isInDoubt?.() !== true))) return undefined;
       const batch = await read(this.#from, this.#to);
       const last = batch?.at(-1);
       if (batch !== undefined && last !== undefined) {
@@ -50,7 +55,7 @@ export class PolledRecords implements RecordSource {
         this.#from = last.id + 1;
         // Also where the reader was closed meanwhile: who asked before gets what was read for him.
         return batch[0];
-      } else if (batch === undefined || wait === undefined) {
+      } else if (batch === undefined || wait === undefined || isOver) {
         return undefined;
       } else if (!this.#stopped) {
         await this.#wait(wait);

@@ -21,7 +21,7 @@ import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log
 import { RecordIterator } from '../log/record-iterator.js';
 import type { TimeRange } from '../segment/segment-times.js';
 import { idFromEnd, rangesWithin } from './log-positions.js';
-import { PolledRecords } from './polled-records.js';
+import { PolledRecords, type PolledRecordsOptions } from './polled-records.js';
 import { haveSameNames, isListed, listQueueFiles } from './queue-files.js';
 import type { LostRange } from './raw-lost.js';
 import { isGone, type QueuePlace, RawPicture } from './raw-picture.js';
@@ -166,7 +166,7 @@ export class ReadOnlyQueue implements QueueReader {
       const { from, to, signal } = rangeOf(options, 'records');
       const read = (first: number, last: number): Promise<readonly QueueRecord[]> =>
         this.#read(first, last, BATCH, from);
-      return { source: new PolledRecords({ read, wait: undefined, isOpen: () => !this.#closed }, from, to), signal };
+      return { source: this.#polled(read, undefined, from, to), signal };
     });
   }
 
@@ -183,7 +183,8 @@ export class ReadOnlyQueue implements QueueReader {
       throw new TypeError(`batches: holding must be bytes, got ${describe(holding)}`);
     }
     const take = holding === undefined ? reading(BATCH) : searching(new Needle(holding));
-    for (let next = from; next <= to; ) {
+    // Also behind the last that is wanted, where there is something to tell of all that came.
+    for (let next = from; next <= to || (from <= to && this.#isInDoubt()); ) {
       const { records, lastId } = await untilAborted(signal, () => this.#take(next, to, take, from));
       if (lastId === undefined) return;
       if (records.length > 0) yield records;
@@ -206,7 +207,7 @@ export class ReadOnlyQueue implements QueueReader {
       const read = (first: number, last: number): Promise<readonly QueueRecord[] | undefined> =>
         this.#readUnlessClosed(first, last, from);
       const wait = (wake: () => void): (() => void) => this.#sleep(pollMs, wake);
-      return { source: new PolledRecords({ read, wait, isOpen: () => !this.#closed }, from, to), signal };
+      return { source: this.#polled(read, wait, from, to), signal };
     });
   }
 
@@ -301,6 +302,20 @@ export class ReadOnlyQueue implements QueueReader {
     const picture = this.#picture;
     this.#picture = undefined;
     await picture?.supersede();
+  }
+
+  #polled(
+    read: PolledRecordsOptions['read'],
+    wait: PolledRecordsOptions['wait'],
+    from: number,
+    to: number,
+  ): PolledRecords {
+    const isOpen = (): boolean => !this.#closed;
+    return new PolledRecords({ read, wait, isOpen, isInDoubt: () => this.#isInDoubt() }, from, to);
+  }
+
+  #isInDoubt(): boolean {
+    return !this.#skipDamage && this.#picture?.doubt !== undefined;
   }
 
   async #readUnlessClosed(from: number, to: number, start: number): Promise<readonly QueueRecord[] | undefined> {

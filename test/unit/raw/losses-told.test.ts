@@ -52,6 +52,10 @@ async function readOn(store: string, queue = 'wal'): Promise<{ ids: number[]; to
   return { ids, told };
 }
 
+async function* inOnes<T>(batches: AsyncIterable<readonly T[]>): AsyncGenerator<T, void, undefined> {
+  for await (const batch of batches) yield* batch;
+}
+
 function range(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => first + i);
 }
@@ -72,6 +76,22 @@ describe('removals are lost', () => {
       message: expect.stringContaining('may have been removed'),
     });
     expect(await reader.wal.read({ from: 31 })).toEqual([]);
+    // Also where the last that was wanted has come.
+    const ends: (readonly [number, string])[] = [];
+    for (const make of [
+      () => reader.wal.records({ to: 30 }),
+      () => reader.wal.tail({ to: 30 }),
+      () => inOnes(reader.wal.batches({ to: 30 })),
+    ]) {
+      let count = 0;
+      try {
+        for await (const _ of make()) count++;
+        ends.push([count, 'the end']);
+      } catch (error) {
+        ends.push([count, (error as EvaqError).code]);
+      }
+    }
+    expect(ends).toEqual(Array.from({ length: 3 }, () => [30, 'EVAQ_CORRUPT']));
     await using lenient = await Evaq.openReadOnly(store, { onCorruption: 'quarantine' });
     expect((await lenient.wal.read()).length).toBe(30);
   });
