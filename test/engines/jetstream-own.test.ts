@@ -86,8 +86,20 @@ describe.skipIf(why !== undefined)(`JetStream by itself${why === undefined ? '' 
     expect(other.storeId).toBe(one.storeId);
     await one.wal.pushMany(Array.from({ length: 200 }, (_, i) => `r${i}`));
     const seen: string[][] = [[], []];
+    let begin: () => void = () => undefined;
+    const bothHaveSome = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
     const deliveries = [one, other].map(({ wal }, i) =>
-      wal.process(async ({ payload }) => void seen[i]?.push(payload.toString()), { concurrency: 4 }),
+      wal.process(
+        async ({ payload }) => {
+          seen[i]?.push(payload.toString());
+          if (seen.every(({ length }) => length > 0)) begin();
+          // Else one of them may be through before the other has begun.
+          await bothHaveSome;
+        },
+        { concurrency: 4 },
+      ),
     );
     await deliveries[0]?.drained();
     for (const delivery of deliveries) await delivery.stop();
