@@ -20,6 +20,8 @@ export interface TortureOptions {
   /** Of the forwarding process. */
   readonly kills: number;
   readonly batch: number;
+  /** Records a second, so that a few are still on their way when the kill comes; as fast as can be, if not given. */
+  readonly rate?: number;
 }
 
 export interface TortureOutcome {
@@ -52,7 +54,7 @@ export async function forwardTorture(ground: Ground, options: TortureOptions): P
 
 async function torture(
   ground: Ground,
-  { cli, records, kills, batch }: TortureOptions,
+  { cli, records, kills, batch, rate }: TortureOptions,
   dir: string,
   children: Set<ChildProcess>,
 ): Promise<TortureOutcome> {
@@ -62,6 +64,7 @@ async function torture(
   await store.close();
   const start = (): ChildProcess => {
     const args = [cli, 'forward', dir, '--to', ground.url, '--batch', String(batch), '--lock-timeout', '5000'];
+    if (rate !== undefined) args.push('--rate', String(rate));
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ...ground.env },

@@ -20,7 +20,13 @@ describe('P16: the forwarding process is killed, and its destination: nothing is
       try {
         // A request a record takes its time.
         const records = name === 'http' ? 500 : 1000;
-        const { doubles, kills } = await forwardTorture(ground, { cli, records, kills: 2, batch: 20 });
+        const { doubles, kills } = await forwardTorture(ground, {
+          cli,
+          records,
+          kills: 2,
+          batch: 20,
+          rate: records / 2,
+        });
         expect(kills).toBeGreaterThan(0);
         expect(doubles).toBeLessThan(records);
       } finally {
