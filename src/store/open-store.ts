@@ -99,11 +99,16 @@ async function makeQueueDirs(options: OpenStoreOptions, vfs: BudgetedVfs, { regi
   const [first] = missing;
   if (first !== undefined && options.onCorruption === 'fail') throw missingQueueError(first, path);
   const queues = `${path}/${QUEUES_DIR}`;
-  await vfs.makeDir(queues);
+  // What is there may have been made by a process that died before it could sync the name: a folder with queues and no STORE is no store.
+  await makeDurable(vfs, [parentOf(path), path]);
+  const isNew = await vfs.makeDir(queues);
   const names = new Set([WAL_QUEUE, DEAD_LETTERS_QUEUE, ...missing]);
   await allOver([...names].map((name) => vfs.makeDir(queueDir(path, name))));
-  // A folder that is there may have been made by a process that died before it could sync the name.
-  await allOver([parentOf(path), path, queues].map((dir) => vfs.syncDir(dir)));
+  await makeDurable(vfs, isNew ? [path, queues] : [queues]);
+}
+
+function makeDurable(vfs: BudgetedVfs, dirs: readonly string[]): Promise<unknown> {
+  return allOver(dirs.map((dir) => vfs.syncDir(dir)));
 }
 
 /** From here on what is opened is looked at: whether it is still there, and what was opened before. */

@@ -191,7 +191,7 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'store/move.ts moveClaimed: durably.removed(to)': MOVES,
   'store/move.ts appended: to.commits.syncNow()': weak,
   'store/move.ts removed: from.removalsDurable()': MOVES,
-  'store/open-store.ts makeQueueDirs: vfs.syncDir(dir)': crashes,
+  'store/open-store.ts makeDurable: vfs.syncDir(dir)': crashes,
   'store/store-queues.ts #make: vfs.syncDir(`${path}/${QUEUES_DIR}`)': crashes,
   'store/queue-registrar.ts #enter: syncFile(file)': DURABLE,
   'store/store-repair.ts backUp: vfs.syncDir(dir)': REPAIR,

@@ -64,3 +64,24 @@ test('P2, P5: the second open', async () => {
   }
   expect(states).toBeGreaterThan(20);
 });
+
+test('P5: the open that makes the store is killed, and the next one cut, where a file system keeps names in any order', async () => {
+  const disk = newDisk({ sectorBytes: 4096, names: 'adversarial' });
+  const first = await instantsOf(disk, /^(?:rename|create|makeDir)$/, () => openSim(disk, OPTIONS));
+  disk.kill();
+  let states = 0;
+  for (const instant of first) {
+    instant.kill();
+    const second = await instantsOf(instant, /^(?:rename|makeDir)$/, () => openSim(instant, OPTIONS));
+    instant.kill();
+    for (const after of second)
+      for (const { disk: left } of after.crashStates({ exhaustiveMax: 32, draws: DRAWS })) {
+        states++;
+        const evaq = await openSim(left, OPTIONS);
+        expect(evaq.recovery.damage).toEqual([]);
+        expect(await evaq.wal.push('a')).toBeGreaterThan(0);
+        left.kill();
+      }
+  }
+  expect(states).toBeGreaterThan(100);
+});
