@@ -45,9 +45,9 @@ function stepOf({ file, writtenEnd, fillFrom }: ActiveSegment, commitBytes: numb
 function fillInline(active: ActiveSegment, step: number): void {
   const from = active.writtenEnd;
   if (step === 0 || from <= active.filledEnd) return;
-  const length = toBlockEnd(from + step) - from;
+  const length = Math.min(ZEROS.length, toBlockEnd(from + step) - from);
   try {
-    active.file.writeBlocking({ source: ZEROS, length: Math.min(ZEROS.length, length), position: from });
+    active.file.writeBlocking({ source: ZEROS, length, position: from });
     active.filledEnd = from + length;
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;

@@ -113,6 +113,16 @@ interface Tally {
   readonly queues: Map<string, number>;
 }
 
+/** Changes a portion, and resolves with how many of it. */
+type Step = (
+  writer: LateWriter,
+  box: LetterBox,
+  portion: readonly number[],
+  tally: Tally,
+  meter: Meter,
+  signal: AbortSignal,
+) => Promise<number>;
+
 /** Resolves with how many were changed. */
 async function change(writer: LateWriter, chosen: ChosenLetters, limit: number): Promise<number> {
   const { box, what, flags, signal } = chosen;
@@ -141,14 +151,7 @@ async function change(writer: LateWriter, chosen: ChosenLetters, limit: number):
   return done;
 }
 
-async function purgeStep(
-  writer: LateWriter,
-  { name }: LetterBox,
-  portion: readonly number[],
-  tally: Tally,
-  meter: Meter,
-  signal: AbortSignal,
-): Promise<number> {
+const purgeStep: Step = async (writer, { name }, portion, tally, meter, signal) => {
   const letters = (await writer.queue(name)).deadLetters;
   signal.throwIfAborted();
   // A round that was begun is one: it is waited for.
@@ -158,16 +161,9 @@ async function purgeStep(
   tally.lastId = portion.at(-1);
   meter.add(purged);
   return purged;
-}
+};
 
-async function redriveStep(
-  writer: LateWriter,
-  { name }: LetterBox,
-  portion: readonly number[],
-  tally: Tally,
-  meter: Meter,
-  signal: AbortSignal,
-): Promise<number> {
+const redriveStep: Step = async (writer, { name }, portion, tally, meter, signal) => {
   const letters = (await writer.queue(name)).deadLetters;
   // What it has refused is told already; and the records are bounded by what was read of them.
   const { moved, gone } = await letters.redrive(portion, {
@@ -182,4 +178,4 @@ async function redriveStep(
   });
   tally.gone += gone;
   return moved;
-}
+};
