@@ -31,6 +31,8 @@ const DUE_RECORDS = 256;
 const LOOKED_PAST_MAX = 100_000;
 /** Due times are exact to this. */
 const DUE_STEP_MS = 10;
+/** Dates are whole milliseconds: a time between two of them may be longer by as much. */
+const DATE_STEP_MS = 1;
 /** After a read that failed it is tried again after this, twice as long each time. */
 const READ_RETRY_MS = 10;
 const READ_RETRY_MS_MAX = 1000;
@@ -288,7 +290,7 @@ export class Finder {
         this.#makeReady(record);
         continue;
       }
-      this.table.set(record.id, { ...(entry ?? FRESH), dueMs: host.elapsed() + delayMs });
+      this.table.set(record.id, { ...(entry ?? FRESH), dueMs: host.elapsed() + delayMs + DATE_STEP_MS });
       // One that was tried keeps its place before others; one that is not due yet has none.
       if (entry === undefined) continue;
       this.keepFirst(record.id);
