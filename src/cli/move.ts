@@ -93,6 +93,7 @@ async function move(dir: string, ids: readonly number[], flags: MoveCommandFlags
       return result.moved;
     });
   } catch (error) {
+    if (signal.aborted) await writer.close();
     meter.end();
     if (signal.aborted) sayStopped(done, 'had moved', lastId);
     throw error;

@@ -76,7 +76,12 @@ export class LateWriter implements AsyncDisposable {
     return (await this.store()).queue(name);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Resolves when what was begun is over, and told of: an interruption ends the wait for a batch and not the batch. */
+  async close(): Promise<void> {
     await this.#opened?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 }

@@ -187,6 +187,23 @@ describe('changes of many', () => {
     }
   });
 
+  test('at full speed, too: the batch that an interruption meets is counted', async () => {
+    const store = await manyLetters(60_000);
+    for (const [verb, args] of [
+      ['had gone back', ['dead-letters', 'redrive', store, '-q', 'jobs']],
+      ['had moved', ['move', store, '--from', 'jobs.dead', '--to', 'wal', '--all']],
+    ] as const) {
+      const before = await sizeOf(store, 'jobs.dead');
+      const child = await startEvaq([...args, '--yes']);
+      await changed(store, before);
+      child.kill('SIGINT');
+      const { code, stderr } = await finished(child);
+      const [, count = ''] = new RegExp(`^evaq: stopped behind ID \\d+: (\\d+) records ${verb}\\n$`).exec(stderr) ?? [];
+      const done = before - (await sizeOf(store, 'jobs.dead'));
+      expect({ verb, code, stderr, done }).toEqual({ verb, code: 130, stderr, done: Number(count) });
+    }
+  });
+
   test('what has gone back three times is left, and told in the plan, too', async () => {
     const store = await withLetters();
     {

@@ -135,6 +135,7 @@ async function change(writer: LateWriter, chosen: ChosenLetters, limit: number):
       step(writer, box, portion, tally, meter, signal),
     );
   } catch (error) {
+    if (signal.aborted) await writer.close();
     meter.end();
     if (signal.aborted) sayStopped(tally.done, what === 'purge' ? 'were purged' : 'had gone back', tally.lastId);
     throw error;
