@@ -52,8 +52,11 @@ export async function buildCli(folder) {
       minifySyntax: true,
       logOverride: { 'empty-import-meta': 'silent' },
     });
+    // What the parts have of each other is got by a getter of each name. A copy of those, made for strangers, asks by a name that it has to look up: in
+    // a loop over records that is a fifth of the time.
+    const direct = code.replace(/\bmodule\.exports=__toCommonJS\((\w+)\)/, 'module.exports=$1');
     // Of what is the user's, which may be a module, `import` stays.
-    const common = code.replaceAll(/\bimport\(("\.[^"]+")\)/g, 'Promise.resolve().then(()=>require($1))');
+    const common = direct.replaceAll(/\bimport\(("\.[^"]+")\)/g, 'Promise.resolve().then(()=>require($1))');
     writeFileSync(path, isMain ? `#!/usr/bin/env node\n${common}` : common);
   }
   chmodSync(join(folder, 'main.js'), 0o755);
