@@ -15,6 +15,7 @@ export type {
 } from './log/read-options.js';
 export type { UsedSpace } from './raw/disk-usage.js';
 export { type ListedSegment, type ListSegmentsOptions, listSegments } from './raw/list-segments.js';
+export type { RecordState } from './raw/lost-in-picture.js';
 export type { QueueUsage, SegmentUsage } from './raw/queue-usage.js';
 export type { RawBad } from './raw/raw-bad.js';
 export {
@@ -33,11 +34,12 @@ export {
 } from './raw/raw-tombstones.js';
 export { ReadOnlyEvaq, type ReadOnlyOptions } from './raw/read-only-evaq.js';
 export type {
+  PackedPayloads,
   ReadOnlyBatchesOptions,
+  ReadOnlyPayloadsOptions,
   ReadOnlyQueue,
   ReadOnlyQueueStats,
   ReadOnlyTailOptions,
-  RecordState,
 } from './raw/read-only-queue.js';
 export type { KeepReason, SegmentFate } from './raw/segment-fate.js';
 export { type StoreUsage, type StoreUsageOptions, storeUsage } from './raw/store-usage.js';

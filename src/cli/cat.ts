@@ -1,6 +1,6 @@
 /** `evaq cat`: the records of a queue, or of segment files by themselves, to standard output. Takes no lock, writes nothing. */
 import { Command } from 'commander';
-import { EvaqError, RawSegment, ReadOnlyEvaq } from '../raw.js';
+import { EvaqError, type PackedPayloads, RawSegment, ReadOnlyEvaq } from '../raw.js';
 import { damagedPlaces, queueToRead, sayPassedOver } from './damage-told.js';
 import { say, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
@@ -11,6 +11,7 @@ import type { ShownRecord } from './records/shown-record.js';
 import { isReplicated, openReplicated, selectableOf } from './replicated-store.js';
 import { queuesMeant, queuesOption } from './selection/queue-names.js';
 import { segmentRange } from './selection/segment-range.js';
+import { selectedPayloads } from './selection/selected-payloads.js';
 import { type SelectedFrom, selectedBatches } from './selection/selected-records.js';
 import { isSelected, type Selection, type SelectionFlags, selectionOf } from './selection/selection.js';
 import { addSelection } from './selection/selection-options.js';
@@ -55,7 +56,8 @@ class LimitedPrinter {
   readonly selection: Selection;
   readonly #signal: AbortSignal;
   #left: number;
-  #last: ShownRecord | undefined;
+  #lastId: number | undefined;
+  #lastQueue: string | undefined;
   damaged = 0;
 
   constructor(flags: CatFlags, signal: AbortSignal) {
@@ -70,18 +72,34 @@ class LimitedPrinter {
     return this.#left <= 0 || this.#signal.aborted;
   }
 
+  get isBounded(): boolean {
+    return this.#left !== Infinity;
+  }
+
   /** The last record, for people. */
   get place(): string | undefined {
-    if (this.#last === undefined) return undefined;
-    const { record, queue } = this.#last;
-    return `ID ${record.id}${queue === undefined ? '' : ` of queue '${queue}'`}`;
+    if (this.#lastId === undefined) return undefined;
+    return `ID ${this.#lastId}${this.#lastQueue === undefined ? '' : ` of queue '${this.#lastQueue}'`}`;
   }
 
   /** To be awaited where it returns something. */
   print(shown: ShownRecord): Promise<void> | undefined {
     this.#left--;
-    this.#last = shown;
+    this.#lastId = shown.record.id;
+    this.#lastQueue = shown.queue;
     return this.#printer.print(shown);
+  }
+
+  /** See `RecordPrinter.behind`. */
+  get behind(): Buffer | undefined {
+    return this.#printer.behind;
+  }
+
+  /** Payloads of a queue, without a bound on their number. Resolves when the buffer that they are in may be used again. */
+  async printPacked({ bytes, lastId }: PackedPayloads, queue: string): Promise<void> {
+    this.#lastId = lastId;
+    this.#lastQueue = queue;
+    await this.#printer.printPacked(bytes);
   }
 
   flush(): Promise<void> {
@@ -136,7 +154,16 @@ async function catReplicated(url: string, flags: CatFlags, printer: LimitedPrint
 }
 
 async function printAll(queue: SelectedFrom, name: string, printer: LimitedPrinter): Promise<void> {
-  for await (const batch of selectedBatches(queue, printer.selection)) {
+  const { behind, selection } = printer;
+  const packed = behind === undefined || printer.isBounded ? undefined : selectedPayloads(queue, selection, behind);
+  if (packed !== undefined) {
+    for await (const some of packed) {
+      await printer.printPacked(some, name);
+      if (printer.isDone) return;
+    }
+    return;
+  }
+  for await (const batch of selectedBatches(queue, selection)) {
     for (const record of batch) {
       const full = printer.print({ record, queue: name });
       if (full !== undefined) await full;

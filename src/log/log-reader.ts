@@ -11,12 +11,19 @@ import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import type { IdRange } from '../ids.js';
 import { mergeRanges } from '../tombstone/id-ranges.js';
 import type { FileCache } from './file-cache.js';
-import type { Needle } from './needle.js';
 import type { QueueRecord } from './queue-record.js';
 import { ReadTurns } from './read-turns.js';
 import type { SegmentLog } from './segment-log.js';
 import { SegmentReader, type SegmentReaderOptions } from './segment-reader.js';
-import { isUntouched, newTaking, type ReadLimits, type Taking, takeOne, type Walk } from './segment-walk.js';
+import {
+  isUntouched,
+  newTaking,
+  type ReadLimits,
+  type Sought,
+  type Taking,
+  takeOne,
+  type Walk,
+} from './segment-walk.js';
 
 export type { ReadLimits } from './segment-walk.js';
 
@@ -124,16 +131,18 @@ export class LogReader {
   }
 
   /**
-   * As `read`, of which those records alone are handed out whose payload holds `needle`; the others are checked as well, and never made. `maxBytes` and
-   * `maxRecords` bound what is looked at, so that `records` may be empty where there is more behind `coveredTo`.
+   * As `read`, of which those records alone are handed out whose payload holds the needle; the others are checked as well, and never made. With a pack
+   * it is their payloads that are handed out, in that, which is cleared before; `records` is empty. `maxBytes` and `maxRecords` bound what is looked at,
+   * so that there may be nothing where there is more behind `coveredTo`.
    */
-  search(from: number, to: number, limits: ReadLimits, needle: Needle): Promise<SearchOutcome> {
+  search(from: number, to: number, limits: ReadLimits, sought: Sought): Promise<SearchOutcome> {
     assert(limits.maxRecords > 0, 'a search asks for something');
-    return this.#turns.run(() => this.#search(from, to, limits, needle));
+    return this.#turns.run(() => this.#search(from, to, limits, sought));
   }
 
-  async #search(from: number, to: number, limits: ReadLimits, needle: Needle): Promise<SearchOutcome> {
-    const taking = newTaking(limits, needle);
+  async #search(from: number, to: number, limits: ReadLimits, sought: Sought): Promise<SearchOutcome> {
+    sought.pack?.clear();
+    const taking = newTaking(limits, sought);
     const { changes } = this.#log;
     await this.#take(from, to, taking, []);
     const { records, aside, lost } = taking;
@@ -144,13 +153,15 @@ export class LogReader {
       const outcome = this.#outcomeBehind(lastId, to, records, lost);
       return Object.assign(outcome, { lastId: lastId < from ? undefined : lastId });
     }
+    sought.pack?.clear();
     const { maxBytes, maxRecords } = limits;
     const plain = await this.#read(from, to, {
       maxBytes: Math.min(maxBytes, SEARCH_BYTES_MAX),
       maxRecords: Math.min(maxRecords, SEARCH_RECORDS_MAX),
     });
-    const found = plain.records.filter(({ payload }) => needle.isInPayload(payload));
-    return Object.assign(plain, { records: found, lastId: plain.records.at(-1)?.id });
+    const found = newTaking({ maxBytes: Infinity, maxRecords: Infinity }, sought);
+    for (const record of plain.records) takeOne(found, record);
+    return Object.assign(plain, { records: found.records, lastId: plain.records.at(-1)?.id });
   }
 
   /**
@@ -181,7 +192,7 @@ export class LogReader {
         next = this.#nextLive(last + 1, lost);
       }
       // Of the chunk of a search nobody has a view, and it is used again.
-      if (walk !== undefined && this.#options.keepsPlace && taking.needle === undefined) {
+      if (walk !== undefined && this.#options.keepsPlace && taking.isOfViews) {
         this.#stopped = walk;
         // The place is kept, and what is in hand of what follows; nothing of what was handed out.
         walk.wish = { ...walk.wish, taking: newTaking(taking.limits) };

@@ -26,7 +26,7 @@ import type { FileCache } from './file-cache.js';
 import type { LogSegment } from './log-segment.js';
 import type { QueueRecord } from './queue-record.js';
 import type { SegmentLog } from './segment-log.js';
-import { collectFrames, copyOf, setAside, type Taking, take, type Walk, type Wish } from './segment-walk.js';
+import { collectFrames, copyOf, passCommit, type Taking, take, type Walk, type Wish } from './segment-walk.js';
 
 /** The most that one read of a sequential walk asks for at a time. */
 const CHUNK_BYTES_MAX = 512 * 1024;
@@ -118,7 +118,7 @@ export class SegmentReader {
     const goesOn = before !== undefined && (same ? before.nextId <= from : before.nextId > before.segment.lastId);
     const walk: Walk = {
       segment,
-      window: same ? before.window : new ReadWindow(wish.taking.needle === undefined ? WINDOW : SEARCH_WINDOW),
+      window: same ? before.window : new ReadWindow(wish.taking.isOfViews ? WINDOW : SEARCH_WINDOW),
       wish,
       streaming: goesOn && before.streaming,
       nextId: segment.firstId,
@@ -178,7 +178,7 @@ export class SegmentReader {
   async #step(walk: Walk): Promise<void> {
     if (walk.commitEnd === 0) {
       if (!(await this.#enterCommit(walk))) return;
-      if (setAside(walk)) {
+      if (passCommit(walk)) {
         walk.commitEnd = 0;
         return;
       }

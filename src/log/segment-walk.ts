@@ -20,6 +20,7 @@ import type { VfsFile } from '../vfs/vfs.js';
 import { newViewBuffer } from '../vfs/view-buffer.js';
 import type { LogSegment } from './log-segment.js';
 import type { Needle } from './needle.js';
+import type { PayloadPack } from './payload-pack.js';
 import type { QueueRecord } from './queue-record.js';
 
 export interface ReadLimits {
@@ -28,13 +29,23 @@ export interface ReadLimits {
   readonly maxRecords: number;
 }
 
+/** What a search is for: of each record that it meets either it is made, or its payload packed, or nothing. */
+export interface Sought {
+  /** What is not in a payload sets that record aside. */
+  readonly needle?: Needle | undefined;
+  /** Takes the payloads of the others, in whose place no records are made. */
+  readonly pack?: PayloadPack | undefined;
+}
+
 /** What a call has taken so far. */
 export interface Taking {
   readonly limits: ReadLimits;
-  /** Of a search: what is not in a payload sets it aside. */
   readonly needle: Needle | undefined;
+  readonly pack: PayloadPack | undefined;
+  /** Records are views of the chunks that were read; else what is found is copied. */
+  readonly isOfViews: boolean;
   readonly records: QueueRecord[];
-  /** How many were met and set aside. They count to the limits like those that were taken. */
+  /** How many were met and set aside, or packed. They count to the limits like those that were taken. */
   aside: number;
   /** Of the last one that was taken or set aside; 0 before. */
   lastId: number;
@@ -45,8 +56,10 @@ export interface Taking {
   readonly lost: IdRange[];
 }
 
-export function newTaking(limits: ReadLimits, needle?: Needle): Taking {
-  return { limits, needle, records: [], aside: 0, lastId: 0, bytes: 0, full: limits.maxRecords <= 0, lost: [] };
+export function newTaking(limits: ReadLimits, { needle, pack }: Sought = {}): Taking {
+  const isOfViews = needle === undefined && pack === undefined;
+  const full = limits.maxRecords <= 0;
+  return { limits, needle, pack, isOfViews, records: [], aside: 0, lastId: 0, bytes: 0, full, lost: [] };
 }
 
 /** Nothing has been met of what a call wants. */
@@ -138,10 +151,16 @@ export function collectFrames(walk: Walk): number | 'damaged' {
     if (mode === 'one' || segment.live.has(id)) {
       if (!fits(taking, frame.payloadBytes)) return 0;
       const { payloadAt, payloadBytes } = frame;
-      if (taking.needle === undefined) taking.records.push(recordOf(chunk, frame));
-      else if (taking.needle.isIn(walk.window, payloadAt, payloadAt + payloadBytes))
+      if (taking.isOfViews) {
+        taking.records.push(recordOf(chunk, frame));
+      } else if (taking.needle?.isIn(walk.window, payloadAt, payloadAt + payloadBytes) === false) {
+        taking.aside++;
+      } else if (taking.pack === undefined) {
         taking.records.push(copyOf(chunk, at, frame));
-      else taking.aside++;
+      } else {
+        taking.pack.add(id, chunk, payloadAt, payloadBytes);
+        taking.aside++;
+      }
       taking.bytes += payloadBytes;
       taking.lastId = id;
     }
@@ -154,18 +173,40 @@ export function collectFrames(walk: Walk): number | 'damaged' {
 }
 
 /**
- * Sets a whole commit aside, the walk being at its front, where nothing that is looked for stands in it: its frames are walked over as `collectFrames` does,
- * and nothing else. False, and nothing was done, where it has to be looked at frame by frame.
+ * Passes a whole commit, the walk being at its front, without making a record: where nothing that is looked for stands in it, or payloads are packed. Its
+ * frames are walked over as `collectFrames` does. False, and nothing was done, where it has to be looked at frame by frame.
  */
-export function setAside(walk: Walk): boolean {
+export function passCommit(walk: Walk): boolean {
   const { window, segment, commitEnd, commitNextId, denseId: firstId } = walk;
   const { taking, from, to, mode } = walk.wish;
-  const { chunk } = window;
-  if (taking.needle === undefined || !walk.verified || walk.commitSparse || mode !== 'live') return false;
+  const { needle } = taking;
+  if (taking.isOfViews || !walk.verified || walk.commitSparse || mode !== 'live') return false;
   if (commitNextId === undefined || firstId < from || firstId < walk.nextId || commitNextId - 1 > to) return false;
   const begin = walk.at - window.from;
   const end = commitEnd - window.from;
-  if (taking.needle.isIn(window, begin, end)) return false;
+  const holdsSome = needle === undefined || needle.isIn(window, begin, end);
+  if (holdsSome && taking.pack === undefined) return false;
+  if (!(holdsSome ? packFrames(walk, begin, end) : areFramesWhole(walk, begin, end))) return false;
+  const live = segment.live.countLive(firstId, commitNextId - 1);
+  walk.at = commitEnd;
+  walk.denseId = commitNextId;
+  walk.nextId = commitNextId;
+  if (live === 0) return true;
+  taking.aside += live;
+  taking.bytes += end - begin;
+  taking.lastId = commitNextId - 1;
+  taking.full =
+    taking.bytes >= taking.limits.maxBytes || taking.records.length + taking.aside >= taking.limits.maxRecords;
+  return true;
+}
+
+/** Whether the lengths in the frames of a dense commit lead to its very end, by as many as it has. */
+function areFramesWhole(
+  { window, commitNextId, denseId: firstId, commitTimestamp }: Walk,
+  begin: number,
+  end: number,
+): boolean {
+  const { chunk } = window;
   let id = firstId;
   let at = begin;
   for (; at < end; id++) {
@@ -173,22 +214,46 @@ export function setAside(walk: Walk): boolean {
     if (isPlainAt(chunk, at)) {
       at += frameBytesAt(chunk, at, false);
     } else {
-      if (!viewFrame(chunk, at, end, false, id, firstId, walk.commitTimestamp, frame)) return false;
+      if (!viewFrame(chunk, at, end, false, id, firstId, commitTimestamp, frame)) return false;
       at += frame.frameBytes;
     }
   }
-  if (at !== end || id !== commitNextId) return false;
-  const live = segment.live.countLive(firstId, id - 1);
-  walk.at = commitEnd;
-  walk.denseId = id;
-  walk.nextId = id;
-  if (live === 0) return true;
-  taking.aside += live;
-  taking.bytes += end - begin;
-  taking.lastId = id - 1;
-  taking.full =
-    taking.bytes >= taking.limits.maxBytes || taking.records.length + taking.aside >= taking.limits.maxRecords;
-  return true;
+  return at === end && id === commitNextId;
+}
+
+/** The same, and packs the payloads that are live and hold what is looked for; none where it is not so. */
+function packFrames(walk: Walk, begin: number, end: number): boolean {
+  const { window, segment, commitNextId, denseId: firstId, commitTimestamp } = walk;
+  const { needle, pack } = walk.wish.taking;
+  if (pack === undefined) return false;
+  const { chunk } = window;
+  const mark = pack.mark();
+  let id = firstId;
+  let at = begin;
+  // Live and dead come in runs: up to the ID `turn` all are as `isLive` says.
+  let isLive = false;
+  let turn = firstId;
+  for (; at < end; id++) {
+    if (at + DENSE_FRAME_BYTES > end) break;
+    let payloadAt = at + DENSE_FRAME_BYTES;
+    let next = at + frameBytesAt(chunk, at, false);
+    if (!isPlainAt(chunk, at)) {
+      if (!viewFrame(chunk, at, end, false, id, firstId, commitTimestamp, frame)) break;
+      payloadAt = frame.payloadAt;
+      next = at + frame.frameBytes;
+    }
+    if (next > end) break;
+    if (id === turn) {
+      isLive = segment.live.has(id);
+      turn = (isLive ? segment.live.firstDead(id) : segment.live.firstLive(id)) ?? Infinity;
+    }
+    if (isLive && (needle === undefined || needle.isIn(window, payloadAt, next)))
+      pack.add(id, chunk, payloadAt, next - payloadAt);
+    at = next;
+  }
+  if (at === end && id === commitNextId) return true;
+  pack.cutTo(mark);
+  return false;
 }
 
 /** What the frame at `at` of a sparse commit says of its ID. */
@@ -229,8 +294,14 @@ export function take(walk: Walk, record: QueueRecord): void {
 /** False if it goes beyond the limits. */
 export function takeOne(taking: Taking, record: QueueRecord): boolean {
   if (!fits(taking, record.payload.length)) return false;
-  if (taking.needle?.isInPayload(record.payload) === false) taking.aside++;
-  else taking.records.push(record);
+  if (taking.needle?.isInPayload(record.payload) === false) {
+    taking.aside++;
+  } else if (taking.pack === undefined) {
+    taking.records.push(record);
+  } else {
+    taking.pack.add(record.id, record.payload, 0, record.payload.length);
+    taking.aside++;
+  }
   taking.bytes += record.payload.length;
   taking.lastId = record.id;
   return true;

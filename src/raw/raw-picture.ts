@@ -15,10 +15,10 @@ import type { Damage } from '../log/damage.js';
 import { FileCache } from '../log/file-cache.js';
 import { type LoadedQueue, loadQueue, mentionedRound } from '../log/log-load.js';
 import { LogReader, type ReadLimits, type ReadOutcome, type SearchOutcome } from '../log/log-reader.js';
-import type { Needle } from '../log/needle.js';
 import { IDS_UNKNOWN } from '../log/queue-evidence.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import type { SegmentLog } from '../log/segment-log.js';
+import type { Sought } from '../log/segment-walk.js';
 import { scanTombstones } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { haveSameNames, isListed, listQueueFiles, type QueueFiles, wasDisturbed } from './queue-files.js';
@@ -233,8 +233,8 @@ export class RawPicture {
   }
 
   /** See `LogReader.search`. Rejects as `read`. */
-  search(from: number, to: number, limits: ReadLimits, needle: Needle): Promise<SearchOutcome> {
-    return this.#reader.search(from, to, limits, needle);
+  search(from: number, to: number, limits: ReadLimits, sought: Sought): Promise<SearchOutcome> {
+    return this.#reader.search(from, to, limits, sought);
   }
 
   /** See `LogReader.get`; `undefined` for what is not live. */

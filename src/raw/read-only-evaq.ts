@@ -26,7 +26,8 @@ import type { Host } from '../vfs/host.js';
 import { nodeHost } from '../vfs/node-host.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs } from '../vfs/vfs.js';
-import { closedError, ReadOnlyQueue, type Timer } from './read-only-queue.js';
+import { closedError } from './fresh-picture.js';
+import { ReadOnlyQueue, type Timer } from './read-only-queue.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 
 export interface ReadOnlyOptions {

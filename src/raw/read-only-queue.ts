@@ -9,22 +9,23 @@
 import { types } from 'node:util';
 import { untilAborted, type WaitOptions, waitOf } from '../abortable.js';
 import { requireNoMore } from '../arguments.js';
-import { EvaqError, reported } from '../errors.js';
-import { describe, type IdRange, recordsText, requireCount, requireRecordId } from '../ids.js';
-import { isOfRemovals } from '../log/damage.js';
+import { EvaqError } from '../errors.js';
+import { describe, type IdRange, requireCount, requireRecordId } from '../ids.js';
 import type { Damage } from '../log/log-load.js';
 import type { ReadLimits } from '../log/log-reader.js';
 import { Needle } from '../log/needle.js';
+import { PayloadPack } from '../log/payload-pack.js';
 import type { QueueReader } from '../log/queue-reader.js';
 import type { QueueRecord } from '../log/queue-record.js';
-import { type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
+import { type Range, type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
 import type { TimeRange } from '../segment/segment-times.js';
+import { FreshPicture, isCorrupt } from './fresh-picture.js';
 import { idFromEnd, rangesWithin } from './log-positions.js';
+import { lostError, lostIn, type RecordState, stateIn, vagueIn } from './lost-in-picture.js';
+import { NOTHING, reading, searching, type Take, type Taken } from './picture-takes.js';
 import { PolledRecords, type PolledRecordsOptions } from './polled-records.js';
-import { haveSameNames, isListed, listQueueFiles } from './queue-files.js';
-import type { LostRange } from './raw-lost.js';
-import { isGone, type QueuePlace, RawPicture } from './raw-picture.js';
+import type { QueuePlace, RawPicture } from './raw-picture.js';
 
 export interface ReadOnlyTailOptions extends RecordsOptions {
   /** How often to look for more, in ms. Default 100. */
@@ -34,6 +35,21 @@ export interface ReadOnlyTailOptions extends RecordsOptions {
 export interface ReadOnlyBatchesOptions extends RecordsOptions {
   /** Only records whose payload holds these bytes, which are at least one. The others are read and checked as well, and cost a fraction. */
   readonly holding?: Uint8Array;
+}
+
+export interface ReadOnlyPayloadsOptions extends ReadOnlyBatchesOptions {
+  /** Stands behind each of them. Default a newline. */
+  readonly behind?: Uint8Array;
+}
+
+/** Some payloads in a row, each with what stands behind it. */
+export interface PackedPayloads {
+  /** A view of a buffer that is used again: as it is until the next are asked for. */
+  readonly bytes: Buffer;
+  /** How many payloads; at least one. */
+  readonly count: number;
+  /** Of the last of them. */
+  readonly lastId: number;
 }
 
 /** A queue in numbers, as of the call. */
@@ -61,14 +77,6 @@ export interface ReadOnlyQueueStats {
   readonly damage: readonly Damage[];
 }
 
-/**
- * - 'live': it is there, and not removed;
- * - 'removed': it was, or its push was never acknowledged; its bytes may still be on disk;
- * - 'lost': damage has taken it, or may have;
- * - 'future': not given to a record yet.
- */
-export type RecordState = 'live' | 'removed' | 'lost' | 'future';
-
 /** Calls `action` once after `ms`; the result cancels. */
 export type Timer = (ms: number, action: () => void) => () => void;
 
@@ -82,11 +90,8 @@ export interface ReadOnlyQueueInit {
 
 /** What an iteration reads at a time. */
 const BATCH: ReadLimits = { maxBytes: 1024 * 1024, maxRecords: 8192 };
-/** What a search looks at at a time. */
-const SEARCHED: ReadLimits = { maxBytes: 16 * 1024 * 1024, maxRecords: 262_144 };
 const POLL_MS_DEFAULT = 100;
-/** How often a read may find that its files were replaced under it before that looks like something else. */
-const RETRIES_MAX = 100;
+const NEWLINE = Buffer.from('\n');
 
 /** Reading a queue changes nothing on disk (P11). After `close` of the store every call rejects with EVAQ_CLOSED. */
 export class ReadOnlyQueue implements QueueReader {
@@ -94,17 +99,11 @@ export class ReadOnlyQueue implements QueueReader {
   readonly #place: QueuePlace;
   readonly #skipDamage: boolean;
   readonly #timer: Timer;
-  readonly #movedAway: () => Promise<readonly (readonly number[])[]>;
-  #picture: RawPicture | undefined;
-  /** A picture whose files were found replaced. */
-  #stale: RawPicture | undefined;
+  readonly #fresh: FreshPicture;
   /** That there is a doubt as to what was read: see `RawPicture.doubt`. */
   #hasTold = false;
-  #looking: Promise<RawPicture> | undefined;
-  #nextLook: Promise<RawPicture> | undefined;
   readonly #met: Damage[] = [];
   readonly #sleepers = new Set<() => void>();
-  #closed = false;
 
   /** Queues are made by `ReadOnlyEvaq`. */
   constructor(init: ReadOnlyQueueInit) {
@@ -112,7 +111,7 @@ export class ReadOnlyQueue implements QueueReader {
     this.#place = init.place;
     this.#skipDamage = init.onCorruption === 'quarantine';
     this.#timer = init.timer;
-    this.#movedAway = init.movedAway;
+    this.#fresh = new FreshPicture(init.place, init.movedAway);
   }
 
   /**
@@ -126,15 +125,15 @@ export class ReadOnlyQueue implements QueueReader {
   }
 
   #get(id: number): Promise<QueueRecord | undefined> {
-    return this.#retrying(async (picture) => {
+    return this.#fresh.using(async (picture) => {
       const lost = this.#skipDamage ? undefined : lostIn(picture, id, id);
-      if (lost !== undefined) throw this.#lostError(lost);
+      if (lost !== undefined) throw lostError(this.name, lost);
       const vague = this.#skipDamage || picture.log.isLive(id) ? undefined : vagueIn(picture, id, id);
-      if (vague !== undefined) throw this.#lostError(vague);
+      if (vague !== undefined) throw lostError(this.name, vague);
       try {
         return await picture.get(id);
       } catch (error) {
-        if (!this.#skipDamage || !isCorrupt(error) || (await this.#wasReplaced(picture, error))) throw error;
+        if (!this.#skipDamage || !isCorrupt(error) || (await this.#fresh.wasReplaced(picture, error))) throw error;
         this.#meet(error);
         return undefined;
       }
@@ -177,18 +176,37 @@ export class ReadOnlyQueue implements QueueReader {
    */
   async *batches(options?: ReadOnlyBatchesOptions): AsyncGenerator<readonly QueueRecord[], void, undefined> {
     requireNoMore(arguments.length, 1, 'batches');
-    const { from, to, signal } = rangeOf(options, 'batches', ['holding']);
-    const { holding } = options ?? {};
-    if (holding !== undefined && !types.isUint8Array(holding)) {
-      throw new TypeError(`batches: holding must be bytes, got ${describe(holding)}`);
+    const range = rangeOf(options, 'batches', ['holding']);
+    const needle = needleOf(options?.holding, 'batches');
+    const take = needle === undefined ? reading(BATCH) : searching({ needle });
+    for await (const { records } of this.#takes(range, take)) if (records.length > 0) yield records;
+  }
+
+  /**
+   * The payloads alone of what `batches` gives, each with `behind` behind it, many in one buffer: for those who pass them on as they are. No record is
+   * made; all is checked as ever.
+   * @throws as `batches`; TypeError for what `behind` cannot be
+   */
+  async *payloads(options?: ReadOnlyPayloadsOptions): AsyncGenerator<PackedPayloads, void, undefined> {
+    requireNoMore(arguments.length, 1, 'payloads');
+    const range = rangeOf(options, 'payloads', ['holding', 'behind']);
+    const needle = needleOf(options?.holding, 'payloads');
+    const { behind = NEWLINE } = options ?? {};
+    if (!types.isUint8Array(behind)) throw new TypeError(`payloads: behind must be bytes, got ${describe(behind)}`);
+    const pack = new PayloadPack(behind);
+    for await (const _ of this.#takes(range, searching({ needle, pack }))) {
+      const { bytes, count, lastId } = pack;
+      if (count > 0) yield { bytes, count, lastId };
     }
-    const take = holding === undefined ? reading(BATCH) : searching(new Needle(holding));
+  }
+
+  async *#takes({ from, to, signal }: Range, take: Take): AsyncGenerator<Taken, void, undefined> {
     // Also behind the last that is wanted, where there is something to tell of all that came.
     for (let next = from; next <= to || (from <= to && this.#isInDoubt()); ) {
-      const { records, lastId } = await untilAborted(signal, () => this.#take(next, to, take, from));
-      if (lastId === undefined) return;
-      if (records.length > 0) yield records;
-      next = lastId + 1;
+      const taken = await untilAborted(signal, () => this.#take(next, to, take, from));
+      if (taken.lastId === undefined) return;
+      yield taken;
+      next = taken.lastId + 1;
     }
   }
 
@@ -219,7 +237,7 @@ export class ReadOnlyQueue implements QueueReader {
   async idFromEnd(count: number, options?: WaitOptions): Promise<number | undefined> {
     const signal = waitOf(arguments.length, 2, options, 'idFromEnd');
     requireCount(count, 'count', 1);
-    return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(idFromEnd(picture.log, count))));
+    return untilAborted(signal, () => this.#fresh.using((picture) => Promise.resolve(idFromEnd(picture.log, count))));
   }
 
   /**
@@ -235,7 +253,9 @@ export class ReadOnlyQueue implements QueueReader {
         throw new TypeError(`rangesWithin: sinceMs and untilMs must be numbers, got ${describe(ms)}`);
       }
     }
-    return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(rangesWithin(picture.log, range))));
+    return untilAborted(signal, () =>
+      this.#fresh.using((picture) => Promise.resolve(rangesWithin(picture.log, range))),
+    );
   }
 
   /**
@@ -245,7 +265,7 @@ export class ReadOnlyQueue implements QueueReader {
   async stateOf(id: number, options?: WaitOptions): Promise<RecordState> {
     const signal = waitOf(arguments.length, 2, options, 'stateOf');
     requireRecordId(id, 'id');
-    return untilAborted(signal, () => this.#retrying((picture) => Promise.resolve(stateIn(picture, id))));
+    return untilAborted(signal, () => this.#fresh.using((picture) => Promise.resolve(stateIn(picture, id))));
   }
 
   /** The number of live records. @throws as `stats` */
@@ -259,7 +279,7 @@ export class ReadOnlyQueue implements QueueReader {
   }
 
   #stats(): Promise<ReadOnlyQueueStats> {
-    return this.#retrying(async (picture) => {
+    return this.#fresh.using(async (picture) => {
       const { vfs, dir } = this.#place;
       const { log, loaded, files } = picture;
       const sizes = async (names: Iterable<string>): Promise<number> => {
@@ -289,19 +309,15 @@ export class ReadOnlyQueue implements QueueReader {
 
   /** IDs of queue `source` whose records have arrived here, as far as the tombstones there need not say so yet. @internal */
   async arrivalsFrom(source: string): Promise<readonly number[]> {
-    if (this.#closed) return [];
-    return (await this.#look()).arrivals.get(source) ?? [];
+    if (this.#fresh.isClosed) return [];
+    return (await this.#fresh.look()).arrivals.get(source) ?? [];
   }
 
   /** Resolves when reads under way are done and no file is open any more. @internal */
   async close(): Promise<void> {
-    this.#closed = true;
+    const closed = this.#fresh.close();
     for (const wake of this.#sleepers) wake();
-    await this.#nextLook?.catch(() => undefined);
-    await this.#looking?.catch(() => undefined);
-    const picture = this.#picture;
-    this.#picture = undefined;
-    await picture?.supersede();
+    await closed;
   }
 
   #polled(
@@ -310,20 +326,20 @@ export class ReadOnlyQueue implements QueueReader {
     from: number,
     to: number,
   ): PolledRecords {
-    const isOpen = (): boolean => !this.#closed;
+    const isOpen = (): boolean => !this.#fresh.isClosed;
     return new PolledRecords({ read, wait, isOpen, isInDoubt: () => this.#isInDoubt() }, from, to);
   }
 
   #isInDoubt(): boolean {
-    return !this.#skipDamage && this.#picture?.doubt !== undefined;
+    return !this.#skipDamage && this.#fresh.last?.doubt !== undefined;
   }
 
   async #readUnlessClosed(from: number, to: number, start: number): Promise<readonly QueueRecord[] | undefined> {
-    if (this.#closed) return undefined;
+    if (this.#fresh.isClosed) return undefined;
     try {
       return await this.#read(from, to, BATCH, start);
     } catch (error) {
-      if (this.#closed && error instanceof EvaqError && error.code === 'EVAQ_CLOSED') return undefined;
+      if (this.#fresh.isClosed && error instanceof EvaqError && error.code === 'EVAQ_CLOSED') return undefined;
       throw error;
     }
   }
@@ -334,7 +350,7 @@ export class ReadOnlyQueue implements QueueReader {
 
   /** `start`: where the reading of which this is a part began. */
   #take(from: number, to: number, take: Take, start: number): Promise<Taken> {
-    return this.#retrying(async (picture) => {
+    return this.#fresh.using(async (picture) => {
       if (this.#skipDamage) return this.#takeAround(picture, from, to, take);
       const lost = lostIn(picture, from, to);
       // Where the place is not known, what can be read comes first: up to where it may be.
@@ -344,11 +360,11 @@ export class ReadOnlyQueue implements QueueReader {
       const taken = end < from ? NOTHING : await take(picture, from, end);
       if (taken.lastId !== undefined) return taken;
       const next = isLost ? lost : vague;
-      if (next !== undefined) throw this.#lostError(next);
+      if (next !== undefined) throw lostError(this.name, next);
       const { doubt } = picture;
       if (doubt === undefined || doubt.last < start) return taken;
       this.#hasTold = true;
-      throw this.#lostError({ ...doubt, last: Math.max(from - 1, Math.min(doubt.last, to)) });
+      throw lostError(this.name, { ...doubt, last: Math.max(from - 1, Math.min(doubt.last, to)) });
     });
   }
 
@@ -358,102 +374,12 @@ export class ReadOnlyQueue implements QueueReader {
       try {
         return await take(picture, next, to);
       } catch (error) {
-        if (!isCorrupt(error) || (await this.#wasReplaced(picture, error))) throw error;
+        if (!isCorrupt(error) || (await this.#fresh.wasReplaced(picture, error))) throw error;
         this.#meet(error);
         next = Math.max(next, error.details.lastId ?? next) + 1;
         if (next > to) return NOTHING;
       }
     }
-  }
-
-  /** Runs `use` on a fresh picture, and again on a newer one where GC took the files away under it. */
-  async #retrying<T>(use: (picture: RawPicture) => Promise<T>): Promise<T> {
-    for (let tries = 0; ; tries++) {
-      const picture = await this.#look();
-      try {
-        return await picture.using(async () => {
-          // A crash in the middle of a move, or a writer in the middle of one, leaves the record in both queues (P10).
-          if (picture.log.liveCount > 0) picture.leave(await this.#movedAway());
-          return use(picture);
-        });
-      } catch (error) {
-        if (tries >= RETRIES_MAX || !(await this.#wasReplaced(picture, error))) {
-          throw reported(error, `reading queue '${this.name}'`, { queue: this.name, path: this.#place.dir });
-        }
-      }
-    }
-  }
-
-  /** Whether what a read fell over is a file that has left the log: then the picture is stale, and nothing is wrong. */
-  async #wasReplaced(picture: RawPicture, error: unknown): Promise<boolean> {
-    if (this.#stale === picture) return true;
-    if (!isGone(error)) {
-      const path = isCorrupt(error) ? error.details.path : undefined;
-      if (path === undefined) return false;
-      const { vfs, dir } = this.#place;
-      if (isListed(await listQueueFiles(vfs, dir), dir, path)) return false;
-    }
-    this.#stale = picture;
-    return true;
-  }
-
-  /** The queue as it is on disk now: everything that was written before the call is in it. */
-  #look(): Promise<RawPicture> {
-    // A look that is under way may have passed by what the caller knows is there; the one after it has not begun.
-    this.#nextLook ??= this.#lookAfter(this.#looking);
-    return this.#nextLook;
-  }
-
-  async #lookAfter(before: Promise<RawPicture> | undefined): Promise<RawPicture> {
-    await before?.catch(() => undefined);
-    this.#looking = this.#nextLook;
-    this.#nextLook = undefined;
-    if (this.#closed) throw closedError(this.name);
-    try {
-      return await this.#refresh();
-    } catch (error) {
-      throw reported(error, `reading queue '${this.name}'`, { queue: this.name, path: this.#place.dir });
-    }
-  }
-
-  async #refresh(): Promise<RawPicture> {
-    const { vfs, dir } = this.#place;
-    const old = this.#picture;
-    if (old !== undefined && old !== this.#stale && haveSameNames(old.files, await listQueueFiles(vfs, dir))) {
-      try {
-        if ((await old.using(() => old.follow())) === 'followed') return old;
-      } catch (error) {
-        if (!isGone(error)) throw error;
-      }
-    }
-    const fresh = await RawPicture.load(this.#place);
-    this.#picture = fresh;
-    await old?.supersede();
-    return fresh;
-  }
-
-  #lostError({ first, last, damage }: LostRange): EvaqError {
-    const { file, offset, bytes, fromMs, toMs, what, vague } = damage;
-    const ids = recordsText(first, last);
-    const which = vague === true ? `some of ${ids} cannot be read` : `${ids} cannot be read`;
-    const cost = isOfRemovals(damage) ? `some of ${ids} may have been removed` : which;
-    return new EvaqError(
-      'EVAQ_CORRUPT',
-      `queue '${this.name}': ${file} is damaged at offset ${offset}: ${cost} (${what})`,
-      {
-        details: {
-          queue: this.name,
-          path: file,
-          offset,
-          bytes,
-          id: first,
-          lastId: last,
-          ...(fromMs === undefined ? {} : { fromMs }),
-          ...(toMs === undefined ? {} : { toMs }),
-        },
-        hint: `Read on from ID ${last + 1}; run 'evaq verify' on the store to see all damage.`,
-      },
-    );
   }
 
   #meet({ details }: EvaqError): void {
@@ -475,7 +401,7 @@ export class ReadOnlyQueue implements QueueReader {
   #sleep(ms: number, wake: () => void): () => void {
     const cancel = this.#timer(ms, wake);
     this.#sleepers.add(wake);
-    if (this.#closed) wake();
+    if (this.#fresh.isClosed) wake();
     return () => {
       cancel();
       this.#sleepers.delete(wake);
@@ -483,48 +409,8 @@ export class ReadOnlyQueue implements QueueReader {
   }
 }
 
-/** Some of the live records of a range, from its front on. */
-interface Taken {
-  readonly records: readonly QueueRecord[];
-  /** How far that is; `undefined` only where none is live there. */
-  readonly lastId: number | undefined;
-}
-
-type Take = (picture: RawPicture, from: number, to: number) => Promise<Taken>;
-
-const NOTHING: Taken = { records: [], lastId: undefined };
-
-function reading(limits: ReadLimits): Take {
-  return async (picture, from, to) => {
-    const { records } = await picture.read(from, to, limits);
-    return { records, lastId: records.at(-1)?.id };
-  };
-}
-
-function searching(needle: Needle): Take {
-  return (picture, from, to) => picture.search(from, to, SEARCHED, needle);
-}
-
-function lostIn(picture: RawPicture, from: number, to: number): LostRange | undefined {
-  const lost = picture.lost.find((range) => range.last >= from && range.first <= to);
-  return lost === undefined || lost.first >= from ? lost : { ...lost, first: from };
-}
-
-function vagueIn({ vague }: RawPicture, from: number, to: number): LostRange | undefined {
-  const next = vague.find(({ first, last }) => last >= from && first <= to);
-  return next && { ...next, first: Math.max(next.first, from), last: Math.min(next.last, to) };
-}
-
-function stateIn(picture: RawPicture, id: number): RecordState {
-  if (picture.log.isLive(id)) return 'live';
-  if ((lostIn(picture, id, id) ?? vagueIn(picture, id, id)) !== undefined) return 'lost';
-  return id >= picture.nextId ? 'future' : 'removed';
-}
-
-function isCorrupt(error: unknown): error is EvaqError {
-  return error instanceof EvaqError && error.code === 'EVAQ_CORRUPT';
-}
-
-export function closedError(what: string): EvaqError {
-  return new EvaqError('EVAQ_CLOSED', `'${what}' is closed`, { hint: 'Open the store again to go on.' });
+function needleOf(holding: Uint8Array | undefined, call: string): Needle | undefined {
+  if (holding === undefined) return undefined;
+  if (!types.isUint8Array(holding)) throw new TypeError(`${call}: holding must be bytes, got ${describe(holding)}`);
+  return new Needle(holding);
 }

@@ -50,15 +50,23 @@ type Printed = string | Buffer;
 export class RecordPrinter {
   readonly #out: Output;
   readonly #parts: (shown: ShownRecord) => readonly Printed[];
+  /** What stands behind a payload, where that is all that is printed of a record, as it is; `undefined` where more is, or it is made harmless. */
+  readonly behind: Buffer | undefined;
   /** @throws UsageError where two of the ways are asked for */
   constructor(flags: OutputFlags, out: Output = new Output()) {
     this.#out = out;
     this.#parts = printing(flags, process.stdout.isTTY);
+    this.behind = behindPayload(flags, process.stdout.isTTY);
   }
 
   /** To be awaited where it returns something: standard output takes no more for the moment. */
   print(shown: ShownRecord): Promise<void> | undefined {
     return this.#out.write(...this.#parts(shown));
+  }
+
+  /** Payloads with what stands behind them. To be awaited where it returns something, and before they are others. */
+  printPacked(bytes: Buffer): Promise<void> | undefined {
+    return this.#out.write(bytes);
   }
 
   flush(): Promise<void> {
@@ -97,6 +105,14 @@ function printing(flags: OutputFlags, isTerminal: boolean): (shown: ShownRecord)
     default:
       return kind satisfies never;
   }
+}
+
+function behindPayload(flags: OutputFlags, isTerminal: boolean): Buffer | undefined {
+  const { output = 'line', format, json = false } = flags;
+  const isNull = flags.null === true;
+  if (format !== undefined || json) return undefined;
+  if (output === 'raw') return Buffer.from(isNull ? NUL : '');
+  return output === 'line' && !isTerminal ? Buffer.from(isNull ? NUL : NEWLINE) : undefined;
 }
 
 function filled(format: readonly TemplatePart[], shown: ShownRecord, isTerminal: boolean): Printed[] {

@@ -20,6 +20,17 @@ export function requiredBytes(regex: RegExp): Buffer | undefined {
   return longest.length === 0 ? undefined : longest;
 }
 
+/** Characters that stand for themselves alone, from the first to the last. */
+const LITERAL = /^(?:[^\\^$.*+?()[\]{}|\ufffd\ud800-\udfff]|\\[\^$\\.*+?()[\]{}|/-])+$/u;
+
+/**
+ * What a payload holds if and only if its text matches: of an expression that is nothing but characters. `undefined` of all others. UTF-8 in the middle of
+ * bytes that are none is decoded as itself.
+ */
+export function literalBytes(regex: RegExp): Buffer | undefined {
+  return regex.flags === 'u' && LITERAL.test(regex.source) ? requiredBytes(regex) : undefined;
+}
+
 /** What stands in a match in any case, and in a row; `undefined` where there are alternatives, or something unknown. */
 function runsOf(source: readonly string[]): string[] | undefined {
   const runs: string[] = [];

@@ -8,7 +8,8 @@ import { requiredBytes } from './required-bytes.js';
 import { hasTimes, isSelected, isSelective, type Place, type Selection } from './selection.js';
 
 /** Of a reader's queue, what this needs. */
-export type SelectedFrom = Pick<ReadOnlyQueue, 'batches' | 'idFromEnd' | 'rangesWithin'>;
+export type SelectedFrom = Pick<ReadOnlyQueue, 'batches' | 'idFromEnd' | 'rangesWithin'> &
+  Partial<Pick<ReadOnlyQueue, 'payloads'>>;
 
 /** The IDs between its places, as of the call. `last` may be the highest that there is. */
 export async function rangeOf(queue: SelectedFrom, { from, to }: Selection): Promise<IdRange> {
