@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { requiredBytes } from '../../src/cli/selection/required-bytes.js';
+import { literalBytes, requiredBytes } from '../../src/cli/selection/required-bytes.js';
 import { selectedRecords } from '../../src/cli/selection/selected-records.js';
 import { selectionOf } from '../../src/cli/selection/selection.js';
 import { Evaq, EvaqError, type PushEntry } from '../../src/evaq.js';
-import { type QueueRecord, ReadOnlyEvaq, type ReadOnlyQueue } from '../../src/raw.js';
+import { type PackedPayloads, type QueueRecord, ReadOnlyEvaq, type ReadOnlyQueue } from '../../src/raw.js';
 
 /** Few letters, so that what is looked for is there now and then, and in two records by halves. */
 const LETTERS = ['a', 'b', 'c', 'é', '🙂', '\u{fffd}', ' '];
@@ -76,9 +76,37 @@ async function outcomeOf(records: AsyncIterable<QueueRecord>): Promise<{ records
     for await (const record of records) found.push(record);
   } catch (error) {
     if (!(error instanceof EvaqError)) throw error;
-    return { records: found, error: { code: error.code, details: error.details } };
+    return { records: found, error: { code: error.code, message: error.message, details: error.details } };
   }
   return { records: found, error: undefined };
+}
+
+/** All the bytes that can be packed, the ID of the last payload, how many they are, and what it ended with. */
+async function packedOf(
+  payloads: AsyncIterable<PackedPayloads>,
+): Promise<{ bytes: string; count: number; lastId: number; error: unknown }> {
+  let bytes = '';
+  let count = 0;
+  let lastId = -1;
+  try {
+    for await (const some of payloads) {
+      expect(some.count).toBeGreaterThan(0);
+      expect(some.lastId).toBeGreaterThan(lastId);
+      bytes += some.bytes.toString('latin1');
+      count += some.count;
+      lastId = some.lastId;
+    }
+  } catch (error) {
+    if (!(error instanceof EvaqError)) throw error;
+    return { bytes, count, lastId, error: { code: error.code, message: error.message, details: error.details } };
+  }
+  return { bytes, count, lastId, error: undefined };
+}
+
+/** What packing these comes to. */
+function packed(records: readonly QueueRecord[], behind: Buffer, error: unknown): Awaited<ReturnType<typeof packedOf>> {
+  const bytes = records.map(({ payload }) => payload.toString('latin1') + behind.toString('latin1')).join('');
+  return { bytes, count: records.length, lastId: records.at(-1)?.id ?? -1, error };
 }
 
 async function* inBatches(
@@ -102,12 +130,17 @@ async function expectSame(queue: ReadOnlyQueue, needle: Buffer, from: number, to
   const { records, error } = await outcomeOf(inBatches(queue.batches({ from, to, holding: needle })));
   expect(linesOf(records)).toEqual(linesOf(all.records.filter((record) => record.payload.includes(needle))));
   expect(error).toEqual(all.error);
+  for (const behind of [Buffer.from('\n'), Buffer.alloc(0), Buffer.from('<behind it>')]) {
+    expect(await packedOf(queue.payloads({ from, to, behind }))).toEqual(packed(all.records, behind, all.error));
+    const holding = await packedOf(queue.payloads({ from, to, behind, holding: needle }));
+    expect(holding).toEqual(packed(records, behind, all.error));
+  }
   return records.length;
 }
 
 const step = fc.record({
   entries: fc.array(entry, { minLength: 1, maxLength: 30 }),
-  remove: fc.array(fc.nat(200), { maxLength: 6 }),
+  remove: fc.oneof(fc.array(fc.nat(200), { maxLength: 6 }), fc.array(fc.nat(120), { maxLength: 90 })),
 });
 const damage = fc.array(
   fc.record({ file: fc.nat(20), at: fc.nat(1_000_000), flip: fc.integer({ min: 1, max: 255 }) }),
@@ -118,6 +151,7 @@ const damage = fc.array(
 
 interface Sought {
   readonly steps: readonly { readonly entries: readonly PushEntry[]; readonly remove: readonly number[] }[];
+  readonly isCompacted: boolean;
   readonly isClosed: boolean;
   readonly flips: readonly { readonly file: number; readonly at: number; readonly flip: number }[];
   readonly needle: string;
@@ -128,6 +162,7 @@ interface Sought {
 
 const sought: fc.Arbitrary<Sought> = fc.record({
   steps: fc.array(step, { minLength: 1, maxLength: 8 }),
+  isCompacted: fc.boolean(),
   isClosed: fc.boolean(),
   flips: damage,
   needle: fc.string({ unit: fc.constantFrom('a', 'b', 'c', 'é', ' '), minLength: 1, maxLength: 2 }),
@@ -146,6 +181,7 @@ async function searchOnce(one: Sought): Promise<number> {
       await evaq.wal.pushMany(entries);
       await evaq.wal.removeMany(remove);
     }
+    if (one.isCompacted) await evaq.wal.compact();
     if (one.isClosed) await evaq.close();
     const segments = readdirSync(join(store, 'queues/wal'))
       .filter((name) => name.endsWith('.seg'))
@@ -170,7 +206,7 @@ async function searchOnce(one: Sought): Promise<number> {
 }
 
 describe('a search', () => {
-  test('P15: hands out the records that reading all and looking at each does, and says the same of what is damaged', async () => {
+  test('P15: hands out or packs what reading all and looking at each does, and says the same of what is damaged', async () => {
     let found = 0;
     await fc.assert(
       fc.asyncProperty(sought, async (one) => {
@@ -213,6 +249,12 @@ describe('a search', () => {
       // @ts-expect-error there is no such option
       await expect(reader.wal.batches({ held: Buffer.from('a') }).next()).rejects.toThrow(/held/);
       expect(await reader.wal.batches({ holding: Buffer.from('a') }).next()).toMatchObject({ done: true });
+      // @ts-expect-error a text is no bytes
+      await expect(reader.wal.payloads({ behind: 'a' }).next()).rejects.toThrow(TypeError);
+      await expect(reader.wal.payloads({ holding: Buffer.alloc(0) }).next()).rejects.toThrow(RangeError);
+      // @ts-expect-error there is no such option
+      await expect(reader.wal.payloads({ before: Buffer.from('a') }).next()).rejects.toThrow(/before/);
+      expect(await reader.wal.payloads().next()).toMatchObject({ done: true });
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
@@ -234,6 +276,40 @@ describe('a search', () => {
       { numRuns: 3000 },
     );
     expect(known).toBeGreaterThan(500);
+  });
+
+  test('knows which expressions are nothing but characters', () => {
+    const character = fc.constantFrom(...LETTERS, '\\.', '\\/', '\\\\', 'ä');
+    let known = 0;
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          pattern,
+          fc.array(character, { minLength: 1, maxLength: 3 }).map((all) => all.join('')),
+        ),
+        fc.array(
+          fc.oneof(
+            short,
+            fc.uint8Array({ maxLength: 6 }).map((one) => Buffer.from(one)),
+          ),
+          { minLength: 1 },
+        ),
+        (source, payloads) => {
+          const regex = new RegExp(source, 'u');
+          const bytes = literalBytes(regex);
+          if (bytes === undefined) return;
+          // In the middle of bytes that are no UTF-8, too.
+          const torn = payloads.flatMap((one) => [one, Buffer.concat([one, bytes, one]), bytes.subarray(1)]);
+          for (const one of torn) expect(one.includes(bytes)).toBe(regex.test(one.toString()));
+          known++;
+        },
+      ),
+      { numRuns: 2000 },
+    );
+    expect(known).toBeGreaterThan(300);
+    expect(literalBytes(/abc/iu)).toBeUndefined();
+    expect(literalBytes(/abc?/u)).toBeUndefined();
+    expect(literalBytes(/GET \/a\.b/u)?.toString()).toBe('GET /a.b');
   });
 
   test.each<[string, string | undefined]>([
