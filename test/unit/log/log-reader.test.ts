@@ -4,6 +4,7 @@ import { readStore } from '../../../src/layout/store-file.js';
 import { FileCache } from '../../../src/log/file-cache.js';
 import { loadQueue } from '../../../src/log/log-load.js';
 import { LogReader, type LogReaderOptions } from '../../../src/log/log-reader.js';
+import { PayloadPack } from '../../../src/log/payload-pack.js';
 import type { SegmentLog } from '../../../src/log/segment-log.js';
 import { ReadOnlyEvaq } from '../../../src/raw.js';
 import type { SimDisk } from '../../../src/sim/sim-disk.js';
@@ -128,6 +129,19 @@ describe('reading beside removals', () => {
       stop();
       expect(records).toHaveLength(1);
       expect(reads).toBeLessThan(10);
+    }
+  });
+
+  it('P3: what is packed is what is live when the search resolves, whenever it was removed', async () => {
+    for (let nth = 1; nth <= 12; nth++) {
+      const rig = await rigOf(660);
+      const stop = atCall(rig.disk, nth, () => rig.log.killRange(100, 300));
+      const pack = new PayloadPack(Buffer.from('\n'));
+      const { lastId, records } = await rig.reader.search(1, 10_000, { maxBytes: 1e9, maxRecords: 1000 }, { pack });
+      stop();
+      const live = liveIn(rig.log, 1, lastId ?? 0, 1000);
+      expect({ count: pack.count, lastId: pack.lastId, records }).toEqual({ count: live.length, lastId, records: [] });
+      expect(pack.bytes.length).toBe(1001 * live.length);
     }
   });
 
