@@ -39,8 +39,8 @@ export class Ground {
   /** By path: what it has to lead to. */
   readonly #store = new Map<string, string>();
   readonly #queues = new Map<string, string>();
-  /** By the path that leads to them now. What is being renamed or removed has none. */
-  readonly #held = new Map<string, HeldFile>();
+  /** By the folder of their queue, and by the path that leads to them now. What is being renamed or removed has none. */
+  readonly #held = new Map<string | undefined, Map<string, HeldFile>>();
   #lock: VfsLock | undefined;
   #changed: EvaqError | undefined;
 
@@ -79,17 +79,23 @@ export class Ground {
 
   /** `path` leads to `file`, until that is renamed, removed or closed. */
   hold(path: string, file: HeldFile): void {
-    this.#held.set(path, file);
+    const dir = this.#queueDirOf(path);
+    const held = this.#held.get(dir) ?? new Map<string, HeldFile>();
+    held.set(path, file);
+    this.#held.set(dir, held);
   }
 
   letGo(path: string, file: HeldFile): void {
-    if (this.#held.get(path) === file) this.#held.delete(path);
+    if (this.#heldAt(path) === file) this.take(path);
   }
 
   /** The file that `path` leads to, if it is open for writing; from now on nothing is expected of the path. */
   take(path: string): HeldFile | undefined {
-    const file = this.#held.get(path);
-    this.#held.delete(path);
+    const dir = this.#queueDirOf(path);
+    const held = this.#held.get(dir);
+    const file = held?.get(path);
+    held?.delete(path);
+    if (held?.size === 0) this.#held.delete(dir);
     return file;
   }
 
@@ -118,7 +124,7 @@ export class Ground {
     if (identities === undefined) return;
     try {
       await this.#checkFolders(identities, path);
-      this.#checkFile(identities, path, this.#held.get(path));
+      this.#checkFile(identities, path, this.#heldAt(path));
     } catch {
       // The store has stopped, or there is nothing to be said.
     }
@@ -152,7 +158,7 @@ export class Ground {
     const { identities } = this.#options;
     if (identities === undefined) return;
     try {
-      this.#checkFile(identities, path, this.#held.get(path));
+      this.#checkFile(identities, path, this.#heldAt(path));
     } catch (error) {
       if (error instanceof EvaqError) throw error;
     }
@@ -194,8 +200,12 @@ export class Ground {
     return end < 0 ? path : path.slice(0, end);
   }
 
+  #heldAt(path: string): HeldFile | undefined {
+    return this.#held.get(this.#queueDirOf(path))?.get(path);
+  }
+
   #heldIn(dir: string | undefined): (readonly [string, HeldFile])[] {
-    return dir === undefined ? [] : [...this.#held].filter(([path]) => path.startsWith(`${dir}/`));
+    return dir === undefined ? [] : [...(this.#held.get(dir) ?? [])];
   }
 
   async #checkFolders(identities: VfsIdentities, path: string): Promise<void> {
@@ -206,7 +216,7 @@ export class Ground {
 
   /** Blocking, so that no renaming, removing or closing of our own comes in between. */
   #checkFile(identities: VfsIdentities, path: string, file: HeldFile | undefined): void {
-    if (file === undefined || this.#held.get(path) !== file) return;
+    if (file === undefined || this.#heldAt(path) !== file) return;
     const identity = file.identity();
     if (identity !== undefined) this.#expect(path, identity, identities.ofBlocking(path));
   }
