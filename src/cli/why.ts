@@ -1,5 +1,8 @@
 /** `evaq why`: where the bytes of a store are, and what keeps them. Takes no lock, writes nothing. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command } from 'commander';
+import { STORE_FILE } from '../layout/store-file.js';
 import {
   type QueueUsage,
   type SegmentFate,
@@ -10,7 +13,9 @@ import {
 } from '../raw.js';
 import { parseBytes, parseShare } from './arguments.js';
 import { formatAge } from './durations.js';
+import { exitCodeOf, printError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
+import { storeFileLost } from './lost-store-file.js';
 import { Output } from './output.js';
 import { plainTable } from './plain-table.js';
 import { formatBytes, formatCount, isoTime } from './record-format.js';
@@ -41,6 +46,11 @@ async function why(dir: string, { json, segmentBytes, liveShare }: WhyFlags, sig
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
     ...(liveShare === undefined ? {} : { liveShareMax: liveShare }),
   });
+  if (!existsSync(join(usage.path, STORE_FILE))) {
+    const lost = storeFileLost(usage.path);
+    printError(lost);
+    process.exitCode = exitCodeOf(lost);
+  }
   const out = new Output();
   await out.line(json ? toJson(usage) : render(usage, holderOf(usage.path) !== undefined, Date.now()));
   await out.flush();
