@@ -23,7 +23,7 @@ export function exportCommand(): Command {
     .option('--skip-damaged', 'go on behind records that are damaged; exits with 3 all the same', false)
     .addHelpText(
       'after',
-      "\nAll queues, unless -q says which. The first line tells of the store, the last one how many records there were.\nOf a store in use it is not one moment, which evaq backup is; what is moved between its queues meanwhile is in it once.\n\nExamples:\n  evaq export ./orders > orders.ndjson\n  evaq export ./orders -q dead-letters --reason 'no route' | gzip > letters.gz",
+      "\nAll queues, unless -q says which. The first line tells of the store, the last one how many records there were.\nOf a store in use it has what was pushed when it began, and nothing that is pushed later; what is moved between\nqueues meanwhile is in it once; what is removed meanwhile may be in it or not (evaq backup is one moment).\n\nExamples:\n  evaq export ./orders > orders.ndjson\n  evaq export ./orders -q dead-letters --reason 'no route' | gzip > letters.gz",
     )
     .action((dir: string, flags: ExportFlags) => interruptible((signal) => exportStore(dir, flags, signal)));
 }

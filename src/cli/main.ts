@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { commandsFor } from './commands.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
+import { asTold } from './lost-store-file.js';
 import { guardStandardStreams } from './output.js';
 
 async function makeProgram(): Promise<Command> {
@@ -32,12 +33,13 @@ function inheriting(command: Command, parent: Command): Command {
 guardStandardStreams();
 makeProgram()
   .then((program) => program.parseAsync())
-  .catch((error: unknown) => {
+  .catch(async (error: unknown) => {
     if (error instanceof CommanderError) {
       // Help and version that were asked for are no error; commander has printed all there is to say.
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
       return;
     }
-    printError(error);
-    process.exitCode = exitCodeOf(error);
+    const told = await asTold(error);
+    printError(told);
+    process.exitCode = exitCodeOf(told);
   });

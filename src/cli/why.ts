@@ -1,5 +1,8 @@
 /** `evaq why`: where the bytes of a store are, and what keeps them. Takes no lock, writes nothing. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command } from 'commander';
+import { STORE_FILE } from '../layout/store-file.js';
 import {
   type QueueUsage,
   type SegmentFate,
@@ -10,11 +13,14 @@ import {
 } from '../raw.js';
 import { parseBytes, parseShare } from './arguments.js';
 import { formatAge } from './durations.js';
+import { exitCodeOf, printError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
+import { storeFileLost } from './lost-store-file.js';
 import { Output } from './output.js';
 import { plainTable } from './plain-table.js';
 import { formatBytes, formatCount, isoTime } from './record-format.js';
 import { holderOf } from './store-holder.js';
+import { shortened, terminalWidth, wrapped } from './terminal-width.js';
 
 interface WhyFlags {
   readonly json: boolean;
@@ -41,6 +47,11 @@ async function why(dir: string, { json, segmentBytes, liveShare }: WhyFlags, sig
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
     ...(liveShare === undefined ? {} : { liveShareMax: liveShare }),
   });
+  if (!existsSync(join(usage.path, STORE_FILE))) {
+    const lost = storeFileLost(usage.path);
+    printError(lost);
+    process.exitCode = exitCodeOf(lost);
+  }
   const out = new Output();
   await out.line(json ? toJson(usage) : render(usage, holderOf(usage.path) !== undefined, Date.now()));
   await out.flush();
@@ -81,7 +92,7 @@ function render(usage: StoreUsage, isOpen: boolean, nowMs: number): string {
   const legend = LEGEND.filter(({ is }) => fates.some(is)).map(({ says }) => says(isOpen));
   if (queues.some(({ segments }) => segments.some(({ shared }) => shared)))
     legend.push('*: a backup has the same file: its bytes come back when both are gone.');
-  if (legend.length > 0) lines.push('', ...legend);
+  if (legend.length > 0) lines.push('', ...legend.flatMap((line) => wrapped(line, terminalWidth())));
   return lines.join('\n');
 }
 
@@ -103,10 +114,8 @@ function renderQueue(usage: QueueUsage, nowMs: number): string[] {
   const lines = [`queue ${queue}  ${formatBytes(total.diskBytes)} on disk${where}`];
   if (unreadable !== undefined) lines.push(`  what is live is not known: ${unreadable}`);
   if (segments.length > 0) {
-    const head = ['IDs', 'pushed', 'live', 'dead', 'on disk', 'first live', 'GC will'];
     const rows = segments.map((segment) => segmentRow(segment, nowMs));
-    const table = plainTable(head, ['left', 'left', 'right', 'right', 'right', 'right', 'left'], rows);
-    lines.push(...table.split('\n').map((line) => `  ${line}`));
+    lines.push(...segmentTable(rows, terminalWidth() - INDENT.length).map((line) => `${INDENT}${line}`));
   }
   const rest: (readonly [string, UsedSpace])[] = [
     ['removals (tombstone logs)', usage.tombstones],
@@ -118,6 +127,36 @@ function renderQueue(usage: QueueUsage, nowMs: number): string[] {
   ];
   lines.push(...rest.filter(([, space]) => space.files > 0 || space.diskBytes > 0).map(restLine));
   return lines;
+}
+
+const INDENT = '  ';
+const HEAD = ['IDs', 'pushed', 'live', 'dead', 'on disk', 'first live', 'GC will'] as const;
+const ALIGNS = ['left', 'left', 'right', 'right', 'right', 'right', 'left'] as const;
+const LEFT_OUT = ['first live', 'pushed'] as const;
+
+/** In lines of `width` at most, as far as figures can be spared: what GC will do is cut short, and columns that `info` knows, too, are left out. */
+function segmentTable(rows: readonly (readonly (string | number)[])[], width: number): string[] {
+  let lines: string[] = [];
+  for (let left = 0; left <= LEFT_OUT.length; left++) {
+    const isOut = (at: number): boolean => LEFT_OUT.slice(0, left).some((name) => name === HEAD[at]);
+    const kept = <T>(cells: readonly T[]): T[] => cells.filter((_, at) => !isOut(at));
+    const tableOf = (fateMax: number): string[] => {
+      const cut = rows.map((row) => kept([...row.slice(0, -1), shortened(String(row.at(-1)), fateMax)]));
+      return plainTable(kept(HEAD), kept(ALIGNS), cut).split('\n');
+    };
+    const excess = (): number => widest(lines) - width;
+    lines = tableOf(Infinity);
+    if (excess() > 0) lines = tableOf(Math.max(FATE_MIN, widest(rows.map((row) => String(row.at(-1)))) - excess()));
+    if (excess() <= 0) break;
+  }
+  return lines;
+}
+
+/** What is kept of what GC will do, however wide the figures in front of it are. */
+const FATE_MIN = 12;
+
+function widest(lines: readonly string[]): number {
+  return Math.max(...lines.map(({ length }) => length));
 }
 
 function restLine([name, { diskBytes, files }]: readonly [string, UsedSpace]): string {

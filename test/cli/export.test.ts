@@ -110,6 +110,33 @@ describe('an export of a store that is in use', () => {
   });
 });
 
+describe('an export beside a writer', () => {
+  test('has nothing that was pushed after it had begun, also if it was moved then', async () => {
+    const store = temporary();
+    await using library = await Evaq.open(store);
+    const [first, last] = [await library.queue('a'), await library.queue('z')];
+    await first.push('early');
+    await last.push('early');
+    await library.wal.pushMany(Array.from({ length: 4000 }, (_, i) => `rec${i} ${'x'.repeat(1000)}`));
+    const child = await startEvaq(['export', store]);
+    const chunks: string[] = [];
+    let isPushed = false;
+    for await (const chunk of child.stdout ?? []) {
+      chunks.push(String(chunk));
+      if (isPushed || !String(chunk).includes('"rec')) continue;
+      isPushed = true;
+      // Read already, being read, and to be read.
+      for (const queue of [first, library.wal, last]) await queue.pushMany(['late', 'late']);
+      await library.move('z', [2], 'a');
+    }
+    expect(isPushed).toBe(true);
+    const text = chunks.join('');
+    expect(text.match(/"payload":"early"/g)?.length).toBe(2);
+    expect(text).not.toContain('"late"');
+    expect(text).toContain('"records":4002');
+  });
+});
+
 describe('an import', () => {
   test('gives no ID to a record by which another one is known', async () => {
     const store = temporary();

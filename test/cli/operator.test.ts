@@ -59,6 +59,19 @@ describe('why', () => {
   });
 });
 
+describe('why, of a width', () => {
+  test.each([undefined, 80, 56])('of COLUMNS %s fits it, also with long IDs', async (columns) => {
+    const store = temporary();
+    await drained(store);
+    const options = { env: { ...process.env, COLUMNS: columns === undefined ? undefined : `${columns}` } };
+    const { code, stdout } = await finished(await startEvaq(['why', store, '--segment-bytes', '64K'], options));
+    expect(code).toBe(0);
+    const lines = stdout.toString().trimEnd().split('\n');
+    expect(lines.slice(1).filter((line) => line.length > (columns ?? 80))).toEqual([]);
+    expect(stdout.toString()).toContain('101 to 150');
+  });
+});
+
 describe('info', () => {
   test('fits 80 columns, tells of several stores and patterns, and of quarantine, backups and what is not its own', async () => {
     const store = temporary();
@@ -129,6 +142,15 @@ describe('info', () => {
     expect(found('a*')).toEqual(['a*']);
     expect(found('.a*')).toEqual(['.a3']);
     expect(found('c*')).toEqual(['c*']);
+    expect(found('[a-c]1')).toEqual(['a1', 'b1']);
+    expect(found('[ac]1/[r-t]t*')).toEqual(['a1/store']);
+    expect(found('a[!1]')).toEqual(['a*', 'a2']);
+    expect(found('a[^1*]')).toEqual(['a2']);
+    expect(found('a[*]')).toEqual(['a*']);
+    expect(found('a[]1]')).toEqual(['a1']);
+    expect(found('a[2-1]')).toEqual(['a[2-1]']);
+    expect(found('[a1')).toEqual(['[a1']);
+    expect(found('[!a]*')).toEqual(['b1']);
   });
 });
 

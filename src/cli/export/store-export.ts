@@ -1,8 +1,8 @@
 /**
  * The records of several queues, each once, though others move them between these queues meanwhile. Queues are read one after the other. What is moved
  * from one that is still to be read into one that was read already would be in neither; so when all are read, what has come to each since is looked at
- * again, and what came from another place is written, unless it was written there; until nothing of the kind has come. What was pushed meanwhile is not
- * looked for.
+ * again, and what came from another place is written, unless it was written there; until nothing of the kind has come. What was pushed after it had
+ * begun is not written.
  */
 import type { QueueRecord } from '../../log/queue-record.js';
 import type { ReadOnlyEvaq, ReadOnlyQueue } from '../../raw.js';
@@ -26,6 +26,8 @@ export class StoreExport {
   readonly #written = new Map<string, AscendingIds>();
   /** Of records that came from elsewhere: what they are known by. */
   readonly #known = new Set<string>();
+  /** By queue: the last ID that it had given out when the export began. */
+  readonly #ends = new Map<string, number>();
   /** By queue: up to which ID it was looked at. */
   readonly #seen = new Map<string, number>();
   records = 0;
@@ -39,6 +41,9 @@ export class StoreExport {
 
   /** At most as many as the selection says, of all of them together. Asked to end it says how far it has come. @throws the reason of the signal */
   async write(names: readonly string[]): Promise<void> {
+    // Of all queues before any is read: what comes then is looked at again.
+    for (const name of names) this.#ends.set(name, (await (await this.#store.queue(name)).stats()).nextId - 1);
+    for (const [name, end] of this.#ends) this.#seen.set(name, end);
     for (const name of names) await this.#read(await this.#store.queue(name));
     let quiet = 0;
     for (let looks = 0; looks < LOOKS_MAX && quiet < QUIET_LOOKS; looks++) {
@@ -49,10 +54,10 @@ export class StoreExport {
   }
 
   async #read(queue: ReadOnlyQueue): Promise<void> {
-    // Before the records: what comes while they are read is looked at again.
-    this.#seen.set(queue.name, (await queue.stats()).nextId - 1);
+    const last = this.#ends.get(queue.name) ?? 0;
     if (this.#isFull) return;
     for await (const record of selectedRecords(queue, this.#selection)) {
+      if (record.id > last) return;
       await this.#write(queue.name, record);
       if (this.#isFull) return;
     }
@@ -67,8 +72,11 @@ export class StoreExport {
     let arrived = 0;
     for await (const record of selectedRecords(queue, behind(this.#selection, first))) {
       if (record.id > last) break;
-      if (record.identity === undefined) continue;
+      const { identity } = record;
+      if (identity === undefined) continue;
       arrived++;
+      // Pushed after it had begun, and moved then.
+      if (identity.id > (this.#ends.get(identity.queue) ?? Infinity)) continue;
       await this.#write(queue.name, record);
       if (this.#isFull) break;
     }

@@ -9,6 +9,7 @@ import {
   storeUsage,
   type UsedSpace,
 } from '../../raw.js';
+import { STORE_FILE_LOST } from '../lost-store-file.js';
 import { isoTime } from '../record-format.js';
 import { holderOf, type StoreHolder } from '../store-holder.js';
 
@@ -61,8 +62,7 @@ export async function gatherStore(dir: string): Promise<StoreInfo> {
     // Other files tell that it was one, if it was.
     const usage = await storeUsage(dir, { sample: false }).catch(() => undefined);
     if (usage === undefined) throw error;
-    const what =
-      error.code === 'EVAQ_CORRUPT' ? 'both copies of the header in STORE are damaged' : 'the file STORE is missing';
+    const what = error.code === 'EVAQ_CORRUPT' ? 'both copies of the header in STORE are damaged' : STORE_FILE_LOST;
     return { v: 1, path: usage.path, state: { kind: 'broken', what }, disk: diskOf(usage), queues: [] };
   }
   await using open = store;
