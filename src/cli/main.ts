@@ -6,7 +6,6 @@ import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { commandsFor } from './commands.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
-import { asTold } from './lost-store-file.js';
 import { guardStandardStreams } from './output.js';
 
 async function makeProgram(): Promise<Command> {
@@ -39,7 +38,8 @@ makeProgram()
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
       return;
     }
-    const told = await asTold(error);
+    // Nothing of it is needed to start.
+    const told = await (await import('./lost-store-file.js')).asTold(error);
     printError(told);
     process.exitCode = exitCodeOf(told);
   });
