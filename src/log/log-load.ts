@@ -218,6 +218,7 @@ export async function loadQueue(
     });
     // Said once: the next rounds go on behind those that were lost.
     tombstones.round = mentioned;
+    tombstones.isLastLost = true;
   }
   let clean = tombstones.closedWithLive !== undefined;
   for (const one of kept) if (one.footer === undefined && !one.segment.isEmpty) clean = false;

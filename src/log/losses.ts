@@ -70,8 +70,16 @@ export function findLosses(facts: LossFacts): Damage[] {
     damage.firstId === undefined ? [damage] : withRanges(damage, parts[i] ?? []),
   );
   if (!facts.hasVanished) told.push(...findMissing(facts, absent, rest, told));
-  return told;
+  return facts.tombstones.isLastLost ? withDoubt(told) : told;
 }
+
+/** Where the last round is lost, what has cost it says that more may be: once. */
+function withDoubt(told: readonly Damage[]): Damage[] {
+  const first = told.findIndex((one) => !one.lossless && isOfRemovals(one));
+  return told.map((one, i) => (i === first ? { ...one, what: `${one.what}${BEHIND_LAST}` } : one));
+}
+
+const BEHIND_LAST = ', and records behind the last one may be lost';
 
 /** `damage` once for each range that it has cost; once, without IDs, if that is none. */
 export function withRanges(damage: Damage, ranges: readonly IdRange[]): Damage[] {
@@ -138,10 +146,10 @@ function findMissing(
 
 /**
  * Files went that held the last IDs: there may have been more than anything tells of, all of them acknowledged. `told` is what `findLosses` says. A close tells
- * of all.
+ * of all, if no later round is lost. Where one is (`isLastLost`), files may have gone that nothing names: a writer goes on as if they had, whatever this says.
  */
 export function isEndMissing(facts: LossFacts, told: readonly Damage[]): boolean {
-  if (facts.tombstones.closedWithLive !== undefined) return false;
+  if (facts.tombstones.closedWithLive !== undefined && !facts.tombstones.isLastLost) return false;
   if (facts.isEndGone || facts.evidence !== undefined) return true;
   if (facts.hasVanished) return false;
   if (lacksNewest(facts)) return true;

@@ -26,6 +26,7 @@ export async function loadTombstones(
   removed: RemovedRanges,
 ): Promise<TombstoneState> {
   let state = newTombstoneState();
+  let isLastLost = listing.tombstones.length === 0 && listing.segments.length > 0;
   for (const [i, { path }] of listing.tombstones.entries()) {
     const newest = i === listing.tombstones.length - 1;
     const file = await openListed(vfs, path, queue);
@@ -35,6 +36,7 @@ export async function loadTombstones(
       const scan = await scanTombstones(file, path, size, storeUuid, (first, last) => removed.add(first, last));
       if (scan.kind === 'unsupported') throw unsupportedError(path, queue, scan.major);
       if (scan.kind === 'unreadable') {
+        isLastLost ||= newest;
         damage.push({
           queue,
           file: path,
@@ -59,6 +61,7 @@ export async function loadTombstones(
       for (const range of scan.state.damaged) {
         if (range.offset >= promised || !newest) continue;
         const lost = scan.state.missingRounds + (scan.state.snapshotComplete ? 0 : 1);
+        if (lost > 0 && range.end > scan.state.end) isLastLost = true;
         damage.push({
           queue,
           file: path,
@@ -78,6 +81,7 @@ export async function loadTombstones(
       }
       // By the size of the file: what is there and bad has been told above, and may have an intact copy.
       if (newest && size < promised) {
+        isLastLost = true;
         damage.push({
           queue,
           file: path,
@@ -102,6 +106,7 @@ export async function loadTombstones(
       lossless: false,
     });
   }
+  state.isLastLost = isLastLost;
   return state;
 }
 

@@ -73,22 +73,26 @@ export class StoreRecovery {
     const { vfs, host, path, queueDefaults, onProgress, signal } = this.#options;
     const { names, strangers } = await requireQueues(vfs, path);
     this.#damage.push(...strangers.map(strangerDamage));
-    const load = (name: string): Promise<LoadedQueue> => {
+    const floor = idFloor(this.#identity.createdMs, timeOf(host));
+    const load = async (name: string): Promise<LoadedQueue> => {
       throwIfAborted(signal);
       let bytes = 0;
       const dir = queueDir(path, name);
       this.#ground.noteQueue(dir);
-      return loadQueue(vfs, dir, name, this.#identity.uuid, {
+      const loaded = await loadQueue(vfs, dir, name, this.#identity.uuid, {
         indexIntervalBytes: queueDefaults.indexIntervalBytes,
         pause: () => host.yield(),
         intakeMs: timeOf(host),
         isRegistered: this.#registrar.has(name),
-        idFloor: idFloor(this.#identity.createdMs, timeOf(host)),
+        idFloor: floor,
         progress: (more) => {
           bytes += more;
           onProgress?.({ kind: 'scan', queue: name, bytes });
         },
       });
+      // A segment may be gone that nothing names: its IDs must not be given out again. Readers have no use for it, who may have read a round too early.
+      if (loaded.tombstones.isLastLost) loaded.nextId = Math.max(loaded.nextId, floor);
+      return loaded;
     };
     const named: number[] = [];
     for (const loaded of await sideBySide(names, async (name) => load(name))) {

@@ -49,6 +49,8 @@ export interface TombstoneState {
   snapshotComplete: boolean;
   /** Where the last good frame ends. */
   end: number;
+  /** Of all logs: the last round that was acknowledged may be one that cannot be read, so nothing says how far records went. */
+  isLastLost: boolean;
   /** Of the newest log: what a crash left of rounds that were never acknowledged. */
   torn?: { readonly file: string; readonly offset: number; readonly bytes: number };
 }
@@ -91,6 +93,7 @@ export function newTombstoneState(): TombstoneState {
   return {
     round: 0,
     supersedes: true,
+    isLastLost: false,
     nextId: 0,
     accountedBelow: 0,
     dataSegmentId: 0,

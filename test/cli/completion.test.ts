@@ -24,6 +24,22 @@ async function scriptOf(shell: string): Promise<string> {
   return file;
 }
 
+/** A zsh in a pseudo-terminal of another one: what is typed, Tab, and a key that prints the line as it is then, between `<` and `>`. */
+function zshTyping(script: string, line: string): string {
+  return `zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'PS1=""; autoload -U compinit; compinit -u -D; eval "$(< ${script})"; show() { print -r -- "@@<$BUFFER>@@"; exit 0 }; zle -N show; bindkey "^X" show; bindkey "^I" complete-word; print READY"":'
+got=''
+while [[ $got != *READY:* ]]; do zpty -r shell part || exit 1; got+=$part; done
+zpty -w -n shell $'${line}\t\x18'
+got=''
+while [[ $got != *'@@<'*'>@@'* ]]; do zpty -r shell part || exit 1; got+=$part; done
+got=\${got#*@@}
+print -rn -- \${got%@@*}
+zpty -d shell
+`;
+}
+
 describe('completion', () => {
   test('bash completes commands, commands of commands, options and their values', async () => {
     const script = await scriptOf('bash');
@@ -60,6 +76,26 @@ describe('completion', () => {
         .map((found) => found.split('\t')[0] ?? '');
     expect(complete('evaq dead-letters re')).toEqual(['redrive']);
     expect(complete('evaq stats --by m')).toEqual(['minute']);
+  });
+
+  test('bash knows whose completion it is', async () => {
+    const script = await scriptOf('bash');
+    const asked = `eval "$(cat ${script})"; complete -p evaq`;
+    expect(execFileSync('bash', ['--norc', '-c', asked], { encoding: 'utf8' })).toBe(
+      'complete -o filenames -F _evaq evaq\n',
+    );
+  });
+
+  test.skipIf(!isThere('zsh'))('zsh completes at the key Tab, in a terminal', async () => {
+    const script = await scriptOf('zsh');
+    const typed = (line: string): string => {
+      const file = join(script, '..', 'type.zsh');
+      writeFileSync(file, zshTyping(script, line));
+      return execFileSync('zsh', ['-f', file], { encoding: 'utf8', timeout: 20_000 });
+    };
+    expect(typed('evaq compl')).toBe('<evaq completion >');
+    expect(typed('evaq dead-letters redr')).toBe('<evaq dead-letters redrive >');
+    expect(typed('evaq stats --by m')).toBe('<evaq stats --by minute >');
   });
 
   test('another shell is a wrong call', async () => {
