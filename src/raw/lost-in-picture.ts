@@ -4,6 +4,7 @@
 import { EvaqError } from '../errors.js';
 import { recordsText } from '../ids.js';
 import { isOfRemovals } from '../log/damage.js';
+import { IDS_UNKNOWN } from '../log/queue-evidence.js';
 import type { LostRange } from './raw-lost.js';
 import type { RawPicture } from './raw-picture.js';
 
@@ -34,8 +35,12 @@ export function stateIn(picture: RawPicture, id: number): RecordState {
 export function lostError(queue: string, { first, last, damage }: LostRange): EvaqError {
   const { file, offset, bytes, fromMs, toMs, what, vague } = damage;
   const ids = recordsText(first, last);
-  const which = vague === true ? `some of ${ids} cannot be read` : `${ids} cannot be read`;
-  const cost = isOfRemovals(damage) ? `some of ${ids} may have been removed` : which;
+  const some = first === last ? ids : `some of ${ids}`;
+  // Nothing tells how many there were.
+  const isBoundless = last === IDS_UNKNOWN - 1;
+  const which = isBoundless ? 'what was pushed to it cannot be read' : `${vague === true ? some : ids} cannot be read`;
+  const cost = isOfRemovals(damage) ? `${some} may have been removed` : which;
+  const next = isBoundless ? 'Run' : `Read on from ID ${last + 1}; run`;
   return new EvaqError('EVAQ_CORRUPT', `queue '${queue}': ${file} is damaged at offset ${offset}: ${cost} (${what})`, {
     details: {
       queue,
@@ -47,6 +52,6 @@ export function lostError(queue: string, { first, last, damage }: LostRange): Ev
       ...(fromMs === undefined ? {} : { fromMs }),
       ...(toMs === undefined ? {} : { toMs }),
     },
-    hint: `Read on from ID ${last + 1}; run 'evaq verify' on the store to see all damage.`,
+    hint: `${next} 'evaq verify' on the store to see all damage.`,
   });
 }

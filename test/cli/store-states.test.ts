@@ -157,6 +157,11 @@ describe('every command that reads, of a store', () => {
         const result = await evaq(args);
         ended.push([command, result.code]);
         expectLines(command, result);
+        // Of a queue of which nothing is known no bound of what it may have had is given as one of what it had.
+        expect({ command, bound: /53687091\d/.test(`${result.stderr}${result.stdout}`) }).toEqual({
+          command,
+          bound: false,
+        });
         const said = result.stdout.length > 0 || result.stderr.startsWith('evaq: ');
         expect({ command, said }).toEqual({ command, said: true });
         if (typeof result.code === 'number' && result.code !== 0 && result.stdout.length === 0)

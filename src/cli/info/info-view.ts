@@ -60,14 +60,16 @@ function queueRow(
   rates: ReadonlyMap<string, number> | undefined,
   nameMax: number,
 ): (string | number)[] {
-  const { queue: name, live, dead, nextId, segments, bytes, oldestId, oldestTime } = queue;
+  const { queue: name, live, dead, nextId, segments, bytes, oldestId, oldestTime, damage } = queue;
+  // A folder that is gone, or empty, says nothing of what was in it.
+  const isUnknown = segments === 0 && damage.length > 0;
   const age = oldestTime === undefined ? '' : ` (${formatDuration(Math.max(0, nowMs - Date.parse(oldestTime)))})`;
   const rate = rates === undefined ? queue.ratePerSecond : rates.get(name);
   return [
     shortened(name, nameMax),
     live,
     dead,
-    nextId,
+    isUnknown ? '-' : nextId,
     segments,
     formatBytes(bytes),
     oldestId === undefined ? '-' : `${oldestId}${age}`,
