@@ -160,8 +160,10 @@ export class LogReader {
       maxRecords: Math.min(maxRecords, SEARCH_RECORDS_MAX),
     });
     const found = newTaking({ maxBytes: Infinity, maxRecords: Infinity }, sought);
-    for (const record of plain.records) takeOne(found, record);
-    return Object.assign(plain, { records: found.records, lastId: plain.records.at(-1)?.id });
+    // Where the pack is full, the rest is for another call.
+    for (const record of plain.records) if (!takeOne(found, record)) break;
+    const end = found.lastId === 0 ? undefined : found.lastId;
+    return Object.assign(this.#outcomeBehind(end ?? plain.coveredTo, to, found.records, found.lost), { lastId: end });
   }
 
   /**

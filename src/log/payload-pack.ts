@@ -3,6 +3,8 @@
  * one buffer, which grows to the most that was packed at a time, and is filled again.
  */
 const CAPACITY_MIN = 64 * 1024;
+/** Whoever passes it on looks up after so much, or after a commit. */
+const FULL_BYTES = 512 * 1024;
 /** Measured on Node 20.20, x86-64: up to so many bytes the call out of JavaScript costs more than it saves. */
 const WORDS_BYTES_MAX = 256;
 
@@ -32,6 +34,11 @@ export class PayloadPack {
   /** Of the payload packed last. */
   get lastId(): number {
     return this.#lastId;
+  }
+
+  /** It takes more, but has enough for one call. */
+  get isFull(): boolean {
+    return this.#end >= FULL_BYTES;
   }
 
   /** What is packed: a view, until something is packed or cleared. */

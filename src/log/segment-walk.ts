@@ -196,7 +196,9 @@ export function passCommit(walk: Walk): boolean {
   taking.bytes += end - begin;
   taking.lastId = commitNextId - 1;
   taking.full =
-    taking.bytes >= taking.limits.maxBytes || taking.records.length + taking.aside >= taking.limits.maxRecords;
+    taking.bytes >= taking.limits.maxBytes ||
+    taking.records.length + taking.aside >= taking.limits.maxRecords ||
+    taking.pack?.isFull === true;
   return true;
 }
 
@@ -279,7 +281,8 @@ function isWantedWhole(
 function fits(taking: Taking, payloadBytes: number): boolean {
   const { records, aside, limits } = taking;
   const met = records.length + aside;
-  const fit = met === 0 || (met < limits.maxRecords && taking.bytes + payloadBytes <= limits.maxBytes);
+  const hasRoom = met < limits.maxRecords && taking.pack?.isFull !== true;
+  const fit = met === 0 || (hasRoom && taking.bytes + payloadBytes <= limits.maxBytes);
   if (!fit) taking.full = true;
   return fit;
 }

@@ -6,10 +6,8 @@ import type { QueueRecord } from '../log/queue-record.js';
 import type { Sought } from '../log/segment-walk.js';
 import type { RawPicture } from './raw-picture.js';
 
-/** What a search looks at at a time. */
+/** What a search looks at at a time, unless what it packs is enough before that. */
 const SEARCHED: ReadLimits = { maxBytes: 16 * 1024 * 1024, maxRecords: 262_144 };
-/** What is packed at a time, where all of it is. */
-const PACKED: ReadLimits = { maxBytes: 2 * 1024 * 1024, maxRecords: 262_144 };
 
 /** Some of the live records of a range, from its front on. */
 export interface Taken {
@@ -30,7 +28,5 @@ export function reading(limits: ReadLimits): Take {
 }
 
 export function searching(sought: Sought): Take {
-  // What is packed is held, and what is set aside is not.
-  const limits = sought.needle === undefined ? PACKED : SEARCHED;
-  return (picture, from, to) => picture.search(from, to, limits, sought);
+  return (picture, from, to) => picture.search(from, to, SEARCHED, sought);
 }
