@@ -2,12 +2,14 @@
  * `evaq tail`: the last records, and with `-f` those that come, across rolled segments, GC, a writer's death and the next writer. Takes no lock, writes
  * nothing.
  */
+import { join } from 'node:path';
 import { Command } from 'commander';
+import { QUEUES_DIR, queueDir } from '../layout/store-file.js';
 import type { QueueRecord } from '../log/queue-record.js';
 import { ReadOnlyEvaq, type ReadOnlyQueue } from '../raw.js';
 import { damagedPlaces, queueToRead, sayPassedOver } from './damage-told.js';
 import { say } from './exit-code.js';
-import { interruptible, pause } from './interrupt.js';
+import { interruptible } from './interrupt.js';
 import { addOutput, type OutputFlags, RecordPrinter } from './records/record-printer.js';
 import { queuesMeant, queuesOption } from './selection/queue-names.js';
 import { rangeOf, rangesOf } from './selection/selected-records.js';
@@ -16,6 +18,7 @@ import { addSelection } from './selection/selection-options.js';
 import { lastRecords } from './tail/last-records.js';
 import { mergedRecords, type RecordSource } from './tail/merged-records.js';
 import { QuietFolders } from './tail/quiet-folders.js';
+import { StoreWatch } from './tail/store-watch.js';
 
 interface TailFlags extends SelectionFlags, OutputFlags {
   readonly queue: readonly string[];
@@ -24,8 +27,6 @@ interface TailFlags extends SelectionFlags, OutputFlags {
 }
 
 const COUNT_DEFAULT = 10;
-/** What is committed is seen within this, and the time of a look. */
-const POLL_MS = 100;
 const BATCH = { maxBytes: 1024 * 1024, maxRecords: 8192 };
 
 export function tailCommand(): Command {
@@ -62,17 +63,50 @@ async function tail(dir: string, flags: TailFlags, signal: AbortSignal): Promise
     if (flags.skipDamaged) for (const { from } of followed.values()) sayPassedOver(await damagedPlaces(from));
     return signal.throwIfAborted();
   }
-  const quiet = new QuietFolders(store.path);
-  for (;;) {
-    await findNew(store, flags, selection, followed);
-    const sources = quiet.stirring([...followed.keys()]).flatMap((name) => followed.get(name) ?? []);
-    await printNew(sources, selection, printer, signal, (queue, id) => followed.get(queue)?.note(id));
-    if (signal.aborted || [...followed.values()].every(({ isDone }) => isDone)) break;
-    await pause(POLL_MS, signal);
-  }
+  await follow(store, flags, selection, followed, printer, signal);
   if (!signal.aborted) return;
   for (const { queue, seenId } of followed.values()) say(`stopped behind ID ${seenId} of queue '${queue}'`);
   signal.throwIfAborted();
+}
+
+/** Until nothing more can come, or the program is asked to end. */
+async function follow(
+  store: ReadOnlyEvaq,
+  flags: TailFlags,
+  selection: Selection,
+  followed: Map<string, Follower>,
+  printer: RecordPrinter,
+  signal: AbortSignal,
+): Promise<void> {
+  const quiet = new QuietFolders(store.path);
+  const watch = new StoreWatch();
+  const folderOf = (name: string): string => queueDir(store.path, name);
+  // A queue is named in the one and made in the other.
+  const ofNames = hasPattern(flags) ? [store.path, join(store.path, QUEUES_DIR)] : [];
+  try {
+    for (;;) {
+      const before = followed.size;
+      await findNew(store, flags, selection, followed);
+      const names = [...followed.keys()];
+      const folders = [...ofNames, ...names.map(folderOf)];
+      const told = watch.looking(folders);
+      const stirring = new Set(quiet.stirring(names));
+      const sources = [...followed.values()].filter(({ queue }) => stirring.has(queue) || told.has(folderOf(queue)));
+      let hasFound = followed.size > before;
+      await printNew(sources, selection, printer, signal, (queue, id) => {
+        hasFound = true;
+        followed.get(queue)?.note(id);
+      });
+      if (signal.aborted || [...followed.values()].every(({ isDone }) => isDone)) return;
+      await watch.wait(folders, hasFound, signal);
+    }
+  } finally {
+    watch.close();
+  }
+}
+
+function hasPattern({ queue }: TailFlags): boolean {
+  return queue.some((name) => name.includes('*'));
 }
 
 /** What has come since, of all of them by time. */
@@ -109,7 +143,7 @@ async function findNew(
   selection: Selection,
   followed: Map<string, Follower>,
 ): Promise<void> {
-  if (!flags.queue.some((name) => name.includes('*'))) return;
+  if (!hasPattern(flags)) return;
   for (const name of queuesMeant(flags.queue, await store.queueNames())) {
     if (!followed.has(name)) followed.set(name, await Follower.begin(await store.queue(name), selection, 0));
   }

@@ -158,7 +158,7 @@ describe('every command that reads, of a store', () => {
         ended.push([command, result.code]);
         expectLines(command, result);
         // Of a queue of which nothing is known no bound of what it may have had is given as one of what it had.
-        expect({ command, bound: /53687091\d/.test(`${result.stderr}${result.stdout}`) }).toEqual({
+        expect({ command, bound: /53687091\d/.test(`${result.stderr}${result.stdout.toString()}`) }).toEqual({
           command,
           bound: false,
         });

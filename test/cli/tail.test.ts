@@ -1,7 +1,7 @@
 /** `evaq tail` as a user runs it. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -45,6 +45,12 @@ class Lines {
       });
     }
   }
+}
+
+/** How often its main thread has gone to sleep and got up again. */
+function wakings(child: ChildProcess): number {
+  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+  return Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(status)?.[1]);
 }
 
 async function ended(child: ChildProcess): Promise<number | null> {
@@ -148,6 +154,63 @@ describe('following', () => {
     expect(Math.min(...tookMs)).toBeLessThan(200);
     await (await library.queue('later')).push('hello');
     await lines.until((all) => all.at(-1) === 'later hello');
+  });
+
+  test.runIf(process.platform === 'linux')(
+    'sleeps while nothing happens, and looks at once when something does',
+    async () => {
+      const store = temporary();
+      await using library = await Evaq.open(store);
+      await library.wal.push('first');
+      const child = await startEvaq(['tail', store, '-f', '-q', '*', '--format', '%p']);
+      const lines = new Lines(child);
+      await lines.until((all) => all.length === 1);
+      await sleep(1500);
+      const before = wakings(child);
+      await sleep(3000);
+      // A look at every 100 ms would be 30 of them; one a second is three.
+      expect(wakings(child) - before).toBeLessThan(15);
+      const tookMs: number[] = [];
+      for (let i = 0; i < 5; i++) {
+        await sleep(150);
+        const from = performance.now();
+        await library.wal.push(`one ${i}`);
+        await lines.until((all) => all.at(-1) === `one ${i}`);
+        tookMs.push(performance.now() - from);
+      }
+      expect(Math.min(...tookMs)).toBeLessThan(200);
+      // Told of, all of them, and not found by the look once a second.
+      expect(tookMs.toSorted((a, b) => a - b)[3]).toBeLessThan(500);
+    },
+  );
+
+  test('goes on beside a system that tells nothing', async () => {
+    const store = temporary();
+    await using library = await Evaq.open(store);
+    await library.wal.push('first');
+    const silent = join(store, '..', 'silent.cjs');
+    writeFileSync(
+      silent,
+      "require('node:fs').watch = () => { throw Object.assign(new Error('none left'), { code: 'ENOSPC' }); };",
+    );
+    const deaf = join(store, '..', 'deaf.cjs');
+    writeFileSync(deaf, "require('node:fs').watch = () => ({ on: () => {}, close: () => {} });");
+    for (const stub of [silent, deaf]) {
+      const child = await startEvaq(['tail', store, '-f', '-n', '1', '--format', '%p'], {
+        env: { ...process.env, NODE_OPTIONS: `--require=${stub}` },
+      });
+      const lines = new Lines(child);
+      await lines.until((all) => all.length === 1);
+      // One of the first has to wait for the look that finds out that nothing is told.
+      for (const payload of ['a', 'b', 'c', 'd', 'e']) {
+        const from = performance.now();
+        await library.wal.push(payload);
+        await lines.until((all) => all.at(-1) === payload);
+        if (payload === 'e') expect(performance.now() - from).toBeLessThan(700);
+      }
+      child.kill('SIGINT');
+      await ended(child);
+    }
   });
 
   test('ends by itself where nothing more can be selected', async () => {

@@ -41,8 +41,14 @@ export function parseTime(text: string, nowMs: number): number | undefined {
 
 /** In ms since the epoch, of a date with a time and a zone, or a date alone, which is that of UTC; `undefined` for what is none. */
 export function parseIsoTime(text: string): number | undefined {
-  return ISO.test(text) ? parsed(text) : undefined;
+  if (text === known.text) return known.ms;
+  const ms = ISO.test(text) ? parsed(text) : undefined;
+  known = { text, ms };
+  return ms;
 }
+
+/** The last one: records that were committed together have the same time. */
+let known: { readonly text: string; readonly ms: number | undefined } = { text: '', ms: undefined };
 
 /** A day that its month does not have is none, where the language goes on counting in the next one. */
 function parsed(text: string): number | undefined {
