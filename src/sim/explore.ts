@@ -154,6 +154,7 @@ type Resolved = Required<Pick<ExploreOptions, 'exhaustiveMax' | 'draws' | 'depth
 const READING: ReadonlySet<SimCallName> = new Set([
   'list',
   'stat',
+  'identity',
   'open',
   'freeBytes',
   'size',

@@ -242,7 +242,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   edit(
     'a damaged record is passed over without a word',
     ['damage'],
-    'log/log-reader.ts',
+    'log/segment-reader.ts',
     "    this.#note(segment, offset, bytes, first, last);\n    if (this.#options.onDamage === 'skip') {",
     '    if (first > 0) {',
   ),
