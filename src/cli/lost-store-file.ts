@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { EvaqError } from '../errors.js';
 import { STORE_FILE } from '../layout/store-file.js';
+import { storeUsage } from '../raw.js';
 
 export const STORE_FILE_LOST: string = `the file ${STORE_FILE} is missing`;
 
@@ -19,7 +20,6 @@ export async function asTold(error: unknown): Promise<unknown> {
   if (!(error instanceof EvaqError) || error.code !== 'EVAQ_NOT_A_STORE') return error;
   const { path } = error.details;
   if (typeof path !== 'string' || !existsSync(path) || existsSync(join(path, STORE_FILE))) return error;
-  const { storeUsage } = await import('../raw.js');
   const usage = await storeUsage(path, { sample: false }).catch(() => undefined);
   return usage === undefined ? error : storeFileLost(usage.path);
 }
