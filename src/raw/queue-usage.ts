@@ -7,7 +7,7 @@ import { EvaqError } from '../errors.js';
 import { parseIntakeFileName } from '../intake/intake-name.js';
 import { FileCache } from '../log/file-cache.js';
 import { LiveBytes } from '../log/live-bytes.js';
-import type { FoundSegment } from '../log/log-load.js';
+import type { FoundSegment } from '../log/segment-load.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import type { VfsEntry } from '../vfs/vfs.js';

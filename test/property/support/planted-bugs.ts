@@ -207,7 +207,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   edit(
     'a torn commit is kept in part',
     ['regressions', 'crashes'],
-    'log/log-load.ts',
+    'log/segment-load.ts',
     'if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);',
     '',
   ),
