@@ -16,7 +16,7 @@ import type { TombstoneState } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { Damage } from './damage.js';
 import { findLosses, isEndMissing, type LossFacts, type PresentSegment } from './losses.js';
-import { openedAhead } from './opened-ahead.js';
+import { type EndsLook, FileVanished, openedAhead } from './opened-ahead.js';
 import { missingEvidence } from './queue-evidence.js';
 import { listQueue, openListed, type QueueListing, unsupportedError } from './queue-listing.js';
 import { type FoundSegment, linkOf, loadSegment, type SegmentLoading } from './segment-load.js';
@@ -61,6 +61,8 @@ export interface LoadOptions {
   /** Lets the event loop turn; called now and then where much is done in memory alone. */
   readonly pause?: () => Promise<void>;
   readonly progress?: (bytes: number) => void;
+  /** How ends of files may be read in the calling thread. */
+  readonly look?: EndsLook;
   /** For who is going to push, or looks at everything: what came in is remembered, as of this time. */
   readonly intakeMs?: number;
   /** The queue is in the register: it has been there before. */
@@ -109,6 +111,7 @@ export async function loadQueue(
   for await (const handle of openedAhead(
     files.map(({ path }) => path),
     (path) => openListed(vfs, path, queue),
+    options.look,
   )) {
     const newest = at === 0;
     const file = files[at++];
@@ -116,7 +119,11 @@ export async function loadQueue(
       vanished++;
       continue;
     }
-    const one = await loadSegment(handle, file, newest, loading);
+    const one = await unlessVanished(loadSegment(handle, file, newest, loading));
+    if (one === undefined) {
+      vanished++;
+      continue;
+    }
     if (typeof one === 'string') {
       unreadable.push(file.path);
       // Its IDs were handed out, whatever became of them; a record takes 8 bytes at least.
@@ -240,6 +247,16 @@ export async function loadQueue(
     vanished,
     clean,
   };
+}
+
+/** Undefined: the file is gone. */
+async function unlessVanished<T>(loading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await loading;
+  } catch (error) {
+    if (error instanceof FileVanished) return undefined;
+    throw error;
+  }
 }
 
 const INTAKE_MISSING = 'the intake log is missing: message IDs and checkpoints are forgotten';

@@ -14,6 +14,7 @@ import { type Footer, readFooter, summaryTimes } from '../segment/segment-footer
 import { judgeSegment, type SegmentVerdict } from '../segment/segment-judge.js';
 import { segmentQueueMark } from '../segment/segment-name.js';
 import { type SegmentScan, scanSegment, timesToTell } from '../segment/segment-scan.js';
+import { bytesAt } from '../vfs/held-bytes.js';
 import type { Damage } from './damage.js';
 import { LogSegment } from './log-segment.js';
 import type { LoadedFile } from './opened-ahead.js';
@@ -69,9 +70,7 @@ export async function loadSegment(
   const { queue, damage } = loading;
   const { path, baseId, id } = file;
   const fileBytes = await handle.size();
-  const head = Buffer.alloc(FILE_HEADER_BYTES);
-  const headBytes = await handle.readAt(head, 0, FILE_HEADER_BYTES, 0);
-  const decoding = decodeFileHeader(head.subarray(0, headBytes), 'segment');
+  const decoding = decodeFileHeader(await bytesAt(handle, 0, FILE_HEADER_BYTES), 'segment');
   if (decoding.kind === 'unsupported') throw unsupportedError(path, queue, decoding.major);
   const matches =
     decoding.kind === 'ok' &&
