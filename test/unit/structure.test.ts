@@ -88,7 +88,7 @@ function clockReaders(sources: readonly Source[]): string[] {
 
 /** What the program loads on the way from a package by a name. Bundled, those of a CommonJS package are not known: there is its default export alone. */
 function namedLazily(sources: readonly Source[]): string[] {
-  const named = /\{(?!\s*default\b)[^}]*\}\s*=\s*await import\('(?!\.|node:)/;
+  const named = /\{(?!\s*default\b)[^{}]*\}\s*=\s*await import\('(?!\.|node:)/;
   return sources.filter(({ file, text }) => file.startsWith('cli/') && named.test(text)).map(({ file }) => file);
 }
 
