@@ -46,6 +46,11 @@ export interface LoadedQueue {
   readonly generation: number;
   /** The ID that the next record gets. The store raises it for moves that it settles. */
   nextId: number;
+  /**
+   * Below it are the IDs of all records that the files tell of: `nextId`, without those that a writer in a weaker mode may have given out besides. Such a
+   * writer goes on here while it lives, so what is moved or pushed later is told by it.
+   */
+  readonly seenBelow: number;
   /** The highest that was given out in the store, as far as this queue knows; and those that stand in the names of its files. */
   readonly segmentIdMax: number;
   readonly segmentIds: readonly number[];
@@ -197,13 +202,18 @@ export async function loadQueue(
   }
   let clean = tombstones.closedWithLive !== undefined;
   for (const one of kept) if (one.footer === undefined && !one.segment.isEmpty) clean = false;
+  let seenBelow = nextId;
   for (const one of kept) {
-    nextId = Math.max(nextId, one.header.baseId, one.segment.isEmpty ? 0 : one.segment.lastId + 1);
-    // IDs that were handed out before they were durable must not come again, though their records may be gone.
-    if (one.segment.relaxed && one.footer === undefined && !clean) nextId = Math.max(nextId, one.header.idHighWater);
-    for (const range of one.scan?.damaged ?? []) nextId = Math.max(nextId, range.lastId + 1);
+    seenBelow = Math.max(seenBelow, one.header.baseId, one.segment.isEmpty ? 0 : one.segment.lastId + 1);
+    for (const { lastId } of one.scan?.damaged ?? []) seenBelow = Math.max(seenBelow, lastId + 1);
   }
   // Of a file that cannot be read the IDs are guessed.
+  seenBelow = Math.min(seenBelow, NEXT_ID_MAX);
+  nextId = seenBelow;
+  for (const one of kept) {
+    // IDs that were handed out before they were durable must not come again, though their records may be gone.
+    if (one.segment.relaxed && one.footer === undefined && !clean) nextId = Math.max(nextId, one.header.idHighWater);
+  }
   nextId = Math.min(nextId, NEXT_ID_MAX);
   const evidence = options.isRegistered === true ? missingEvidence(listing) : undefined;
   const facts: LossFacts = {
@@ -223,7 +233,7 @@ export async function loadQueue(
     evidence,
   };
   const told = findLosses(facts);
-  if (isEndMissing(facts, told)) nextId = Math.max(nextId, options.idFloor ?? 0);
+  if (isEndMissing(facts, told)) nextId = seenBelow = Math.max(nextId, options.idFloor ?? 0);
   return {
     queue,
     dir,
@@ -240,6 +250,7 @@ export async function loadQueue(
       tombstones.generation,
       listing.tombstones.map(({ generation }) => generation),
     ),
+    seenBelow,
     nextId,
     segmentIdMax: found.reduce((highest, { segment }) => Math.max(highest, segment.id), tombstones.segmentIdMax),
     segmentIds: listing.segmentIds,

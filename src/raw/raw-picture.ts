@@ -191,7 +191,7 @@ export class RawPicture {
 
   /** The lowest ID that was not given to a record, as far as can be seen. */
   get nextId(): number {
-    return nextIdBehind(this.loaded.nextId, this.#follower.nextId, (this.log.newest?.lastId ?? 0) + 1);
+    return nextIdBehind(this.loaded.seenBelow, this.#follower.nextId, (this.log.newest?.lastId ?? 0) + 1);
   }
 
   /** See `RawFollower.arrivals`. */
