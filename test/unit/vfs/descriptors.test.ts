@@ -100,6 +100,27 @@ describe('a bound on descriptors', () => {
     await expect(vfs.open('/f0', 'read')).rejects.toMatchObject({ code: 'EMFILE' });
   });
 
+  it('P14: zeros that are to be added wait for none: those who need one wait for the files in use, and these among them', async () => {
+    const disk = newDisk();
+    const vfs = new BudgetedVfs(disk.vfs, 256);
+    const [file] = await filesOn(vfs, 1);
+    if (file === undefined) return;
+    disk.limits.descriptorsMax = 1;
+    const settled = Promise.allSettled([file.extend(4096)]);
+    await passTime(disk, 100);
+    expect(await Promise.race([settled, 'it waits'])).toMatchObject([{ reason: { code: 'EMFILE' } }]);
+    // More than there may be at a time.
+    const looks = [1, 2, 3, 4].map(() => vfs.list('/'));
+    const all = Promise.allSettled([...looks, file.sync(), file.extend(4096)]);
+    await passTime(disk, 100);
+    const outcomes = await Promise.race([all, 'they wait for each other']);
+    expect(outcomes).toMatchObject([...looks.map(() => ({ reason: { code: 'EMFILE' } })), {}, { status: 'rejected' }]);
+    disk.limits.descriptorsMax = 2;
+    await file.extend(4096);
+    await file.close();
+    expect(disk.violations).toEqual([]);
+  });
+
   it('is a whole number of at least 16', async () => {
     const disk = newDisk();
     const ports = { vfs: disk.vfs, host: disk.host };
