@@ -85,7 +85,7 @@ class NodeFile implements VfsFile {
 
   /** Appending is what kernels do at the end of a file under its lock, on every system. */
   async extend(length: number): Promise<void> {
-    const fd = await openFd(this.path, O_WRONLY | O_APPEND | O_NOFOLLOW);
+    const fd = await openFd(this.path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK);
     try {
       this.#requireSameFile(fd);
       for (let left = length; left > 0; ) left -= await append(fd, Math.min(left, ZEROS.length));
