@@ -185,7 +185,7 @@ export function missesQueues({ names, end, lost }: QueueRegister, there: Iterabl
   const sums = new Set([0]);
   for (const name of there) {
     if (names.has(name)) continue;
-    for (const sum of [...sums]) if (sum < bytes) sums.add(sum + 2 * twinBytes(name));
+    for (const sum of Array.from(sums)) if (sum < bytes) sums.add(sum + 2 * twinBytes(name));
   }
   return ![...sums].some((sum) => sum <= bytes && bytes - sum <= more);
 }
