@@ -115,7 +115,10 @@ describe.each(states)('of a store that was $end the log is $log, and the newest 
     const { disk, last } = await harmed();
     const options = { vfs: disk.vfs, host: disk.host, lockNote: ownLockNote(0) };
     for (const skipsIds of [false, true])
-      await rejection(backUpStore(SIM_PATH, `/copy-${skipsIds}`, { ...options, links: false, skipsIds }), 'EVAQ_CORRUPT');
+      await rejection(
+        backUpStore(SIM_PATH, `/copy-${skipsIds}`, { ...options, links: false, skipsIds }),
+        'EVAQ_CORRUPT',
+      );
     expect(disk.read('/copy-false/STORE') ?? disk.read('/copy-true/STORE')).toBeUndefined();
     await repairStore(SIM_PATH, options);
     await backUpStore(SIM_PATH, '/copy', { ...options, links: false, skipsIds: false });
