@@ -11,7 +11,7 @@
  * in every format to come, so that a newer file is told from a damaged one.
  */
 import { assert } from '../assert.js';
-import { crc32, seedOf } from '../checksum.js';
+import { crc32, placeMask, seedOf } from '../checksum.js';
 import { readU64, writeU64 } from '../ids.js';
 import { type Field, fieldsInRow } from './field.js';
 
@@ -92,7 +92,7 @@ export interface FileHeader {
   readonly createdMs: number;
   /** Segment: of which queue (`segmentQueueMark`), in 16 bits; `undefined` where it does not say. */
   readonly queueMark?: number | undefined;
-  /** Random: makes the seed of this file unlike that of any other, should a file ID ever come twice. */
+  /** Makes the seed of this file unlike that of any other, should a file ID ever come twice. Half of it is random: see `tiedSalt`. */
   readonly salt: number;
 }
 
@@ -167,6 +167,27 @@ function decodeCopy(bytes: Buffer, at: number, kind: FileKind): CopyDecoding {
     salt: copy.readUInt32LE(56),
   };
   return header.fileId < 0 || header.baseId < 0 || header.idHighWater < 0 ? { kind: 'bad' } : { kind: 'ok', header };
+}
+
+/** What a file is, apart from its salt: what its name, its folder and its store say. */
+export type FileIdentity = Pick<FileHeader, 'kind' | 'storeUuid' | 'fileId' | 'queueMark' | 'idHighWater'>;
+
+const SALT_TIE_BITS = 0xffff;
+
+/**
+ * The salt of a segment or a tombstone log: the upper half of `random`, and 16 bits of the file's identity and that. So of a file whose header is gone,
+ * and the salt worked out from its commits, it shows whether it is of this queue of this store.
+ */
+export function tiedSalt({ kind, storeUuid, fileId, queueMark, idHighWater }: FileIdentity, random: number): number {
+  const bytes = Buffer.alloc(34);
+  bytes.write(MAGIC[kind], 0, 'latin1');
+  storeUuid.copy(bytes, 4);
+  writeU64(bytes, fileId, 20);
+  bytes.writeUInt32LE(kind === 'segment' ? (queueMark ?? 0) : idHighWater, 28);
+  bytes.writeUInt16LE(random >>> 16, 32);
+  // A CRC alone would change with the identity just as the salt that is worked out does.
+  const tie = placeMask(crc32(bytes), 0, 0, 0) & SALT_TIE_BITS;
+  return ((random & ~SALT_TIE_BITS) | tie) >>> 0;
 }
 
 /** The seed of all frames of a file: CRC-32 of magic, store UUID, file ID and salt. */

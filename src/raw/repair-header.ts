@@ -15,7 +15,7 @@ import {
   newCommitHeader,
 } from '../frame/commit-header.js';
 import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
-import { FILE_HEADER_BYTES, type FileHeader, fileSeed, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
+import { FILE_HEADER_BYTES, type FileHeader, fileSeed, HEADER_FLAG_REWRITTEN, tiedSalt } from '../frame/file-header.js';
 import { readFooter } from '../segment/segment-footer.js';
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -25,13 +25,13 @@ export interface FileName {
   readonly kind: 'segment' | 'tombstones';
   readonly fileId: number;
   readonly baseId: number;
-  /** Tombstone logs: what the header says of the queue. */
-  readonly queueMark?: number;
+  /** What the header says of the queue. */
+  readonly queueMark: number;
 }
 
 /**
  * The header that fits the commits of the file and its name, or `undefined` where no commit is intact, or those that are may be of another life of the
- * file. Its time is 0 and its high water mark is the base ID: what they were cannot be known.
+ * file, or it is a file of another queue or store. Its time is 0 and its high water mark is the base ID: what they were cannot be known.
  */
 export async function recoverHeader(
   source: ScanSource,
@@ -50,12 +50,14 @@ export async function recoverHeader(
     storeUuid,
     fileId: name.fileId,
     baseId: name.baseId,
-    idHighWater: name.queueMark ?? name.baseId,
+    idHighWater: name.kind === 'segment' ? name.baseId : name.queueMark,
+    ...(name.kind === 'segment' ? { queueMark: name.queueMark } : {}),
     createdMs: 0,
     salt: 0,
   };
-  const header = { ...blank, salt: saltFor(blank, seed) };
-  return fileSeed(header) === seed ? header : undefined;
+  const salt = saltFor(blank, seed);
+  // Any seed has a salt: that of a file of another queue or store is not tied to this one.
+  return tiedSalt(blank, salt) === salt ? { ...blank, salt } : undefined;
 }
 
 interface FirstCommit {

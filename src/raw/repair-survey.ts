@@ -9,7 +9,7 @@ import { listQueues } from '../layout/queue-names.js';
 import { queueDir, STORE_FILE } from '../layout/store-file.js';
 import type { Damage } from '../log/log-load.js';
 import { readFooter } from '../segment/segment-footer.js';
-import { parseSegmentFileName } from '../segment/segment-name.js';
+import { parseSegmentFileName, segmentQueueMark } from '../segment/segment-name.js';
 import { isReadThrough } from '../segment/segment-scan.js';
 import { mergeRanges } from '../tombstone/id-ranges.js';
 import { parseTombstoneFileName, queueMark } from '../tombstone/tombstone-name.js';
@@ -113,7 +113,13 @@ async function replacesUnread(vfs: Vfs, file: VfsFile, size: number, header: Fil
 function nameOf(file: string): FileName | undefined {
   const name = file.slice(file.lastIndexOf('/') + 1);
   const segment = parseSegmentFileName(name);
-  if (segment?.kind === 'segment') return { kind: 'segment', fileId: segment.segmentId, baseId: segment.baseId };
+  if (segment?.kind === 'segment')
+    return {
+      kind: 'segment',
+      fileId: segment.segmentId,
+      baseId: segment.baseId,
+      queueMark: segmentQueueMark(file),
+    };
   const log = parseTombstoneFileName(name);
   return log?.kind === 'log'
     ? { kind: 'tombstones', fileId: log.generation, baseId: 0, queueMark: queueMark(file) }

@@ -137,7 +137,7 @@ export async function identifyStore(vfs: Vfs, store: string, damage: Damage[]): 
     if (identity === undefined) {
       throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${store}`, { details: { path: store } });
     }
-    damage.push(...storeDamage(store, identity));
+    damage.push(...(await storeDamage(vfs, store, identity)));
     return { storeUuid: identity.uuid, registered: identity.register.names };
   } catch (error) {
     if (!(error instanceof EvaqError) || (error.code !== 'EVAQ_CORRUPT' && error.code !== 'EVAQ_NOT_A_STORE'))

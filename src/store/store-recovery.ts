@@ -47,6 +47,7 @@ export class StoreRecovery {
   readonly #damage: Damage[] = [];
   readonly #torn: TornTail[] = [];
   #movesCompleted = 0;
+  #mayMiss = false;
   readonly #recoveries: QueueRecovery[] = [];
 
   constructor(options: OpenStoreOptions, identity: StoreIdentity, failStop: FailStop, ground: Ground) {
@@ -63,6 +64,11 @@ export class StoreRecovery {
       allocateId: () => this.ids.allocate(),
       reserve: new OpeningReserve(vfs, () => [...this.dormant.values()].map(({ loaded }) => loaded)),
     };
+  }
+
+  /** There have been queues of which nothing is known any more. */
+  get hasForgotten(): boolean {
+    return this.#mayMiss || this.#identity.register.hasForgotten;
   }
 
   get registrar(): QueueRegistrar {
@@ -105,7 +111,13 @@ export class StoreRecovery {
       this.#damage.push(...loaded.damage);
     }
     this.ids.seen(highestGiven(this.ids.last, named));
-    this.#damage.push(...storeDamage(path, this.#identity));
+    const told = await storeDamage(vfs, path, this.#identity);
+    this.#mayMiss = told.some(({ lossless }) => !lossless);
+    this.#damage.push(...told);
+    if (!this.hasForgotten) return;
+    // Those that are made anew may be the ones.
+    for (const { loaded } of this.dormant.values())
+      if (loaded.found.length === 0 && loaded.generation === 0) loaded.nextId = Math.max(loaded.nextId, floor);
   }
 
   /** With `onCorruption: 'fail'` damage that costs anything is told before a byte is changed. */
@@ -115,20 +127,26 @@ export class StoreRecovery {
     if (refusal !== undefined) throw refusal;
   }
 
-  /** What is damaged in STORE is written anew, and those are entered that are there. On a full disk it is left for another time. */
+  /** What is damaged in STORE is written anew, and those are entered that are there; what a crash has cut off is completed. On a full disk it is left for another time. */
   async mend(): Promise<void> {
-    const identity = this.#identity;
-    const { failStop } = this.env;
-    const { vfs, host, path } = this.#options;
-    if (!identity.damaged && !identity.register.damaged) return;
-    const there = [...this.dormant.values()].filter(({ loaded }) => loaded.found.length > 0 && loaded.generation > 0);
-    const names = new Set([...identity.register.names, ...there.map(({ loaded }) => loaded.queue)]);
+    const { damaged, register } = this.#identity;
     try {
-      const register = await mendStore(vfs, path, identity, names, timeOf(host));
-      this.#registrar = new QueueRegistrar({ ...this.#options, failStop, identity: { ...identity, register } });
+      if (damaged || register.damaged) await this.#mendStore();
+      else await this.#registrar.complete();
     } catch (error) {
       if (!isNoSpace(error)) throw error;
     }
+  }
+
+  async #mendStore(): Promise<void> {
+    const identity = this.#identity;
+    const { failStop } = this.env;
+    const { vfs, host, path } = this.#options;
+    const there = [...this.dormant.values()].filter(({ loaded }) => loaded.found.length > 0 && loaded.generation > 0);
+    const names = new Set([...identity.register.names, ...there.map(({ loaded }) => loaded.queue)]);
+    const { hasForgotten } = this;
+    const register = await mendStore(vfs, path, identity, { names, hasForgotten }, timeOf(host));
+    this.#registrar = new QueueRegistrar({ ...this.#options, failStop, identity: { ...identity, register } });
   }
 
   /** Applies: tails, moves, tombstones, footers. */
