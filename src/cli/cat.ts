@@ -191,16 +191,19 @@ async function catSegment(path: string, flags: CatFlags, printer: LimitedPrinter
   const { first, last } = await segmentRange(segment, selection);
   // Behind the last good commit of an unsealed file there may be a torn tail, or leftovers: only a good one after a bad one makes it damage.
   let bad: EvaqError | undefined;
+  // A commit that was begun.
+  let tornAt: number | undefined;
   for await (const entry of segment.records()) {
     if (!entry.valid) {
-      const { offset, bytes } = entry.damage;
+      const { offset, bytes, headerIntact } = entry.damage;
+      if (headerIntact) tornAt ??= offset;
       bad ??= damagedAt(segment.path, offset, bytes);
       if (segment.footer === undefined) continue;
     }
     if (bad !== undefined) {
       if (!flags.skipDamaged) throw bad;
       printer.damaged++;
-      bad = undefined;
+      bad = tornAt = undefined;
     }
     if (!entry.valid || entry.record.id < first) continue;
     if (entry.record.id > last || printer.isDone) return;
@@ -209,6 +212,8 @@ async function catSegment(path: string, flags: CatFlags, printer: LimitedPrinter
     if (full !== undefined) await full;
     if (printer.isDone) return;
   }
+  if (tornAt !== undefined)
+    say(`${path} ends in a commit that is not whole, at offset ${tornAt}: torn, or damaged; evaq inspect shows it`);
 }
 
 function damagedAt(path: string, offset: number, bytes: number): EvaqError {

@@ -4,7 +4,14 @@ import { ReadOnlyEvaq } from '../raw.js';
 import { LetterSummary } from '../store/letter-summary.js';
 import { parseId, parseIds } from './arguments.js';
 import { type ChangeFlags, changeLetters } from './dead-letters/change.js';
-import { addLetterSelection, boxesOf, type LetterFlags, lettersIn, requireOneBox } from './dead-letters/letters.js';
+import {
+  addLetterSelection,
+  boxesOf,
+  type LetterFlags,
+  lettersIn,
+  lettersLeft,
+  requireOneBox,
+} from './dead-letters/letters.js';
 import { LIST_HEAD, listLine, renderLetter, renderSummary } from './dead-letters/look.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
@@ -50,9 +57,10 @@ async function summarize(dir: string, flags: LetterFlags & JsonFlag, signal: Abo
   await using store = await ReadOnlyEvaq.open(dir);
   const out = new Output();
   const summaries = [];
+  const left = lettersLeft(flags);
   for (const box of await boxesOf(store, flags.queue)) {
     const summary = new LetterSummary();
-    for await (const record of lettersIn(store, box, [], flags, signal)) summary.add(record, box.home);
+    for await (const record of lettersIn(store, box, [], flags, left, signal)) summary.add(record, box.home);
     summaries.push({ queue: box.home, ...summary.result() });
   }
   if (flags.json) {
@@ -86,8 +94,9 @@ function listCommand(): Command {
         const out = new Output();
         const nowMs = Date.now();
         await out.line(LIST_HEAD);
+        const left = lettersLeft(flags);
         for (const box of await boxesOf(store, flags.queue)) {
-          for await (const record of lettersIn(store, box, [], flags, signal))
+          for await (const record of lettersIn(store, box, [], flags, left, signal))
             await out.line(listLine(record, box.home, nowMs));
         }
         await out.flush();
@@ -113,7 +122,7 @@ function showCommand(): Command {
         requireOneBox(boxes, [id]);
         const out = new Output();
         for (const box of boxes) {
-          for await (const record of lettersIn(store, box, [id], {}, signal)) {
+          for await (const record of lettersIn(store, box, [id], {}, lettersLeft({}), signal)) {
             await out.line(
               json ? recordToJson({ record, queue: box.name }) : renderLetter(record, box.home, Date.now()),
             );
@@ -134,8 +143,9 @@ function exportLettersCommand(): Command {
       interruptible(async (signal) => {
         await using store = await ReadOnlyEvaq.open(dir);
         const out = new Output();
+        const left = lettersLeft(flags);
         for (const box of await boxesOf(store, flags.queue)) {
-          for await (const record of lettersIn(store, box, [], flags, signal))
+          for await (const record of lettersIn(store, box, [], flags, left, signal))
             await out.line(recordToJson({ record, queue: box.name }));
         }
         await out.flush();

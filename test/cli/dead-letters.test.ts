@@ -77,6 +77,34 @@ describe('dead-letters', () => {
     }
   });
 
+  test('are said in one way: what would be left out is no selection', async () => {
+    const store = await withLetters();
+    for (const args of [
+      ['redrive', '1', '--reason', 'other'],
+      ['purge', '1', '--code', 'X'],
+      ['purge', '1', '--all'],
+      ['purge', '--all', '-g', 'x'],
+    ]) {
+      const [action = '', ...rest] = args;
+      const { code, stderr } = await evaq(['dead-letters', action, store, ...rest, '-q', 'jobs', '--yes']);
+      expect({ args, code, stderr }).toEqual({ args, code: 2, stderr: expect.stringContaining('in one way') });
+    }
+    expect(await sizeOf(store, 'jobs.dead')).toBe(3);
+  });
+
+  test('-n is of all queues together, and -q also the queue that they are in', async () => {
+    const store = await withLetters();
+    const list = await evaq(['dead-letters', 'ls', store, '-n', '3']);
+    expect(list.stdout.toString().trimEnd().split('\n').length).toBe(1 + 3);
+    const of = async (queue: string): Promise<string> =>
+      (await evaq(['dead-letters', 'export', store, '-q', queue])).stdout.toString();
+    expect(await of('jobs.dead')).toBe(await of('jobs'));
+    expect(await of('dead-letters')).toBe(await of('wal'));
+    expect(await evaq(['dead-letters', 'purge', store, '-n', '3', '--yes'])).toMatchObject({ code: 0 });
+    expect(await sizeOf(store, 'jobs.dead')).toBe(0);
+    expect(await sizeOf(store, 'dead-letters')).toBe(1);
+  });
+
   test('summary, ls, show and export tell by reason and code, send no escapes, and change nothing', async () => {
     const store = await withLetters();
     const before = snapshotOf(store);

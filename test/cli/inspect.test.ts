@@ -79,6 +79,48 @@ describe('inspect', () => {
     expect(lines.filter(({ check }) => check === 'BAD')).toMatchObject([{ kind: 'bad', offset: 128 }]);
   });
 
+  test('a torn end is none, whatever stands behind it: cat says that there is one; a commit behind it makes it damage', async () => {
+    const folder = temporary();
+    const copy = join(folder, '..', 'copy.seg');
+    await using library = await Evaq.open(folder);
+    for (const text of ['first', 'second', 'third']) await library.wal.push(text);
+    const whole = readFileSync(fileOf(folder, /1-.*\.seg$/));
+    const changed = (text: string): number => {
+      const bytes = Buffer.from(whole);
+      const at = bytes.indexOf(text);
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+      // Zeros ahead.
+      writeFileSync(copy, Buffer.concat([bytes, Buffer.alloc(5000)]));
+      return at;
+    };
+    changed('third');
+    const { lines, code } = await linesOf(copy);
+    expect(code).toBe(0);
+    expect(lines.filter(({ check }) => check !== 'ok').map(({ kind }) => kind)).toContain('end');
+    expect(lines.filter(({ check }) => check === 'BAD')).toEqual([]);
+    const torn = await evaq(['cat', copy]);
+    expect(torn).toMatchObject({ code: 0, stdout: Buffer.from('first\nsecond\n') });
+    expect(torn.stderr).toMatch(/^evaq: \S+copy\.seg ends in a commit that is not whole, at offset \d+: [^\n]+\n$/);
+    changed('second');
+    const rotten = await linesOf(copy);
+    expect(rotten.code).toBe(3);
+    expect(rotten.lines.filter(({ check }) => check === 'BAD')).toHaveLength(1);
+    expect((await evaq(['cat', copy])).code).toBe(3);
+    const skipped = await evaq(['cat', copy, '--skip-damaged']);
+    expect(skipped).toMatchObject({ code: 3, stdout: Buffer.from('first\nthird\n') });
+    expect(skipped.stderr).not.toMatch(/ends in/);
+    writeFileSync(copy, whole);
+    expect(await evaq(['cat', copy])).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('what stands behind the footer of a segment is damage', async () => {
+    const path = fileOf(await abc(), /\.seg$/);
+    writeFileSync(path, Buffer.concat([readFileSync(path), Buffer.from('garbage')]));
+    const { lines, code } = await linesOf(path);
+    expect(code).toBe(3);
+    expect(lines.at(-1)).toMatchObject({ kind: 'bad', bytes: 7, check: 'BAD' });
+  });
+
   test('a tombstone log, the file STORE, a log of deliveries', async () => {
     const store = await abc();
     const log = await linesOf(fileOf(store, /\.tomb$/));

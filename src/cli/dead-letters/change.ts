@@ -8,7 +8,15 @@ import { Meter } from '../meter.js';
 import { isMeant, type MoveFlags, sayNothingChanged, sayPlan, sayStopped, tallyOf } from '../planned-move.js';
 import { inPortions, LateWriter } from '../portions.js';
 import { formatCount } from '../record-format.js';
-import { boxesOf, type LetterBox, type LetterFlags, lettersIn, requireOneBox } from './letters.js';
+import {
+  boxesOf,
+  type LetterBox,
+  type LetterFlags,
+  type LettersLeft,
+  lettersIn,
+  lettersLeft,
+  requireOneBox,
+} from './letters.js';
 
 export interface ChangeFlags extends LetterFlags, MoveFlags {
   readonly all?: boolean;
@@ -24,15 +32,16 @@ export async function changeLetters(
   what: Change,
   signal: AbortSignal,
 ): Promise<void> {
-  if (what === 'purge') requireChoice(ids, flags);
+  requireChoice(ids, flags, what);
   await using store = await ReadOnlyEvaq.open(dir);
   const boxes = await boxesOf(store, flags.queue);
   requireOneBox(boxes, ids);
   await using writer = new LateWriter(dir, signal);
   let found = 0;
   let left = flags.limit ?? Infinity;
+  const selected = lettersLeft(flags);
   for (const box of boxes) {
-    const chosen = new ChosenLetters(store, box, ids, flags, what, signal);
+    const chosen = new ChosenLetters(store, box, ids, flags, what, selected, signal);
     const changed = isMeant(flags) ? await change(writer, chosen, left) : await sayPlanOf(chosen, left);
     left -= changed;
     found += chosen.seen;
@@ -41,11 +50,13 @@ export async function changeLetters(
   else if (!isMeant(flags)) sayNothingChanged();
 }
 
-/** What goes for good is named. */
-function requireChoice(ids: readonly number[], flags: ChangeFlags): void {
+/** What goes for good is named. @throws UsageError unless it is said in one way which are meant */
+function requireChoice(ids: readonly number[], flags: ChangeFlags, what: Change): void {
   const { from, to, since, until, grep, header, reason, count, code, queue, all } = flags;
-  const isChosen = [from, to, since, until, grep, header, reason, count, code, queue].some((one) => one !== undefined);
-  if (ids.length === 0 && !isChosen && all !== true)
+  const isSelected = [from, to, since, until, grep, header, reason, count, code].some((one) => one !== undefined);
+  const ways = [ids.length > 0, isSelected, all === true].filter(Boolean).length;
+  if (ways > 1) throw new UsageError('say which dead letters in one way: their IDs, a selection, or all');
+  if (ways === 0 && what === 'purge' && queue === undefined)
     throw new UsageError('say which dead letters: their IDs, a selection, or --all');
 }
 
@@ -68,13 +79,14 @@ class ChosenLetters {
     ids: readonly number[],
     flags: ChangeFlags,
     what: Change,
+    left: LettersLeft,
     signal: AbortSignal,
   ) {
     this.box = box;
     this.what = what;
     this.flags = flags;
     this.signal = signal;
-    this.#records = () => lettersIn(store, box, ids, flags, signal);
+    this.#records = () => lettersIn(store, box, ids, flags, left, signal);
     this.#nextId = async () => (await (await store.queue(box.name)).stats()).nextId;
   }
 

@@ -40,11 +40,22 @@ export async function boxesOf(store: ReadOnlyEvaq, wanted: string | undefined): 
   // By the queues that hold them: whose they are may not be there, after an import of them alone.
   const boxes = new Map(names.filter(holdsDeadLetters).map((name) => [homeNameOf(name), name]));
   const homes = [...boxes.keys()].sort();
-  const meant = wanted === undefined ? homes : queuesMeant([wanted], homes);
+  // Whose they are, or the queue that they are in.
+  const holder = homes.find((home) => boxes.get(home) === wanted);
+  const meant = wanted === undefined ? homes : queuesMeant([holder ?? wanted], homes);
   return meant.flatMap((home) => {
     const name = boxes.get(home);
     return name === undefined ? [] : [{ home, name }];
   });
+}
+
+/** How many more are selected, of all boxes together: `-n`. */
+export interface LettersLeft {
+  count: number;
+}
+
+export function lettersLeft({ count = Infinity }: LetterFlags): LettersLeft {
+  return { count };
 }
 
 /** The selected letters of one box, in the order of their IDs. `ids`: these alone, if there are any. */
@@ -53,6 +64,7 @@ export async function* lettersIn(
   { name }: LetterBox,
   ids: readonly number[],
   flags: LetterFlags,
+  left: LettersLeft,
   signal: AbortSignal,
 ): AsyncGenerator<QueueRecord, void, undefined> {
   const queue = await queueToRead(store, name);
@@ -64,12 +76,13 @@ export async function* lettersIn(
     }
     return;
   }
-  const { count = Infinity, ...rest } = flags;
-  let left = count;
+  const { count: _, ...rest } = flags;
+  if (left.count <= 0) return;
   for await (const record of selectedRecords(queue, selectionOf(rest), signal)) {
     if (flags.code !== undefined && codeOfFailure(record.error) !== flags.code) continue;
-    if (left-- <= 0) return;
+    left.count--;
     yield record;
+    if (left.count <= 0) return;
   }
 }
 

@@ -2,11 +2,12 @@
 import { COMMIT_HEADER_BYTES } from '../../frame/commit-header.js';
 import { CommitScanner } from '../../frame/commit-scanner.js';
 import { FILE_HEADER_BYTES, type FileKind } from '../../frame/file-header.js';
-import { badOf, type RawBad } from '../../raw/raw-bad.js';
+import { badOf } from '../../raw/raw-bad.js';
 import { openRawFile } from '../../raw/raw-file.js';
 import { nodeVfs } from '../../vfs/node-vfs.js';
 import type { Output } from '../output.js';
 import { isoTime } from '../record-format.js';
+import { BadRanges } from './bad-ranges.js';
 import { InspectLines, type InspectOptions } from './inspect-lines.js';
 
 type OtherKind = 'deliveries' | 'intake' | 'store-file';
@@ -41,21 +42,19 @@ export async function inspectCommits(
     await lines.file(path, size, WHAT[kind]);
     await lines.header(header, damaged);
     const scanner = new CommitScanner(file, seed, FILE_HEADER_BYTES, size, 'resync');
-    let intact = !damaged;
-    let end: RawBad | undefined;
+    const bad = new BadRanges(lines);
     for (;;) {
       options.signal.throwIfAborted();
       const outcome = await scanner.next();
-      if (end !== undefined) {
-        await lines.bad(end, outcome === 'end');
-        intact &&= outcome === 'end';
-        end = undefined;
-      }
-      if (outcome === 'end') return intact;
       if (outcome === 'bad') {
-        end = badOf(scanner);
+        bad.hold(badOf(scanner));
         continue;
       }
+      if (outcome === 'end') {
+        await bad.end(false);
+        return !damaged && !bad.isDamaged;
+      }
+      await bad.damaged();
       const { header: commit, offset, buffer, bodyAt } = scanner;
       const bytes = COMMIT_HEADER_BYTES + commit.bodyBytes;
       const name = COMMITS[kind][commit.kind] ?? `kind ${commit.kind}`;

@@ -2,6 +2,7 @@
 import { type RawCommit, type RawEntry, RawSegment } from '../../raw.js';
 import type { Output } from '../output.js';
 import { isoTime } from '../record-format.js';
+import { BadRanges } from './bad-ranges.js';
 import { InspectLines, type InspectOptions } from './inspect-lines.js';
 
 /** Resolves with false where something is damaged. */
@@ -11,26 +12,23 @@ export async function inspectSegment(path: string, out: Output, options: Inspect
   await lines.file(path, segment.size, segment.footer === undefined ? 'a segment, not sealed' : 'a segment, sealed');
   await lines.header(segment.header, segment.headerDamaged);
   const records = options.commitsOnly ? undefined : new RecordsOf(segment, options.signal);
-  let intact = !segment.headerDamaged;
-  let end: Extract<RawCommit, { kind: 'bad' }> | undefined;
+  const bad = new BadRanges(lines);
+  // Also one behind which something stands that does not belong there.
+  let isSealed = segment.footer !== undefined;
   for await (const commit of segment.commits({ signal: options.signal })) {
-    // What is bad behind the last commit of a segment that is not sealed is its end.
-    if (end !== undefined) {
-      await lines.bad(end, false);
-      intact = false;
-      end = undefined;
-    }
     if (commit.kind === 'bad') {
       for await (const entry of records?.within(commit) ?? []) await frame(lines, entry);
-      end = commit;
+      bad.hold(commit);
       continue;
     }
+    await bad.damaged();
+    isSealed ||= commit.kind === 'footer';
     await commitLine(lines, commit);
     if (commit.kind === 'records') for await (const entry of records?.within(commit) ?? []) await frame(lines, entry);
     if (commit.kind === 'footer' && !options.commitsOnly) await footer(lines, segment, commit.offset);
   }
-  if (end !== undefined) await lines.bad(end, segment.footer === undefined);
-  return intact && (end === undefined || segment.footer === undefined);
+  await bad.end(isSealed);
+  return !segment.headerDamaged && !bad.isDamaged;
 }
 
 function commitLine(lines: InspectLines, commit: Exclude<RawCommit, { kind: 'bad' }>): Promise<void> | undefined {

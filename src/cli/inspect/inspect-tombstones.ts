@@ -1,7 +1,8 @@
 /** A tombstone log, round for round, both copies of each. */
-import { type RawBad, type RawRound, RawTombstones } from '../../raw.js';
+import { type RawRound, RawTombstones } from '../../raw.js';
 import type { Output } from '../output.js';
 import { isoTime } from '../record-format.js';
+import { BadRanges } from './bad-ranges.js';
 import { InspectLines, type InspectOptions } from './inspect-lines.js';
 
 /** Resolves with false where something is damaged. */
@@ -10,20 +11,18 @@ export async function inspectTombstones(path: string, out: Output, options: Insp
   const lines = new InspectLines(out, options);
   await lines.file(path, log.size, 'a tombstone log');
   await lines.header(log.header, log.headerDamaged);
-  let intact = !log.headerDamaged;
-  let end: RawBad | undefined;
+  const bad = new BadRanges(lines);
   for await (const entry of log.rounds({ signal: options.signal })) {
-    if (end !== undefined) {
-      await lines.bad(end, false);
-      intact = false;
-      end = undefined;
+    if (entry.kind === 'bad') {
+      bad.hold(entry);
+      continue;
     }
-    if (entry.kind === 'bad') end = entry;
-    else if (entry.kind === 'unknown') await lines.place(entry, 'unknown', 'ok', { code: entry.code });
+    await bad.damaged();
+    if (entry.kind === 'unknown') await lines.place(entry, 'unknown', 'ok', { code: entry.code });
     else await lines.place(entry, entry.kind, 'ok', toldOf(entry, options));
   }
-  if (end !== undefined) await lines.bad(end, true);
-  return intact;
+  await bad.end(false);
+  return !log.headerDamaged && !bad.isDamaged;
 }
 
 function toldOf(entry: RawRound, { commitsOnly }: InspectOptions): Readonly<Record<string, unknown>> {

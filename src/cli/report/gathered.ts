@@ -5,7 +5,7 @@ import { walkQueue } from '../../raw/record-walk.js';
 import { ReadOnlyEvaq, type StoreUsage, storeUsage, type VerifyReport, verifyStore } from '../../raw.js';
 import { LetterSummary } from '../../store/letter-summary.js';
 import { nodeVfs } from '../../vfs/node-vfs.js';
-import { boxesOf, lettersIn } from '../dead-letters/letters.js';
+import { boxesOf, lettersIn, lettersLeft } from '../dead-letters/letters.js';
 import { measureSyncs, type SyncTimes } from '../doctor/sync-probe.js';
 import { gatherStore, type StoreInfo } from '../info/store-info.js';
 import { FiguresCounter, type QueueFigures } from '../stats/queue-figures.js';
@@ -42,7 +42,7 @@ export async function gather(dir: string, probe: string | undefined, signal: Abo
     }
     for (const box of await boxesOf(store, undefined)) {
       const summary = new LetterSummary();
-      for await (const record of lettersIn(store, box, [], {}, signal)) summary.add(record, box.home);
+      for await (const record of lettersIn(store, box, [], {}, lettersLeft({}), signal)) summary.add(record, box.home);
       letters.push({ queue: box.home, ...summary.result() });
     }
   }
