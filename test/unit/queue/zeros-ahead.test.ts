@@ -103,4 +103,24 @@ describe('zeros ahead', () => {
     expect(pushed * 9 * KIB).toBeGreaterThan(580 * KIB);
     await pipeline.close();
   });
+
+  it.each([20 * KIB, 400 * KIB])('P7: behind %d bytes: when the store has stopped none are added', async (bytes) => {
+    const disk = new SimDisk({ seed: 1, timing: 'steady' });
+    let stops = (): void => undefined;
+    const removalRound = (): number => {
+      stops();
+      return 0;
+    };
+    const { pipeline, failStop } = await newPipeline(disk, { segmentBytes: 64 * MIB, removalRound });
+    while (pipeline.active.writtenEnd < bytes) await pipeline.push(Buffer.alloc(9 * KIB, 1), undefined);
+    await disk.host.yield();
+    // Another queue's sync, when this commit is on its way.
+    stops = () => void failStop.fail(new Error('EIO'), 'a sync', '/elsewhere');
+    const { active } = pipeline;
+    active.filledEnd = active.writtenEnd;
+    const before = disk.calls.length;
+    await expect(pipeline.push(Buffer.alloc(9 * KIB, 1), undefined)).rejects.toMatchObject({ code: 'EVAQ_FAILED' });
+    expect(disk.calls.slice(before).map(({ name }) => name)).toEqual(['writeBlocking', 'sync']);
+    await pipeline.close();
+  });
 });
