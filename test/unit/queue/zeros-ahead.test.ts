@@ -123,4 +123,27 @@ describe('zeros ahead', () => {
     expect(disk.calls.slice(before).map(({ name }) => name)).toEqual(['writeBlocking', 'sync']);
     await pipeline.close();
   });
+
+  it.each([
+    [0, 10 * KIB, 'writeBlocking'],
+    [400 * KIB, 60 * KIB, 'extend'],
+  ] as const)(
+    'P14: behind %d bytes: those of a step for which there is no space are given back',
+    async (bytes, free, by) => {
+      const disk = new SimDisk({ seed: 1, timing: 'steady' });
+      const { pipeline } = await newPipeline(disk, { segmentBytes: 64 * MIB });
+      const { active } = pipeline;
+      while (active.writtenEnd < bytes) await pipeline.push(Buffer.alloc(6 * KIB, 1), undefined);
+      await active.filling;
+      // A step is due.
+      active.filledEnd = active.writtenEnd;
+      disk.limits.capacityBytes = 1e9;
+      disk.limits.capacityBytes = 1e9 - (await disk.vfs.freeBytes(PIPELINE_DIR)) + free;
+      await pipeline.push(Buffer.alloc(6 * KIB, 1), undefined);
+      await active.filling;
+      expect(disk.calls.filter(({ name }) => name === by).at(-1)?.outcome).toBe('ENOSPC');
+      expect(await fileBytes(disk)).toBe(active.writtenEnd);
+      await pipeline.close();
+    },
+  );
 });
