@@ -113,9 +113,10 @@ export class LogEnd {
     return writePlaced(this.#active, batch, this.#options.blocking);
   }
 
-  /** In mode 'sync' alone: elsewhere nobody waits for a sync. */
+  /** In mode 'sync' alone: elsewhere nobody waits for a sync. Nor when the store has stopped: its files may be another's by now. */
   fillAhead(active: ActiveSegment, { length }: PushBatch): void {
-    if (!this.#data.isRelaxed) fillAhead(active, length, this.#options.segmentBytes);
+    const { failStop } = this.#options;
+    if (!this.#data.isRelaxed && failStop.error === undefined) fillAhead(active, length, this.#options.segmentBytes);
   }
 
   /** The same behind a commit that has blocked the thread. */

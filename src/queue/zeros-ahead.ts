@@ -5,10 +5,11 @@
  * - They come in steps that grow with the segment: what they take is never more than the segment holds, or 8 KiB.
  * - A small step is written in the calling thread, behind the commit that comes to the end of what there is. A large one is added at the file's end by
  *   the pool, when half of one is left. It overwrites nothing, wherever the file ends by then: `pushSync` may have come in between.
- * - Where it cannot be done nothing is ahead: the commits themselves say what is wrong, if anything is. It is tried again a step later.
+ * - Where it cannot be done nothing is ahead: the commits themselves say what is wrong, if anything is. It is tried again a step later. The last space of
+ *   the disk is others' as much as this queue's: what was written of a step that found no more is given back.
  * - How far the file is filled is a guess, which costs time where it is wrong.
  */
-import { isSystemError } from '../errors.js';
+import { isNoSpace, isSystemError } from '../errors.js';
 import type { ActiveSegment } from './active-segment.js';
 
 /** Zeros are written ahead of commits up to this size. Of larger ones the sync is the smaller part. */
@@ -51,7 +52,7 @@ function fillInline(active: ActiveSegment, step: number): void {
     active.filledEnd = from + length;
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
-    active.fillFrom = from + step;
+    giveUp(active, step, cause);
   }
 }
 
@@ -68,13 +69,26 @@ function extend(active: ActiveSegment, step: number, segmentBytes: number): void
         // Less where it was cut meanwhile.
         if (active.filledEnd >= from) active.filledEnd = to;
       },
-      () => {
-        active.fillFrom = active.writtenEnd + step;
-      },
+      (cause: unknown) => giveUp(active, step, cause),
     )
     .finally(() => {
       active.isFilling = false;
     });
+}
+
+/**
+ * What is placed, and may be being written, ends at `writtenEnd`: what is cut off behind it is nobody's, whoever is writing. Zeros that are being added
+ * come behind the cut.
+ */
+function giveUp(active: ActiveSegment, step: number, cause: unknown): void {
+  const { file, writtenEnd, filledEnd } = active;
+  active.fillFrom = writtenEnd + step;
+  if (!isNoSpace(cause) || file.isAtHand === false) return;
+  try {
+    file.truncateBlocking(Math.max(writtenEnd, filledEnd));
+  } catch {
+    // The footer cuts it off.
+  }
 }
 
 function toBlockEnd(offset: number): number {

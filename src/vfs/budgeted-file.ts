@@ -393,7 +393,8 @@ export class BudgetedFile implements VfsFile, RestingFile {
   async #hasItsSize(handle: VfsFile): Promise<boolean> {
     if (this.#size < 0) return true;
     const size = await handle.size().catch(() => -1);
-    return size < 0 || size === this.#size;
+    // A blocking write may have come in between.
+    return size < 0 || this.#size < 0 || size === this.#size;
   }
 
   #isSame(handle: VfsFile): boolean {

@@ -90,7 +90,8 @@ class NodeFile implements VfsFile {
       this.#requireSameFile(fd);
       for (let left = length; left > 0; ) left -= await append(fd, Math.min(left, ZEROS.length));
     } finally {
-      fs.closeSync(fd);
+      // On a network's file system it waits for what was written.
+      await closeFd(fd);
     }
   }
 
@@ -149,10 +150,14 @@ class NodeFile implements VfsFile {
   close(): Promise<void> {
     if (this.#closed) return Promise.resolve();
     this.#closed = true;
-    return new Promise((resolve, reject) => {
-      fs.close(this.#fd, (error) => (error ? reject(error) : resolve()));
-    });
+    return closeFd(this.#fd);
   }
+}
+
+function closeFd(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fs.close(fd, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
 /** Zeros, as many as there is space for: resolves with how many that were. */

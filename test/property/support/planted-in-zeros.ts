@@ -39,4 +39,10 @@ export const BUGS_OF_ZEROS: readonly PlantedBug[] = [
       },
     ],
   },
+  {
+    title: 'zeros that found no space are given back with what was written behind them meanwhile',
+    hunts: ['zeros'],
+    seed: 1,
+    edits: [{ file: ZEROS, find: 'Math.max(writtenEnd, filledEnd)', put: 'filledEnd' }],
+  },
 ];

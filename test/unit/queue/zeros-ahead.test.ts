@@ -103,4 +103,47 @@ describe('zeros ahead', () => {
     expect(pushed * 9 * KIB).toBeGreaterThan(580 * KIB);
     await pipeline.close();
   });
+
+  it.each([20 * KIB, 400 * KIB])('P7: behind %d bytes: when the store has stopped none are added', async (bytes) => {
+    const disk = new SimDisk({ seed: 1, timing: 'steady' });
+    let stops = (): void => undefined;
+    const removalRound = (): number => {
+      stops();
+      return 0;
+    };
+    const { pipeline, failStop } = await newPipeline(disk, { segmentBytes: 64 * MIB, removalRound });
+    while (pipeline.active.writtenEnd < bytes) await pipeline.push(Buffer.alloc(9 * KIB, 1), undefined);
+    await disk.host.yield();
+    // Another queue's sync, when this commit is on its way.
+    stops = () => void failStop.fail(new Error('EIO'), 'a sync', '/elsewhere');
+    const { active } = pipeline;
+    active.filledEnd = active.writtenEnd;
+    const before = disk.calls.length;
+    await expect(pipeline.push(Buffer.alloc(9 * KIB, 1), undefined)).rejects.toMatchObject({ code: 'EVAQ_FAILED' });
+    expect(disk.calls.slice(before).map(({ name }) => name)).toEqual(['writeBlocking', 'sync']);
+    await pipeline.close();
+  });
+
+  it.each([
+    [0, 10 * KIB, 'writeBlocking'],
+    [400 * KIB, 60 * KIB, 'extend'],
+  ] as const)(
+    'P14: behind %d bytes: those of a step for which there is no space are given back',
+    async (bytes, free, by) => {
+      const disk = new SimDisk({ seed: 1, timing: 'steady' });
+      const { pipeline } = await newPipeline(disk, { segmentBytes: 64 * MIB });
+      const { active } = pipeline;
+      while (active.writtenEnd < bytes) await pipeline.push(Buffer.alloc(6 * KIB, 1), undefined);
+      await active.filling;
+      // A step is due.
+      active.filledEnd = active.writtenEnd;
+      disk.limits.capacityBytes = 1e9;
+      disk.limits.capacityBytes = 1e9 - (await disk.vfs.freeBytes(PIPELINE_DIR)) + free;
+      await pipeline.push(Buffer.alloc(6 * KIB, 1), undefined);
+      await active.filling;
+      expect(disk.calls.filter(({ name }) => name === by).at(-1)?.outcome).toBe('ENOSPC');
+      expect(await fileBytes(disk)).toBe(active.writtenEnd);
+      await pipeline.close();
+    },
+  );
 });

@@ -79,6 +79,24 @@ describe('a bound on descriptors', () => {
     expect(Buffer.from(disk.read('/g0') ?? []).toString()).toBe('now');
   });
 
+  it('P14: what is written blocking while a file is opened again does not make it another file', async () => {
+    for (let turns = 0; turns < 40; turns++) {
+      const disk = newDisk();
+      const vfs = new BudgetedVfs(disk.vfs, FEW);
+      const [file] = await filesOn(vfs, 1);
+      if (file === undefined) return;
+      await write(file, 'old');
+      await file.sync();
+      for (let i = 0; i < FEW; i++) await vfs.create(`/other${i}`);
+      expect(file.isAtHand).toBe(false);
+      const writing = write(file, 'new', 3);
+      for (let turn = 0; turn < turns; turn++) await disk.host.yield();
+      file.writeAndSyncBlocking([{ source: Buffer.from('now'), length: 3, position: 6 }]);
+      await writing;
+      expect(await textOf(file)).toBe('oldnewnow');
+    }
+  });
+
   it('all who use one file system share it', async () => {
     const disk = newDisk();
     const stores = [0, 1, 2, 3].map((more) => new BudgetedVfs(disk.vfs, FEW + more));
