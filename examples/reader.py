@@ -272,6 +272,7 @@ class Body:
                 break
             found.append(one[0])
             at, id = one[1], one[0][0] + 1
+        self.holds = len(found) == self.count and at == self.end
         return found
 
     def salvaged(self):
@@ -790,9 +791,17 @@ class Queue:
                 continue
             if commit.kind != 1:
                 continue
+            if whole and (commit.first_id < nxt or (footer and commit.first_id > footer.last_id)):
+                following = [item[2].first_id for item in items[at + 1 :] if item[2] and item[2].kind == 1]
+                segment.lost.append((nxt, following[0] - 1 if following else last))
+                self.tell(segment.name, start, end - start, f"a commit with records from {commit.first_id} on contradicts itself", False)
+                continue
             body = body_of(segment.data, seed, commit, entries)
             found = body.whole() if whole else body.salvaged()
-            if not whole or len(found) != commit.count:
+            if whole and not body.holds:
+                known = found[-1][0] if found else commit.first_id - 1
+                found += [one for one in body.salvaged() if one[0] > known]
+            if not whole or not body.holds:
                 following = [item[2].first_id for item in items[at + 1 :] if item[2] and item[2].kind == 1]
                 through = following[0] - 1 if following else last
                 dense = commit.first_id + commit.count - 1

@@ -18,7 +18,7 @@ import { DENSE_FRAME_BYTES, newFrameView, SPARSE_FRAME_BYTES, viewFrame } from '
 import { type IdRange, NEXT_ID_MAX } from '../ids.js';
 import type { Footer } from './segment-footer.js';
 import { newSegmentIndex, type SegmentIndex } from './segment-index.js';
-import { type SalvageIndex, type SalvageSource, salvageBad } from './segment-salvage.js';
+import { type Indexed, type SalvageIndex, type SalvageSource, salvageBad, salvageBehind } from './segment-salvage.js';
 import { SegmentTimes } from './segment-times.js';
 
 /** A range of a segment that holds no valid commit. */
@@ -87,6 +87,8 @@ export type ScanProgress = (bytes: number) => void;
 export interface ScanSalvage {
   readonly rewritten: boolean;
   readonly index: SalvageIndex | undefined;
+  /** Of its last record, by its footer: what begins behind that is no commit of it. */
+  readonly lastId?: number;
 }
 
 /** Scans [FILE_HEADER_BYTES, size). Rejects with the system error if a read does: an unreadable disk is not corruption. */
@@ -105,20 +107,22 @@ export async function scanSegment(
   const scanner = new CommitScanner(source, seed, FILE_HEADER_BYTES, size, 'resync', true);
   const state: IndexState = {
     intervalBytes,
+    lastId: salvage.lastId ?? NEXT_ID_MAX,
     marked: -Infinity,
     ...(onEntry === undefined ? {} : { onEntry }),
     ...(marks === undefined ? {} : { marks }),
   };
+  const from: SalvageSource = { source, seed, ...salvage };
   let reported = 0;
   try {
     for (;;) {
       const outcome = await scanner.next();
       if (outcome === 'end') break;
       if (outcome === 'bad') {
-        await noteDamage(scan, scanner, { source, seed, ...salvage }, state);
+        await noteDamage(scan, scanner, from, state);
         continue;
       }
-      noteCommit(scan, scanner, state);
+      noteCommit(scan, scanner, from, state);
       if (progress !== undefined && scanner.offset - reported > 16 * 1024 * 1024) {
         progress(scanner.offset - reported);
         reported = scanner.offset;
@@ -166,6 +170,8 @@ export function newScan(baseId: number): SegmentScan {
 /** Where the index stands: the offset of its last entry. */
 export interface IndexState {
   readonly intervalBytes: number;
+  /** No record of the segment has a higher one. */
+  readonly lastId: number;
   marked: number;
   /** Told of every entry in the place of an index; the scan then keeps neither that nor the runs, which for tiny records are larger than the file. */
   readonly onEntry?: OnEntry;
@@ -176,7 +182,7 @@ export interface IndexState {
 const frame = newFrameView();
 
 /** Takes in the valid commit on which the scanner stands. */
-export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: IndexState): void {
+export function noteCommit(scan: SegmentScan, scanner: CommitScanner, from: Indexed, state: IndexState): void {
   const { header, offset, buffer, bodyAt } = scanner;
   if (header.kind !== KIND_LINK && header.durableOffset > scan.promisedOffset)
     scan.promisedOffset = header.durableOffset;
@@ -195,8 +201,8 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
   const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
   const bodyEnd = bodyAt + header.bodyBytes;
   const end = offset + COMMIT_HEADER_BYTES + header.bodyBytes;
-  if (header.firstId <= scan.lastId) {
-    scan.damaged.push(contradiction(scan, header, offset, 0));
+  if (header.firstId <= scan.lastId || header.firstId > state.lastId) {
+    scan.damaged.push(contradiction(scan, header, offset, 0, state.lastId));
     return;
   }
   const headBytes = sparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
@@ -225,21 +231,44 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
     at += frame.frameBytes;
   }
   if (!sparse && noted > 0) noteIds(scan, state, header.firstId, header.firstId + noted - 1, header.timestamp);
-  if (noted < header.count || at !== bodyEnd) scan.damaged.push(contradiction(scan, header, offset, noted));
+  if (noted < header.count || at !== bodyEnd) {
+    const damage = contradiction(scan, header, offset, noted, state.lastId);
+    const before = scan.lastId;
+    noteBehind(scan, scanner, from, state);
+    if (scan.lastId > before && damage.lastId === scan.lastId) damage.lastId = (scan.runs.at(-1)?.first ?? damage.firstId) - 1;
+    scan.damaged.push(damage);
+  }
   if (wide && state.onEntry === undefined)
     scan.index.wide.push({ offset, end, firstId: header.firstId, timestamp: header.timestamp });
   scan.dataEnd = end;
 }
 
-/** A commit whose checksums hold, and of which only the first `noted` records are. */
-function contradiction(scan: SegmentScan, header: CommitHeader, offset: number, noted: number): DamagedRange {
+/** Takes in the records behind the one that contradicts its commit. */
+function noteBehind(scan: SegmentScan, scanner: CommitScanner, from: Indexed, state: IndexState): void {
+  salvageBehind(scanner, scan.lastId, from, (view, buffer) => {
+    Object.assign(frame, view);
+    noteIds(scan, state, view.id, view.id, view.timestamp);
+    noteFrame(scan, state, buffer);
+  });
+}
+
+/** A commit whose checksums hold, and of which the first `noted` records are, and one behind them is not. */
+function contradiction(
+  scan: SegmentScan,
+  header: CommitHeader,
+  offset: number,
+  noted: number,
+  lastIdMax: number,
+): DamagedRange {
   const { bodyBytes, timestamp } = header;
   const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
   // Whatever it says, there is no room for more.
   const count = Math.min(header.count, Math.floor(bodyBytes / DENSE_FRAME_BYTES));
   const firstId = scan.lastId + 1;
-  const isOpen = sparse && noted < count;
-  const lastId = sparse ? firstId - 1 : Math.max(firstId - 1, Math.min(header.firstId + count - 1, NEXT_ID_MAX - 1));
+  const isElsewhere = header.firstId > lastIdMax;
+  const isOpen = isElsewhere || (sparse && noted < count);
+  const isUnknown = sparse || isElsewhere;
+  const lastId = isUnknown ? firstId - 1 : Math.max(firstId - 1, Math.min(header.firstId + count - 1, NEXT_ID_MAX - 1));
   const end = offset + COMMIT_HEADER_BYTES + bodyBytes;
   const toMs = isOpen ? undefined : timestamp;
   return {

@@ -142,7 +142,7 @@ describe('P9: a commit whose checksums hold, and that contradicts itself', () =>
     expect((await commits.scan()).damaged).toMatchObject([{ firstId: NEXT_ID_MAX - 1, lastId: NEXT_ID_MAX - 1 }]);
   });
 
-  it('names IDs that descend: how far it goes says the next commit', async () => {
+  it('names IDs that descend: what is intact behind them is there, and how far it goes says the next commit', async () => {
     // The second record's distance from the first; the frame's own checksum does not matter where that of the body holds.
     const commits = new Commits()
       .sparse([1, 5, 9], 1000)
@@ -151,6 +151,7 @@ describe('P9: a commit whose checksums hold, and that contradicts itself', () =>
     const scan = await commits.scan();
     expect(scan.runs).toEqual([
       { first: 1, last: 1 },
+      { first: 9, last: 9 },
       { first: 20, last: 20 },
     ]);
     expect(scan.damaged).toEqual([{ ...place(commits, 0), firstId: 2, lastId: 19, fromMs: 1000, toMs: 3000 }]);
