@@ -795,10 +795,18 @@ class Queue:
                 following = [item[2].first_id for item in items[at + 1 :] if item[2] and item[2].kind == 1]
                 segment.lost.append((nxt, following[0] - 1 if following else last))
                 self.tell(segment.name, start, end - start, f"a commit with records from {commit.first_id} on contradicts itself", False)
+                found = body_of(segment.data, seed, commit, entries).salvaged()
+                found = [one for one in found if one[0] >= nxt and (not footer or one[0] <= footer.last_id)]
+                segment.records += found
+                nxt = found[-1][0] + 1 if found else nxt
                 continue
             body = body_of(segment.data, seed, commit, entries)
             found = body.whole() if whole else body.salvaged()
-            if whole and not body.holds:
+            beyond = [one[0] for one in found if footer and one[0] > footer.last_id]
+            if beyond:
+                found = [one for one in found if one[0] <= footer.last_id]
+                body.holds = False
+            elif whole and not body.holds:
                 known = found[-1][0] if found else commit.first_id - 1
                 found += [one for one in body.salvaged() if one[0] > known]
             if not whole or not body.holds:

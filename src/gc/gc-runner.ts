@@ -353,7 +353,7 @@ export class GcRunner {
       this.#options.onDamage(source, bad.offset, bad.end - bad.offset, first, to);
     };
     const take: OnIntact = (frame, bytes, at) => {
-      if (frame.id < expected) return;
+      if (frame.id < expected || frame.id > source.lastId) return;
       settle(frame.id - 1);
       copier.add(source, live, bytes, at, frame);
       expected = frame.id + 1;
@@ -385,7 +385,7 @@ export class GcRunner {
         const id = header.firstId + taken;
         if (!viewFrame(buffer, at, end, sparse, id, header.firstId, header.timestamp, view)) break;
         // One that is not above those in front of it is none.
-        if (view.id < expected) break;
+        if (view.id < expected || view.id > source.lastId) break;
         copier.add(source, live, buffer, at, view);
         at += view.frameBytes;
         expected = view.id + 1;
@@ -402,7 +402,7 @@ export class GcRunner {
           headerIntact: true,
           allZero: false,
         };
-        if (isIn) salvageBehind(scanner, expected - 1, from, take);
+        salvageBehind(scanner, expected - 1, from, take);
       }
       await this.#pace(header.bodyBytes);
     }

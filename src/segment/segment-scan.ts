@@ -202,7 +202,7 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, from: Inde
   const bodyEnd = bodyAt + header.bodyBytes;
   const end = offset + COMMIT_HEADER_BYTES + header.bodyBytes;
   if (header.firstId <= scan.lastId || header.firstId > state.lastId) {
-    scan.damaged.push(contradiction(scan, header, offset, 0, state.lastId));
+    noteContradiction(scan, scanner, from, state, 0);
     return;
   }
   const headBytes = sparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
@@ -215,7 +215,7 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, from: Inde
   let noted = 0;
   for (let i = 0; i < header.count; i++) {
     if (!viewFrame(buffer, at, bodyEnd, sparse, header.firstId + i, header.firstId, header.timestamp, frame)) break;
-    if (sparse && frame.id <= scan.lastId) break;
+    if ((sparse && frame.id <= scan.lastId) || frame.id > state.lastId) break;
     const frameOffset = offset + COMMIT_HEADER_BYTES + at - bodyAt;
     // As the builder marks them: a commit that is marked itself stands for its first frame, a large record has an entry of its own.
     const isMarked = i === 0 && state.marked === offset;
@@ -231,25 +231,33 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, from: Inde
     at += frame.frameBytes;
   }
   if (!sparse && noted > 0) noteIds(scan, state, header.firstId, header.firstId + noted - 1, header.timestamp);
-  if (noted < header.count || at !== bodyEnd) {
-    const damage = contradiction(scan, header, offset, noted, state.lastId);
-    const before = scan.lastId;
-    noteBehind(scan, scanner, from, state);
-    if (scan.lastId > before && damage.lastId === scan.lastId) damage.lastId = (scan.runs.at(-1)?.first ?? damage.firstId) - 1;
-    scan.damaged.push(damage);
-  }
+  if (noted < header.count || at !== bodyEnd) noteContradiction(scan, scanner, from, state, noted);
   if (wide && state.onEntry === undefined)
     scan.index.wide.push({ offset, end, firstId: header.firstId, timestamp: header.timestamp });
   scan.dataEnd = end;
 }
 
-/** Takes in the records behind the one that contradicts its commit. */
-function noteBehind(scan: SegmentScan, scanner: CommitScanner, from: Indexed, state: IndexState): void {
-  salvageBehind(scanner, scan.lastId, from, (view, buffer) => {
+/** Takes in that the commit contradicts itself behind the first `noted` records, and which are intact behind the one that does. */
+function noteContradiction(
+  scan: SegmentScan,
+  scanner: CommitScanner,
+  from: Indexed,
+  state: IndexState,
+  noted: number,
+): void {
+  const damage = contradiction(scan, scanner.header, scanner.offset, noted, state.lastId);
+  const before = scan.lastId;
+  salvageBehind(scanner, before, from, (view, buffer) => {
+    if (view.id > state.lastId) return;
     Object.assign(frame, view);
     noteIds(scan, state, view.id, view.id, view.timestamp);
     noteFrame(scan, state, buffer);
   });
+  if (scan.lastId > before) {
+    scan.dataEnd = damage.end;
+    if (damage.lastId === scan.lastId) damage.lastId = (scan.runs.at(-1)?.first ?? damage.firstId) - 1;
+  }
+  scan.damaged.push(damage);
 }
 
 /** A commit whose checksums hold, and of which the first `noted` records are, and one behind them is not. */
@@ -347,7 +355,7 @@ async function noteDamage(
   const runs: IdRange[] = [];
   let saved = 0;
   await salvageBad(scanner, from, (view, buffer) => {
-    if (view.id <= scan.lastId) return;
+    if (view.id <= scan.lastId || view.id > state.lastId) return;
     const run = runs.at(-1);
     if (run !== undefined && run.last + 1 === view.id) runs[runs.length - 1] = { first: run.first, last: view.id };
     else runs.push({ first: view.id, last: view.id });
