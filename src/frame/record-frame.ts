@@ -117,7 +117,7 @@ export function viewFrame(
     payloadAt += META_LENGTH_BYTES + metaBytes;
   }
   into.id = sparse ? commitFirstId + buffer.readUInt32LE(at + 8) : denseId;
-  if (into.id > Number.MAX_SAFE_INTEGER) return false;
+  if (into.id >= Number.MAX_SAFE_INTEGER) return false;
   into.timestamp = sparse ? clampTime(commitTimestamp + buffer.readUInt32LE(at + 12)) : commitTimestamp;
   into.frameBytes = headBytes + bodyBytes;
   into.payloadAt = payloadAt;

@@ -273,7 +273,8 @@ function contradiction(
   // Whatever it says, there is no room for more.
   const count = Math.min(header.count, Math.floor(bodyBytes / DENSE_FRAME_BYTES));
   const firstId = scan.lastId + 1;
-  const isElsewhere = header.firstId > lastIdMax;
+  // What it says of its IDs is wrong: how far it went shows where the next record is.
+  const isElsewhere = header.firstId > lastIdMax || (noted === 0 && header.firstId < firstId);
   const isOpen = isElsewhere || (sparse && noted < count);
   const isUnknown = sparse || isElsewhere;
   const lastId = isUnknown ? firstId - 1 : Math.max(firstId - 1, Math.min(header.firstId + count - 1, NEXT_ID_MAX - 1));
