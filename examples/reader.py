@@ -247,8 +247,8 @@ class Body:
             return None
         return after
 
-    def record(self, at, id, limit):
-        """The record at `at` with this ID (sparse: with one from this ID on), and where it ends; or None."""
+    def record(self, at, id, limit, summed=True):
+        """The record at `at` with this ID (sparse: with one from this ID on), and where it ends; or None. `summed`: by its own checksum."""
         after = self.after(at, limit)
         if after is None:
             return None
@@ -258,20 +258,21 @@ class Body:
                 return None
             id = named
         word = u32(self.data, at)
-        if id > self.top or placed(self.data[at + 8 : after], self.seed, at, word, id) != u32(self.data, at + 4):
+        if id > self.top or (summed and placed(self.data[at + 8 : after], self.seed, at, word, id) != u32(self.data, at + 4)):
             return None
         time = min(self.time + (u32(self.data, at + 12) if self.sparse else 0), 2**48 - 1)
         return (id, time, word, self.data[at + self.head : after]), after
 
-    def whole(self):
-        """The records of a valid commit."""
+    def whole(self, summed=False):
+        """The records of a valid commit, whose checksum is theirs."""
         found, at, id = [], self.start, self.first_id
         while len(found) < self.count:
-            one = self.record(at, id, self.end)
+            one = self.record(at, id, self.end, summed)
             if one is None:
                 break
             found.append(one[0])
             at, id = one[1], one[0][0] + 1
+        self.holds = len(found) == self.count and at == self.end
         return found
 
     def salvaged(self):
@@ -372,7 +373,8 @@ def body_of(data, seed, commit, entries=()):
 
 
 def records_of(data, seed, commit):
-    return body_of(data, seed, commit).whole()
+    """Of one that is summed by heads: each of its frames has to fit."""
+    return body_of(data, seed, commit).whole(True)
 
 
 # 6 Metadata
@@ -507,12 +509,16 @@ class Footer:
         ends = told[-1][1] if told else self.last_id if not has_runs else self.first_id - 1
         if self.data_end < HEADER or 8 * self.count > self.data_end or held != self.count or ends != self.last_id:
             raise Malformed("no footer")
-        if self.count > 0 and u48(data, at + 24) > u48(data, at + 32):
+        self.least, self.greatest = u48(data, at + 24), u48(data, at + 32)
+        if self.count > 0 and self.least > self.greatest:
             raise Malformed("no footer")
         spans, id = Varints(middle[runs + 8 * replaced :]), 0
+        self.spans = []  # (first ID, least, greatest)
         while spans.at < times:
             id += spans.next()
-            if id > MAX or spans.next() + spans.next() >= 2**48:
+            least = spans.next()
+            self.spans.append((id, least, least + spans.next()))
+            if id > MAX or self.spans[-1][2] >= 2**48:
                 raise Malformed("no footer")
         at_index = self.data_end + COMMIT
         self.entries, self.wide = [], []  # (offset, ID, mid) and (offset, end, first ID, time)
@@ -619,13 +625,18 @@ def read_log(data, header, removals, newest, tell, torn):
 # 11 and 12, one queue
 
 
+def is_segment(name):
+    return re.fullmatch(r"[0-9]{20}-[0-9a-f]{16}\.seg", name) is not None and max(int(name[:20]), int(name[21:37], 16)) <= MAX
+
+
 class Segment:
     def __init__(self, name, path):
         self.name, self.path = name, path
         self.base_id, self.id = int(name[:20]), int(name[21:37], 16)
         self.data, self.header, self.footer = b"", None, None
         self.commits, self.bad, self.records, self.lost = [], [], [], []
-        self.last_id, self.durable, self.is_foreign = self.base_id - 1, 0, False
+        self.last_id, self.durable, self.is_foreign, self.contradicts = self.base_id - 1, 0, False, False
+        self.places = set()  # (offset, ID) of commits and frames
 
 
 class Queue:
@@ -666,7 +677,7 @@ class Queue:
         return data, header
 
     def read_logs(self):
-        names = [name for name in self.names if re.fullmatch(r"[0-9a-f]{16}\.tomb", name)]
+        names = [name for name in self.names if re.fullmatch(r"[0-9a-f]{16}\.tomb", name) and int(name[:16], 16) <= MAX]
         for name in names:
             data, header = self.load(name, b"EvqT")
             if header is None:
@@ -681,7 +692,7 @@ class Queue:
         self.is_witnessed = not any(not one["lossless"] for one in self.damage)
         if self.removals.has_intake and not any(re.fullmatch(r"[0-9a-f]{16}\.itk", name) for name in self.names):
             self.tell("", 0, 0, "the intake log is missing", False)
-        has_segments = any(name.endswith(".seg") for name in self.names)
+        has_segments = any(is_segment(name) for name in self.names)
         if not names and has_segments:
             self.is_witnessed = False
             self.tell("", 0, 0, "there is no tombstone log", False)
@@ -690,7 +701,7 @@ class Queue:
             self.tell("", 0, 0, "the files of the queue were taken away", False)
 
     def read_segments(self):
-        found = [name for name in self.names if re.fullmatch(r"[0-9]{20}-[0-9a-f]{16}\.seg", name)]
+        found = [name for name in self.names if is_segment(name)]
         self.segments = [Segment(name, os.path.join(self.dir, name)) for name in found]
         self.segment_ids = {segment.id for segment in self.segments}
         for segment in self.segments:
@@ -790,14 +801,36 @@ class Queue:
                 continue
             if commit.kind != 1:
                 continue
+            if whole and (commit.first_id < nxt or (footer and commit.first_id > footer.last_id)):
+                following = [item[2].first_id for item in items[at + 1 :] if item[2] and item[2].kind == 1]
+                segment.lost.append((nxt, following[0] - 1 if following else last))
+                self.tell(segment.name, start, end - start, f"a commit with records from {commit.first_id} on contradicts itself", False)
+                segment.contradicts = True
+                found = body_of(segment.data, seed, commit, entries).salvaged()
+                found = [one for one in found if one[0] >= nxt and (not footer or one[0] <= footer.last_id)]
+                segment.records += found
+                nxt = found[-1][0] + 1 if found else nxt
+                continue
             body = body_of(segment.data, seed, commit, entries)
             found = body.whole() if whole else body.salvaged()
-            if not whole or len(found) != commit.count:
+            beyond = [one[0] for one in found if footer and one[0] > footer.last_id]
+            if beyond:
+                found = [one for one in found if one[0] <= footer.last_id]
+                body.holds = False
+            elif whole and not body.holds:
+                known = found[-1][0] if found else commit.first_id - 1
+                found += [one for one in body.salvaged() if one[0] > known]
+            if not whole or not body.holds:
                 following = [item[2].first_id for item in items[at + 1 :] if item[2] and item[2].kind == 1]
                 through = following[0] - 1 if following else last
-                dense = commit.first_id + commit.count - 1
+                dense = commit.first_id + min(commit.count, commit.bytes // 8) - 1
                 segment.lost.append((commit.first_id, through if commit.flags & 1 else min(dense, MAX)))
                 self.tell(segment.name, start, end - start, "a commit is damaged", False)
+                segment.contradicts = segment.contradicts or whole
+            place = commit.body
+            for at_first, (id, _, word, _) in enumerate(found if whole else []):
+                segment.places |= {(place, id), (commit.at, id)} if at_first == 0 else {(place, id)}
+                place += body.head + (word & 0x3FFFFFFF)
             for id, time, word, body in found:
                 if id < nxt:
                     self.tell(segment.name, start, end - start, f"record {id} stands behind record {nxt - 1}", False)
@@ -814,8 +847,13 @@ class Queue:
         sealing = commit_at(segment.data, len(segment.data), segment.header.seed, end)
         if not footer.index_holds or sealing is None or not is_whole(segment.data, len(segment.data), segment.header.seed, sealing):
             self.tell(segment.name, end, len(segment.data) - end, "the footer is damaged; its summary is intact", True)
-        if segment.bad:
+        if segment.bad or segment.contradicts:
             return
+        if not all((offset, id) in segment.places for offset, id, _ in footer.entries):
+            self.tell(segment.name, end, len(segment.data) - end, "the index points to where no record is", False)
+        times = [time for _, time, _, _ in segment.records]
+        if times and (min(times), max(times)) != (footer.least, footer.greatest):
+            self.tell(segment.name, end, len(segment.data) - end, "the footer tells of other times", False)
         payload = sum(len(body) - (4 + u32(body, 0) if word & 0x80000000 else 0) for _, _, word, body in segment.records)
         ids = [id for id, _, _, _ in segment.records]
         ends = (ids[0], ids[-1]) if ids else (footer.first_id, footer.first_id - 1)

@@ -23,6 +23,8 @@ import { type Field, fieldsInRow } from './field.js';
 export const HEAD_BYTES = 8;
 export const DENSE_FRAME_BYTES = 8;
 export const SPARSE_FRAME_BYTES = 16;
+/** In front of a metadata block: how many bytes it has. */
+export const META_LENGTH_BYTES = 4;
 const HAS_META = 0x8000_0000;
 const LENGTH_MASK = 0x3fff_ffff;
 const RESERVED_BIT = 0x4000_0000;
@@ -107,15 +109,15 @@ export function viewFrame(
   into.metaAt = 0;
   into.metaBytes = 0;
   if (word >= HAS_META) {
-    if (bodyBytes < 4) return false;
+    if (bodyBytes < META_LENGTH_BYTES) return false;
     const metaBytes = buffer.readUInt32LE(payloadAt);
-    if (metaBytes > bodyBytes - 4) return false;
-    into.metaAt = payloadAt + 4;
+    if (metaBytes > bodyBytes - META_LENGTH_BYTES) return false;
+    into.metaAt = payloadAt + META_LENGTH_BYTES;
     into.metaBytes = metaBytes;
-    payloadAt += 4 + metaBytes;
+    payloadAt += META_LENGTH_BYTES + metaBytes;
   }
   into.id = sparse ? commitFirstId + buffer.readUInt32LE(at + 8) : denseId;
-  if (into.id > Number.MAX_SAFE_INTEGER) return false;
+  if (into.id >= Number.MAX_SAFE_INTEGER) return false;
   into.timestamp = sparse ? clampTime(commitTimestamp + buffer.readUInt32LE(at + 12)) : commitTimestamp;
   into.frameBytes = headBytes + bodyBytes;
   into.payloadAt = payloadAt;

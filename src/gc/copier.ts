@@ -3,7 +3,7 @@
  */
 import { CommitBuilder } from '../frame/commit-builder.js';
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
-import { DENSE_FRAME_BYTES, type FrameView, SPARSE_FRAME_BYTES } from '../frame/record-frame.js';
+import { type FrameView, META_LENGTH_BYTES } from '../frame/record-frame.js';
 import type { IdRange } from '../ids.js';
 import type { LiveSet } from '../index/live-set.js';
 import type { LogSegment } from '../log/log-segment.js';
@@ -51,12 +51,13 @@ export class Copier {
 
   /** Adds the record at `at` of a checked buffer, if it is one of those that are `live`. */
   add(source: LogSegment, live: LiveSet, buffer: Buffer, at: number, frame: FrameView): void {
-    const { id, timestamp, payloadBytes, metaAt, frameBytes } = frame;
+    const { id, timestamp, payloadBytes, payloadAt, metaAt, frameBytes } = frame;
     if (!live.has(id)) return;
     if (!this.#builder.accepts(id, timestamp)) this.#complete();
-    const headBytes = source.rewritten ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
     const { minMs } = source.times;
-    this.#builder.addCopy(id, timestamp, buffer, at + headBytes, frameBytes - headBytes, metaAt > 0, minMs);
+    // What the head of the frame is says its commit, and not the segment.
+    const bodyAt = metaAt > 0 ? metaAt - META_LENGTH_BYTES : payloadAt;
+    this.#builder.addCopy(id, timestamp, buffer, bodyAt, at + frameBytes - bodyAt, metaAt > 0, minMs);
     this.#note(id, timestamp, payloadBytes);
   }
 

@@ -29,7 +29,7 @@ import { LogSegment } from '../log/log-segment.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import { encodeFooter, type SegmentSummary } from '../segment/segment-footer.js';
 import type { SegmentIndex } from '../segment/segment-index.js';
-import { salvageBad } from '../segment/segment-salvage.js';
+import { type OnIntact, salvageBad, salvageBehind } from '../segment/segment-salvage.js';
 import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
 import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
@@ -352,6 +352,12 @@ export class GcRunner {
       lost.push({ first, last: to });
       this.#options.onDamage(source, bad.offset, bad.end - bad.offset, first, to);
     };
+    const take: OnIntact = (frame, bytes, at) => {
+      if (frame.id < expected || frame.id > source.lastId) return;
+      settle(frame.id - 1);
+      copier.add(source, live, bytes, at, frame);
+      expected = frame.id + 1;
+    };
     for (;;) {
       const outcome = await scanner.next();
       if (outcome === 'end') return settle(source.lastId);
@@ -360,17 +366,13 @@ export class GcRunner {
         source.damaged = true;
         const { offset } = bad ?? scanner.bad;
         bad = { ...scanner.bad, offset };
-        await salvageBad(scanner, from, (frame, bytes, at) => {
-          if (frame.id < expected) return;
-          settle(frame.id - 1);
-          copier.add(source, live, bytes, at, frame);
-          expected = frame.id + 1;
-        });
+        await salvageBad(scanner, from, take);
         await copier.flush();
         continue;
       }
       if (header.kind !== KIND_RECORDS) continue;
-      const isIn = header.firstId >= expected;
+      // One that begins behind the last record that the segment has is none of its.
+      const isIn = header.firstId >= expected && header.firstId <= source.lastId;
       if (isIn) {
         settle(header.firstId - 1);
         bad = undefined;
@@ -383,7 +385,7 @@ export class GcRunner {
         const id = header.firstId + taken;
         if (!viewFrame(buffer, at, end, sparse, id, header.firstId, header.timestamp, view)) break;
         // One that is not above those in front of it is none.
-        if (view.id < expected) break;
+        if (view.id < expected || view.id > source.lastId) break;
         copier.add(source, live, buffer, at, view);
         at += view.frameBytes;
         expected = view.id + 1;
@@ -392,7 +394,7 @@ export class GcRunner {
           await this.#pace(view.frameBytes);
         }
       }
-      if (taken < header.count) {
+      if (taken < header.count || at !== end) {
         source.damaged = true;
         bad ??= {
           offset: scanner.offset,
@@ -400,6 +402,7 @@ export class GcRunner {
           headerIntact: true,
           allZero: false,
         };
+        salvageBehind(scanner, expected - 1, from, take);
       }
       await this.#pace(header.bodyBytes);
     }

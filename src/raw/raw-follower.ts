@@ -10,7 +10,7 @@
 import { COMMIT_HEADER_BYTES, decodeCommitHeader, KIND_RECORDS, newCommitHeader } from '../frame/commit-header.js';
 import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
 import { decodeFileHeader, FILE_HEADER_BYTES } from '../frame/file-header.js';
-import type { IdRange } from '../ids.js';
+import { type IdRange, NEXT_ID_MAX } from '../ids.js';
 import type { FileCache } from '../log/file-cache.js';
 import type { LoadedQueue } from '../log/log-load.js';
 import type { FoundSegment } from '../log/segment-load.js';
@@ -57,7 +57,8 @@ export class RawFollower {
       .map((found) => {
         const source = sourceOf(files, found.segment.path);
         const scanner = new CommitScanner(source, found.segment.seed, found.contentEnd, found.contentEnd, 'wait');
-        return { found, source, scanner, index: { intervalBytes: loaded.log.indexIntervalBytes, marked: -Infinity } };
+        const { indexIntervalBytes: intervalBytes } = loaded.log;
+        return { found, source, scanner, index: { intervalBytes, lastId: NEXT_ID_MAX, marked: -Infinity } };
       });
     for (const { scan } of loaded.found) this.#arrive(scan?.moved ?? []);
     const last = this.#unsealed.findLastIndex(({ found }) => !found.segment.isEmpty);
@@ -170,7 +171,7 @@ export class RawFollower {
     const newest = log.newest;
     if (segment.isEmpty && newest !== undefined && newest.lastId >= scanner.header.firstId) return false;
     const scan = newScan(scanner.header.firstId);
-    noteCommit(scan, scanner, index);
+    noteCommit(scan, scanner, { seed: segment.seed, index: undefined }, index);
     segment.follow();
     if (segment.isEmpty && newest !== segment) log.append(segment);
     log.grow(segment, scan.firstId, scan.count, scan.payloadBytes, scanner.header.timestamp, scan.dataEnd);

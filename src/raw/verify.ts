@@ -272,7 +272,7 @@ async function verifySealed(
       progress.add(bytes);
     };
     // An entry for every commit and every record, and none of them kept: of tiny records there are millions in a segment.
-    const salvage = { rewritten: found.segment.rewritten, index };
+    const salvage = { rewritten: found.segment.rewritten, index, lastId: footer.summary.lastId };
     const onEntry: OnEntry = (...entry) => check?.note(...entry);
     const scan = await scanSegment(file, footer.end, seed, baseId, 0, report, onEntry, undefined, salvage);
     progress.add(Math.max(0, footer.end - reported));

@@ -31,18 +31,36 @@ export interface SalvageSource {
   readonly index: SalvageIndex | undefined;
 }
 
+/** For what has an intact header no more is needed. */
+export type Indexed = Pick<SalvageSource, 'seed' | 'index'>;
+
 /** An intact record: `at` is where its frame begins in `buffer`, `offset` where in the file. Views are reused. */
 export type OnIntact = (frame: FrameView, buffer: Buffer, at: number, offset: number) => void;
 
 /** Tells the intact records of the bad range on which the scanner stands, in ID order. The scanner may go on from there. */
 export async function salvageBad(scanner: CommitScanner, from: SalvageSource, intact: OnIntact): Promise<void> {
-  const { bad, header, buffer, bodyAt, bodyHeld } = scanner;
+  const { bad, header, bodyHeld } = scanner;
   if (!bad.headerIntact) return salvageWide(bad, from, intact);
-  if (header.kind !== KIND_RECORDS) return;
-  const bodyOffset = bad.offset + COMMIT_HEADER_BYTES;
+  if (header.kind === KIND_RECORDS) salvageBody(scanner, bodyHeld, from, intact);
+}
+
+/** The same of the commit of records on which the scanner stands, whose checksums may hold. `bodyHeld`: bytes of its body that are there. */
+function salvageBody(scanner: CommitScanner, bodyHeld: number, from: Indexed, intact: OnIntact): void {
+  const { header, buffer, bodyAt, offset } = scanner;
+  const bodyOffset = offset + COMMIT_HEADER_BYTES;
   const take = (frame: FrameView, at: number): void => intact(frame, buffer, at, bodyOffset + at - bodyAt);
-  const landmarks = landmarksIn(from.index, bodyOffset, bad.end);
+  const landmarks = landmarksIn(from.index, bodyOffset, bodyOffset + bodyHeld);
   salvageCommit(buffer, bodyAt, bodyHeld, header, from.seed, bodyOffset, take, landmarks);
+}
+
+/**
+ * Tells the records of a valid commit that contradicts itself, behind the one that does: `lastId` is of the last in front of it. Each has a checksum of
+ * its own, so a reader who comes to it finds it intact.
+ */
+export function salvageBehind(scanner: CommitScanner, lastId: number, from: Indexed, intact: OnIntact): void {
+  salvageBody(scanner, scanner.bodyHeld, from, (frame, ...place) => {
+    if (frame.id > lastId) intact(frame, ...place);
+  });
 }
 
 async function salvageWide(bad: BadRange, from: SalvageSource, intact: OnIntact): Promise<void> {
@@ -115,19 +133,28 @@ export async function salvageAt(
     const { header } = scanner;
     if (header.kind !== KIND_RECORDS) continue;
     if (scanner.offset > offset) return { end: scanner.offset, lastId: header.firstId - 1 };
-    return { end: offset + COMMIT_HEADER_BYTES + header.bodyBytes, lastId: tellAll(scanner, intact) };
+    return { end: offset + COMMIT_HEADER_BYTES + header.bodyBytes, lastId: tellAll(scanner, from, intact) };
   }
 }
 
 /** All records of the valid commit on which the scanner stands; returns the last ID. */
-function tellAll({ header, buffer, bodyAt, offset }: CommitScanner, intact: OnIntact): number {
+function tellAll(scanner: CommitScanner, from: Indexed, intact: OnIntact): number {
+  const { header, buffer, bodyAt, offset } = scanner;
   const { firstId, timestamp, count, bodyBytes } = header;
   const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
   const frame = newFrameView();
-  frame.id = firstId - 1;
-  for (let i = 0, at = bodyAt; i < count; i++, at += frame.frameBytes) {
-    if (!viewFrame(buffer, at, bodyAt + bodyBytes, sparse, firstId + i, firstId, timestamp, frame)) break;
+  let lastId = firstId - 1;
+  let told = 0;
+  let at = bodyAt;
+  for (; told < count; told++, at += frame.frameBytes) {
+    if (!viewFrame(buffer, at, bodyAt + bodyBytes, sparse, firstId + told, firstId, timestamp, frame)) break;
     intact(frame, buffer, at, offset + COMMIT_HEADER_BYTES + at - bodyAt);
+    lastId = frame.id;
   }
-  return frame.id;
+  if (told === count && at === bodyAt + bodyBytes) return lastId;
+  salvageBehind(scanner, lastId, from, (view, ...place) => {
+    intact(view, ...place);
+    lastId = view.id;
+  });
+  return lastId;
 }

@@ -18,7 +18,7 @@ import { DENSE_FRAME_BYTES, newFrameView, SPARSE_FRAME_BYTES, viewFrame } from '
 import { type IdRange, NEXT_ID_MAX } from '../ids.js';
 import type { Footer } from './segment-footer.js';
 import { newSegmentIndex, type SegmentIndex } from './segment-index.js';
-import { type SalvageIndex, type SalvageSource, salvageBad } from './segment-salvage.js';
+import { type Indexed, type SalvageIndex, type SalvageSource, salvageBad, salvageBehind } from './segment-salvage.js';
 import { SegmentTimes } from './segment-times.js';
 
 /** A range of a segment that holds no valid commit. */
@@ -87,6 +87,8 @@ export type ScanProgress = (bytes: number) => void;
 export interface ScanSalvage {
   readonly rewritten: boolean;
   readonly index: SalvageIndex | undefined;
+  /** Of its last record, by its footer: what begins behind that is no commit of it. */
+  readonly lastId?: number;
 }
 
 /** Scans [FILE_HEADER_BYTES, size). Rejects with the system error if a read does: an unreadable disk is not corruption. */
@@ -105,20 +107,22 @@ export async function scanSegment(
   const scanner = new CommitScanner(source, seed, FILE_HEADER_BYTES, size, 'resync', true);
   const state: IndexState = {
     intervalBytes,
+    lastId: salvage.lastId ?? NEXT_ID_MAX,
     marked: -Infinity,
     ...(onEntry === undefined ? {} : { onEntry }),
     ...(marks === undefined ? {} : { marks }),
   };
+  const from: SalvageSource = { source, seed, ...salvage };
   let reported = 0;
   try {
     for (;;) {
       const outcome = await scanner.next();
       if (outcome === 'end') break;
       if (outcome === 'bad') {
-        await noteDamage(scan, scanner, { source, seed, ...salvage }, state);
+        await noteDamage(scan, scanner, from, state);
         continue;
       }
-      noteCommit(scan, scanner, state);
+      noteCommit(scan, scanner, from, state);
       if (progress !== undefined && scanner.offset - reported > 16 * 1024 * 1024) {
         progress(scanner.offset - reported);
         reported = scanner.offset;
@@ -166,6 +170,8 @@ export function newScan(baseId: number): SegmentScan {
 /** Where the index stands: the offset of its last entry. */
 export interface IndexState {
   readonly intervalBytes: number;
+  /** No record of the segment has a higher one. */
+  readonly lastId: number;
   marked: number;
   /** Told of every entry in the place of an index; the scan then keeps neither that nor the runs, which for tiny records are larger than the file. */
   readonly onEntry?: OnEntry;
@@ -176,7 +182,7 @@ export interface IndexState {
 const frame = newFrameView();
 
 /** Takes in the valid commit on which the scanner stands. */
-export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: IndexState): void {
+export function noteCommit(scan: SegmentScan, scanner: CommitScanner, from: Indexed, state: IndexState): void {
   const { header, offset, buffer, bodyAt } = scanner;
   if (header.kind !== KIND_LINK && header.durableOffset > scan.promisedOffset)
     scan.promisedOffset = header.durableOffset;
@@ -195,8 +201,8 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
   const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
   const bodyEnd = bodyAt + header.bodyBytes;
   const end = offset + COMMIT_HEADER_BYTES + header.bodyBytes;
-  if (header.firstId <= scan.lastId) {
-    scan.damaged.push(contradiction(scan, header, offset, 0));
+  if (header.firstId <= scan.lastId || header.firstId > state.lastId) {
+    noteContradiction(scan, scanner, from, state, 0);
     return;
   }
   const headBytes = sparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
@@ -209,7 +215,7 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
   let noted = 0;
   for (let i = 0; i < header.count; i++) {
     if (!viewFrame(buffer, at, bodyEnd, sparse, header.firstId + i, header.firstId, header.timestamp, frame)) break;
-    if (sparse && frame.id <= scan.lastId) break;
+    if ((sparse && frame.id <= scan.lastId) || frame.id > state.lastId) break;
     const frameOffset = offset + COMMIT_HEADER_BYTES + at - bodyAt;
     // As the builder marks them: a commit that is marked itself stands for its first frame, a large record has an entry of its own.
     const isMarked = i === 0 && state.marked === offset;
@@ -225,21 +231,53 @@ export function noteCommit(scan: SegmentScan, scanner: CommitScanner, state: Ind
     at += frame.frameBytes;
   }
   if (!sparse && noted > 0) noteIds(scan, state, header.firstId, header.firstId + noted - 1, header.timestamp);
-  if (noted < header.count || at !== bodyEnd) scan.damaged.push(contradiction(scan, header, offset, noted));
+  if (noted < header.count || at !== bodyEnd) noteContradiction(scan, scanner, from, state, noted);
   if (wide && state.onEntry === undefined)
     scan.index.wide.push({ offset, end, firstId: header.firstId, timestamp: header.timestamp });
   scan.dataEnd = end;
 }
 
-/** A commit whose checksums hold, and of which only the first `noted` records are. */
-function contradiction(scan: SegmentScan, header: CommitHeader, offset: number, noted: number): DamagedRange {
+/** Takes in that the commit contradicts itself behind the first `noted` records, and which are intact behind the one that does. */
+function noteContradiction(
+  scan: SegmentScan,
+  scanner: CommitScanner,
+  from: Indexed,
+  state: IndexState,
+  noted: number,
+): void {
+  const damage = contradiction(scan, scanner.header, scanner.offset, noted, state.lastId);
+  const before = scan.lastId;
+  salvageBehind(scanner, before, from, (view, buffer) => {
+    if (view.id > state.lastId) return;
+    Object.assign(frame, view);
+    noteIds(scan, state, view.id, view.id, view.timestamp);
+    noteFrame(scan, state, buffer);
+  });
+  if (scan.lastId > before) {
+    scan.dataEnd = damage.end;
+    if (damage.lastId === scan.lastId) damage.lastId = (scan.runs.at(-1)?.first ?? damage.firstId) - 1;
+  }
+  scan.damaged.push(damage);
+}
+
+/** A commit whose checksums hold, and of which the first `noted` records are, and one behind them is not. */
+function contradiction(
+  scan: SegmentScan,
+  header: CommitHeader,
+  offset: number,
+  noted: number,
+  lastIdMax: number,
+): DamagedRange {
   const { bodyBytes, timestamp } = header;
   const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
   // Whatever it says, there is no room for more.
   const count = Math.min(header.count, Math.floor(bodyBytes / DENSE_FRAME_BYTES));
   const firstId = scan.lastId + 1;
-  const isOpen = sparse && noted < count;
-  const lastId = sparse ? firstId - 1 : Math.max(firstId - 1, Math.min(header.firstId + count - 1, NEXT_ID_MAX - 1));
+  // What it says of its IDs is wrong: how far it went shows where the next record is.
+  const isElsewhere = header.firstId > lastIdMax || (noted === 0 && header.firstId < firstId);
+  const isOpen = isElsewhere || (sparse && noted < count);
+  const isUnknown = sparse || isElsewhere;
+  const lastId = isUnknown ? firstId - 1 : Math.max(firstId - 1, Math.min(header.firstId + count - 1, NEXT_ID_MAX - 1));
   const end = offset + COMMIT_HEADER_BYTES + bodyBytes;
   const toMs = isOpen ? undefined : timestamp;
   return {
@@ -318,7 +356,7 @@ async function noteDamage(
   const runs: IdRange[] = [];
   let saved = 0;
   await salvageBad(scanner, from, (view, buffer) => {
-    if (view.id <= scan.lastId) return;
+    if (view.id <= scan.lastId || view.id > state.lastId) return;
     const run = runs.at(-1);
     if (run !== undefined && run.last + 1 === view.id) runs[runs.length - 1] = { first: run.first, last: view.id };
     else runs.push({ first: view.id, last: view.id });

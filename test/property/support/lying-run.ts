@@ -137,6 +137,7 @@ class Run {
       await act(vfs);
     } catch (error) {
       if (!(error instanceof EvaqError)) this.#tell(actor, `it ends with ${wordsOf(error)}`);
+      else if (error.hint?.includes('This should never be') === true) this.#tell(actor, error.message);
       else
         for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause)
           if (!(cause instanceof EvaqError) && !('errno' in cause))

@@ -124,15 +124,47 @@ describe('P9: a commit whose checksums hold, and that contradicts itself', () =>
     expect(scan.damaged).toEqual([{ ...place(commits, 0), firstId: 3, lastId: 2, fromMs: 1000, toMs: 1000 }]);
   });
 
-  it('begins at an ID that was there before: none of its records is taken', async () => {
+  it('begins at an ID that was there before: of its records the higher ones are taken', async () => {
     for (const firstId of [1, 3]) {
       const commits = new Commits().dense(1, 3, 1000).dense(firstId, 4, 2000);
       const scan = await commits.scan();
-      expect(scan).toMatchObject({ count: 3, lastId: 3, dataEnd: commits.start(1), payloadBytes: 120 });
-      expect(scan.damaged).toEqual([
-        { ...place(commits, 1), firstId: 4, lastId: firstId + 3, fromMs: 2000, toMs: 2000 },
+      expect(scan).toMatchObject({ count: firstId + 3, lastId: firstId + 3, dataEnd: commits.bytes.length });
+      expect(scan.runs).toEqual([{ first: 1, last: firstId + 3 }]);
+      // How far what it held goes is said by what follows.
+      expect(scan.damaged).toMatchObject([
+        { ...place(commits, 1), firstId: 4, lastId: 3, fromMs: 2000, toMs: undefined },
       ]);
     }
+    const low = new Commits().dense(8, 3, 1000).dense(1, 3, 2000).dense(14, 1, 3000);
+    expect((await low.scan()).damaged).toMatchObject([{ ...place(low, 1), firstId: 11, lastId: 13, toMs: 3000 }]);
+  });
+
+  it('begins behind the last record of the segment, or names one: that is none', async () => {
+    const salvage = { rewritten: false, index: undefined, lastId: 6 };
+    const scanOf = (commits: Commits): ReturnType<typeof scanSegment> =>
+      scanSegment(
+        new MemorySource(commits.bytes),
+        commits.bytes.length,
+        SEED,
+        1,
+        SELDOM,
+        undefined,
+        undefined,
+        undefined,
+        salvage,
+      );
+    const behind = new Commits().dense(1, 2, 1000).dense(70, 2, 2000).dense(5, 2, 3000);
+    expect(await scanOf(behind)).toMatchObject({
+      count: 4,
+      lastId: 6,
+      damaged: [{ ...place(behind, 1), firstId: 3, lastId: 4 }],
+    });
+    const named = new Commits().sparse([1, 2, 900], 1000).sparse([5, 6], 3000);
+    expect(await scanOf(named)).toMatchObject({
+      count: 4,
+      lastId: 6,
+      damaged: [{ ...place(named, 0), firstId: 3, lastId: 4 }],
+    });
   });
 
   it('reaches past the last ID that there is', async () => {
@@ -142,7 +174,7 @@ describe('P9: a commit whose checksums hold, and that contradicts itself', () =>
     expect((await commits.scan()).damaged).toMatchObject([{ firstId: NEXT_ID_MAX - 1, lastId: NEXT_ID_MAX - 1 }]);
   });
 
-  it('names IDs that descend: how far it goes says the next commit', async () => {
+  it('names IDs that descend: what is intact behind them is there, and how far it goes says the next commit', async () => {
     // The second record's distance from the first; the frame's own checksum does not matter where that of the body holds.
     const commits = new Commits()
       .sparse([1, 5, 9], 1000)
@@ -151,6 +183,7 @@ describe('P9: a commit whose checksums hold, and that contradicts itself', () =>
     const scan = await commits.scan();
     expect(scan.runs).toEqual([
       { first: 1, last: 1 },
+      { first: 9, last: 9 },
       { first: 20, last: 20 },
     ]);
     expect(scan.damaged).toEqual([{ ...place(commits, 0), firstId: 2, lastId: 19, fromMs: 1000, toMs: 3000 }]);
