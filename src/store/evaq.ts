@@ -67,11 +67,13 @@ export class Evaq implements EvaqLike {
   /** The store's name for good, a UUID: part of every `deliveryId`. */
   readonly storeId: string;
   readonly #store: Store;
-  readonly #deliveries: Deliveries;
+  /** Made for the first of them. */
+  #deliveries: Deliveries | undefined;
   readonly #queues = new Map<string, Promise<Queue>>();
   readonly #queueHost: QueueHost;
   readonly #host: Host;
-  readonly #links: Links = new Links(this);
+  /** Made for the first of them. */
+  #links: Links | undefined;
   readonly #health: StoreHealth;
   #closing: Promise<void> | undefined;
 
@@ -98,24 +100,29 @@ export class Evaq implements EvaqLike {
       failure: () => store.failStop.error,
       deadLetter: (source, id, options) => letters.add(source, id, options),
       redrive: (source, which, signal) => letters.redrive(source, which, signal),
-      process: (source, handler, options) => this.#deliveries.process(source, handler, options),
-      processBatch: (source, handler, options) => this.#deliveries.processBatch(source, handler, options),
+      process: (source, handler, options) => deliveries().process(source, handler, options),
+      processBatch: (source, handler, options) => deliveries().processBatch(source, handler, options),
     };
-    this.#deliveries = new Deliveries({
-      vfs: store.vfs,
-      host: ports.host,
-      storeUuid: store.uuid,
-      storeId: this.storeId,
-      scope,
-      failure: () => store.failStop.error,
-      deadLetter: (source, id, facts) => letters.addLeased(source, id, facts),
-      deadLettersOf: (source) => letters.queueFor(source),
-    });
+    const makeDeliveries = (): Deliveries =>
+      new Deliveries({
+        vfs: store.vfs,
+        host: ports.host,
+        storeUuid: store.uuid,
+        storeId: this.storeId,
+        scope,
+        failure: () => store.failStop.error,
+        deadLetter: (source, id, facts) => letters.addLeased(source, id, facts),
+        deadLettersOf: (source) => letters.queueFor(source),
+      });
+    const deliveries = (): Deliveries => {
+      this.#deliveries ??= makeDeliveries();
+      return this.#deliveries;
+    };
     this.#health = new StoreHealth({
       store,
       host: ports.host,
       queues: () => store.cores.map((core) => new Queue(core, this.#queueHost).stats()),
-      deliveries: () => this.#deliveries.totals(),
+      deliveries: () => this.#deliveries?.totals() ?? [],
     });
     this.wal = new Queue(wal, this.#queueHost);
     this.deadLetters = new Queue(dead, this.#queueHost);
@@ -212,6 +219,7 @@ export class Evaq implements EvaqLike {
   connect(): MessagePort {
     requireNoMore(arguments.length, 0, 'connect');
     if (this.#closing !== undefined) throw closedError(this.path);
+    this.#links ??= new Links(this);
     return this.#links.connect();
   }
 
@@ -427,15 +435,20 @@ export class Evaq implements EvaqLike {
     try {
       const signal = waitOf(given, 1, options, how);
       return untilAborted(signal, () => {
-        // Without any delivery nothing is let in from this very call on.
-        this.#closing ??= this.#links.endAfter(
-          this.#deliveries.areRunning ? this.#deliveries.stop().then(() => this.#store.close()) : this.#store.close(),
-        );
+        this.#closing ??= this.#ended();
         return this.#closing;
       });
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  #ended(): Promise<void> {
+    // Without any delivery nothing is let in from this very call on.
+    const deliveries = this.#deliveries;
+    const closed =
+      deliveries?.areRunning === true ? deliveries.stop().then(() => this.#store.close()) : this.#store.close();
+    return this.#links?.endAfter(closed) ?? closed;
   }
 }
 
