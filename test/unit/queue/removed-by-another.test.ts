@@ -1,5 +1,5 @@
 /** P2, P7: what another call is removing is not said to be gone where the store stops before that is durable. */
-import { expect, it } from 'vitest';
+import { it } from 'vitest';
 import type { Queue } from '../../../src/evaq.js';
 import { newDisk, openSim, rejection } from '../store/store-fixture.js';
 
