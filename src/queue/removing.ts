@@ -2,7 +2,7 @@
  * The calls that take records out of a queue, over claims and rounds of removals.
  *
  * Each answer that says "it is gone" (true, a count, but also false, 0 and "no such record") resolves when that is durable in the mode in force (P2):
- * what somebody else is removing is waited for. A removal of a record that is claimed waits for the claim's outcome, and removes it if it is given
+ * what somebody else is removing is waited for, and where the store stops meanwhile nothing is said to be gone (P7). A removal of a record that is claimed waits for the claim's outcome, and removes it if it is given
  * back. Each of these calls waits for the claims that are there at the call and for at most two rounds, whatever others do meanwhile (P14).
  */
 import type { FailStop } from '../fail-stop.js';
@@ -63,6 +63,7 @@ export class Removing {
   async #settle(segment: LogSegment, id: number): Promise<boolean> {
     const { rounds } = this.#options;
     await this.settled(segment);
+    this.throwIfFailed();
     if (!rounds.owes(id)) return false;
     const isMine = !this.#retried.has(id) && !this.#moved.has(id);
     if (isMine) this.#retried.add(id);
@@ -120,6 +121,7 @@ export class Removing {
       await rounds.submitRuns(runs, touched);
     } else if (isHeld) {
       await rounds.written();
+      failStop.throwIfFailed();
       if (sorted.some((id) => rounds.owes(id))) await rounds.join();
     }
     return removed;
@@ -151,6 +153,7 @@ export class Removing {
       await rounds.submit(ranges, touched);
     } else if (isHeld) {
       await rounds.written();
+      failStop.throwIfFailed();
       if (rounds.owesUpTo(last)) await rounds.join();
     }
     return removed;
@@ -217,6 +220,7 @@ export class Removing {
   async #gone(segment: LogSegment | undefined, id: number): Promise<void> {
     const { rounds } = this.#options;
     await this.settled(segment);
+    this.throwIfFailed();
     // One that was moved is gone for good, whenever its tombstone is written: the copy is durable, and says so.
     if (rounds.owes(id) && !this.#moved.has(id)) await rounds.join();
   }
