@@ -636,6 +636,7 @@ class Segment:
         self.data, self.header, self.footer = b"", None, None
         self.commits, self.bad, self.records, self.lost = [], [], [], []
         self.last_id, self.durable, self.is_foreign, self.contradicts = self.base_id - 1, 0, False, False
+        self.is_open = False  # how far it goes is not known
         self.places = set()  # (offset, ID) of commits and frames
 
 
@@ -805,7 +806,7 @@ class Queue:
                 following = [item[2].first_id for item in items[at + 1 :] if item[2] and item[2].kind == 1]
                 segment.lost.append((nxt, following[0] - 1 if following else last))
                 self.tell(segment.name, start, end - start, f"a commit with records from {commit.first_id} on contradicts itself", False)
-                segment.contradicts = True
+                segment.contradicts, segment.is_open = True, not following
                 found = body_of(segment.data, seed, commit, entries).salvaged()
                 found = [one for one in found if one[0] >= nxt and (not footer or one[0] <= footer.last_id)]
                 segment.records += found
@@ -824,7 +825,7 @@ class Queue:
                 following = [item[2].first_id for item in items[at + 1 :] if item[2] and item[2].kind == 1]
                 through = following[0] - 1 if following else last
                 dense = commit.first_id + min(commit.count, commit.bytes // 8) - 1
-                segment.lost.append((commit.first_id, through if commit.flags & 1 else min(dense, MAX)))
+                segment.lost.append((commit.first_id, through if commit.flags & 1 else min(dense, MAX - 1)))
                 self.tell(segment.name, start, end - start, "a commit is damaged", False)
                 segment.contradicts = segment.contradicts or whole
             place = commit.body
@@ -837,7 +838,6 @@ class Queue:
                     break
                 segment.records.append((id, time, word, body))
                 nxt = id + 1
-            nxt = max(nxt, commit.first_id + (0 if commit.flags & 1 else commit.count))
         segment.last_id = nxt - 1
         if footer:
             self.check_footer(segment)
@@ -913,7 +913,7 @@ class Queue:
         last = self.removals.last_round
         for segment in self.segments:
             told = [segment.footer.round] if segment.footer else []
-            for commit in segment.commits:
+            for commit in [] if segment.footer else segment.commits:
                 if commit.kind != 2:
                     ahead = (commit.round - last) & U32
                     told.append(last + ahead if ahead < 2**31 else last)
@@ -964,6 +964,8 @@ class Queue:
             for start, _, commit in [] if segment.footer else segment.bad:
                 if (commit is None or commit.kind != 1) and start > max(intact, default=0):
                     return True
+            if segment.is_open and not segment.footer:
+                return True
             if segment.records:
                 return False
         return False
@@ -1034,7 +1036,7 @@ def register_of(data, header, there, tell):
             sums |= {one + 2 * (48 + len(name)) for one in sums}
         lossless = any(lost - more <= one <= lost for one in sums)
         tell(HEADER, len(data) - HEADER, "the register of queues is damaged", lossless)
-    return names - {"?"}
+    return {name for name in names if QUEUE_NAME.fullmatch(name)}
 
 
 def queues_there(root):

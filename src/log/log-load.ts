@@ -140,7 +140,7 @@ export async function loadQueue(
       continue;
     }
     found.push(one);
-    for (const id of one.footer?.summary.replaces ?? []) replacedIds.add(id);
+    for (const id of one.footer?.summary.replaces ?? []) if (id !== one.segment.id) replacedIds.add(id);
     const link = one.scan?.link ?? (await linkOf(handle, one));
     if (link !== undefined) {
       links.set(one.segment.id, link.segmentId);

@@ -58,9 +58,14 @@ export async function loadTombstones(
         });
       }
       const promised = Math.max(scan.state.promisedOffset, scan.header.baseId);
+      const lost = scan.state.missingRounds + (scan.state.snapshotComplete ? 0 : 1);
+      // Numbers that leave something out, and no byte that is bad: nobody writes that.
+      if (newest && lost > 0 && !scan.state.damaged.some(({ offset }) => offset < promised) && size >= promised) {
+        const what = `${lost} rounds of removals are lost`;
+        damage.push({ queue, file: path, offset: FILE_HEADER_BYTES, bytes: 0, what, lossless: false });
+      }
       for (const range of scan.state.damaged) {
         if (range.offset >= promised || !newest) continue;
-        const lost = scan.state.missingRounds + (scan.state.snapshotComplete ? 0 : 1);
         if (lost > 0 && range.end > scan.state.end) isLastLost = true;
         damage.push({
           queue,

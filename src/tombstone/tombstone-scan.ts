@@ -118,7 +118,7 @@ export async function scanRounds(
   state: TombstoneState,
   removed: (first: number, last: number) => void,
 ): Promise<void> {
-  let twin = { sum: -1, kind: 0, round: 0, bytes: 0 };
+  let twin = { sum: -1, kind: 0, round: 0, count: 0, bytes: 0 };
   for (;;) {
     const outcome = await scanner.next();
     if (outcome === 'end') return;
@@ -133,6 +133,7 @@ export async function scanRounds(
       twin.sum === sum &&
       twin.kind === header.kind &&
       twin.round === header.firstId &&
+      twin.count === header.count &&
       twin.bytes === header.bodyBytes
     ) {
       state.end = scanner.offset + COMMIT_HEADER_BYTES + header.bodyBytes;
@@ -144,7 +145,7 @@ export async function scanRounds(
       state.damaged.push({ offset: scanner.offset, end, allZero: false, headerIntact: true });
       continue;
     }
-    twin = { sum, kind: header.kind, round: header.firstId, bytes: header.bodyBytes };
+    twin = { sum, kind: header.kind, round: header.firstId, count: header.count, bytes: header.bodyBytes };
     state.end = end;
     state.promisedOffset = Math.max(state.promisedOffset, header.durableOffset);
     if (round.kind === KIND_SNAPSHOT) {

@@ -1,15 +1,17 @@
 /**
  * examples/reader.py, written from FORMAT.md alone, against the engine: record by record, and verdict by verdict, on golden stores, on stores by
- * chance that were closed, killed or lost power, on damaged ones, and beside a writer. `EVAQ_READER_STORES` and `EVAQ_READER_DAMAGES`: how many.
+ * chance that were closed, killed or lost power, on damaged ones, on some that lie, and beside a writer. `EVAQ_READER_STORES` and
+ * `EVAQ_READER_DAMAGES`: how many.
  */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Evaq } from '../../src/evaq.js';
 import { evaq as cli } from '../cli/support/evaq-cli.js';
 import { runFilledAhead } from './support/filled-ahead.js';
 import { unpackGolden } from './support/golden-store.js';
+import { lyingStore } from './support/lying-store.js';
 import { PythonReader } from './support/python-reader.js';
 import { damageOne, readableFiles } from './support/random-damage.js';
 import { copyOut, diceOf, ENDINGS, makeRandomStore } from './support/random-store.js';
@@ -148,6 +150,23 @@ describe.skipIf(!hasPython)('a reader in Python, written from FORMAT.md alone', 
       expect(lost).toBeGreaterThan(DAMAGES / 2);
     },
   );
+
+  test('P9, P15: it judges numbers that lie under right checksums as the engine does', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    let damaged = 0;
+    for (let seed = 200; seed < 244; seed++) {
+      const dir = join(folder, `lies-${seed}`);
+      for (const [path, bytes] of lyingStore(diceOf(seed), 300).files) {
+        mkdirSync(dirname(join(dir, path)), { recursive: true });
+        writeFileSync(join(dir, path), bytes);
+      }
+      expect(await compare(dir), `seed ${seed}`).toEqual([]);
+      damaged += (await python.read(dir)).damage.length;
+      rmSync(dir, { recursive: true });
+    }
+    expect(damaged).toBeGreaterThan(20);
+  });
 
   test('beside a writer it reads what was acknowledged, nothing else, and takes nothing for damage', async () => {
     const dir = join(folder, 'live');
