@@ -26,8 +26,9 @@ import type { Host } from '../vfs/host.js';
 import { nodeHost } from '../vfs/node-host.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs } from '../vfs/vfs.js';
+import type { Timer } from './folder-watch.js';
 import { closedError } from './fresh-picture.js';
-import { ReadOnlyQueue, type Timer } from './read-only-queue.js';
+import { ReadOnlyQueue } from './read-only-queue.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 
 export interface ReadOnlyOptions {
@@ -50,6 +51,7 @@ const NAMES = optionNames('onCorruption', 'descriptorsMax', 'signal', 'ports');
 interface ReaderOptions {
   readonly onCorruption: 'fail' | 'quarantine';
   readonly timer: Timer;
+  readonly elapsed: () => number;
   readonly pause: () => Promise<void>;
 }
 
@@ -131,6 +133,7 @@ export class ReadOnlyEvaq implements EvaqReader {
     return new ReadOnlyEvaq(store, descriptors, identity, {
       onCorruption,
       timer: holdingTimer(host),
+      elapsed: () => host.elapsed(),
       pause: () => host.yield(),
     });
   }
