@@ -59,7 +59,7 @@ class Stage {
       for (let i = 0; i < 10 && !isOver; i++) await Promise.resolve();
       if (isOver) break;
       this.nowMs++;
-      for (const [action, atMs] of [...this.#timers]) {
+      for (const [action, atMs] of this.#timers) {
         if (atMs > this.nowMs) continue;
         this.#timers.delete(action);
         action();
