@@ -541,7 +541,7 @@ export const SURVIVORS: readonly Survivor[] = [
   },
   {
     file: 'segment/segment-footer.ts',
-    text: 'if (middleAt >= tailFrom) {',
+    text: 'const isInTail = middleAt >= tailFrom;',
     from: 'middleAt >= tailFrom',
     to: 'middleAt > tailFrom',
     equivalent: 'the same bytes are read once more',

@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { QUEUES_DIR, queueDir } from '../layout/store-file.js';
 import type { QueueRecord } from '../log/queue-record.js';
+import { FolderWatch } from '../raw/folder-watch.js';
 import { ReadOnlyEvaq, type ReadOnlyQueue } from '../raw.js';
+import { nodeVfs } from '../vfs/node-vfs.js';
 import { damagedPlaces, queueToRead, sayPassedOver } from './damage-told.js';
 import { say } from './exit-code.js';
 import { interruptible } from './interrupt.js';
@@ -18,7 +20,6 @@ import { addSelection } from './selection/selection-options.js';
 import { lastRecords } from './tail/last-records.js';
 import { mergedRecords, type RecordSource } from './tail/merged-records.js';
 import { QuietFolders } from './tail/quiet-folders.js';
-import { StoreWatch } from './tail/store-watch.js';
 
 interface TailFlags extends SelectionFlags, OutputFlags {
   readonly queue: readonly string[];
@@ -27,6 +28,8 @@ interface TailFlags extends SelectionFlags, OutputFlags {
 }
 
 const COUNT_DEFAULT = 10;
+/** Between two looks at a store that is being written, and where the system tells nothing. */
+const POLL_MS = 100;
 const BATCH = { maxBytes: 1024 * 1024, maxRecords: 8192 };
 
 export function tailCommand(): Command {
@@ -79,7 +82,7 @@ async function follow(
   signal: AbortSignal,
 ): Promise<void> {
   const quiet = new QuietFolders(store.path);
-  const watch = new StoreWatch();
+  const watch = new FolderWatch({ vfs: nodeVfs, timer, elapsed: () => performance.now(), pollMs: POLL_MS });
   const folderOf = (name: string): string => queueDir(store.path, name);
   // A queue is named in the one and made in the other.
   const ofNames = hasPattern(flags) ? [store.path, join(store.path, QUEUES_DIR)] : [];
@@ -103,6 +106,11 @@ async function follow(
   } finally {
     watch.close();
   }
+}
+
+function timer(ms: number, action: () => void): () => void {
+  const timeout = setTimeout(action, ms);
+  return () => clearTimeout(timeout);
 }
 
 function hasPattern({ queue }: TailFlags): boolean {

@@ -13,6 +13,8 @@ export interface PolledRecordsOptions {
   readonly wait: ((wake: () => void) => () => void) | undefined;
   /** Whether `read` is to be asked once more behind the last that is wanted: it has something to tell of all that came. No, if not given. */
   readonly isInDoubt?: () => boolean;
+  /** Called when the iteration has ended, however that was; maybe more than once. */
+  readonly end?: () => void;
 }
 
 export class PolledRecords implements RecordSource {
@@ -67,6 +69,7 @@ export class PolledRecords implements RecordSource {
     this.#stopped = true;
     this.#batch = [];
     this.#wake();
+    this.#options.end?.();
   };
 
   readonly settled = (): Promise<void> => Promise.resolve();

@@ -33,8 +33,9 @@ import type { Host } from '../vfs/host.js';
 import { nodeHost } from '../vfs/node-host.js';
 import { nodeVfs } from '../vfs/node-vfs.js';
 import type { Vfs } from '../vfs/vfs.js';
+import type { Timer } from './folder-watch.js';
 import { closedError } from './fresh-picture.js';
-import { ReadOnlyQueue, type Timer } from './read-only-queue.js';
+import { ReadOnlyQueue } from './read-only-queue.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
 
 export interface ReadOnlyOptions {
@@ -235,7 +236,12 @@ export class ReadOnlyEvaq implements EvaqReader {
       isRegistered: this.#identity.register.names.has(name),
     };
     const movedAway = (): Promise<readonly (readonly number[])[]> => this.#movedFrom(name);
-    const queue = new ReadOnlyQueue({ place, movedAway, ...this.#options });
+    const queue = new ReadOnlyQueue({
+      ...this.#options,
+      place,
+      movedAway,
+      elapsed: () => this.#options.host.elapsed(),
+    });
     this.#queues.set(name, queue);
     return queue;
   }

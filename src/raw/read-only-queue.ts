@@ -20,15 +20,20 @@ import type { QueueRecord } from '../log/queue-record.js';
 import { type Range, type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
 import type { TimeRange } from '../segment/segment-times.js';
+import type { Timer } from './folder-watch.js';
 import { FreshPicture, isCorrupt } from './fresh-picture.js';
 import { idFromEnd, rangesWithin } from './log-positions.js';
 import { lostError, lostIn, type RecordState, stateIn, vagueIn } from './lost-in-picture.js';
 import { NOTHING, reading, searching, type Take, type Taken } from './picture-takes.js';
 import { PolledRecords, type PolledRecordsOptions } from './polled-records.js';
 import type { QueuePlace, RawPicture } from './raw-picture.js';
+import { TailLooks } from './tail-looks.js';
 
 export interface ReadOnlyTailOptions extends RecordsOptions {
-  /** How often to look for more, in ms. Default 100. */
+  /**
+   * At least so long between two looks for more, in ms. Default 100. Where the system tells of changes (Linux) it looks when it is told, and once a second;
+   * elsewhere each time.
+   */
   readonly pollMs?: number;
 }
 
@@ -77,13 +82,12 @@ export interface ReadOnlyQueueStats {
   readonly damage: readonly Damage[];
 }
 
-/** Calls `action` once after `ms`; the result cancels. */
-export type Timer = (ms: number, action: () => void) => () => void;
-
 export interface ReadOnlyQueueInit {
   readonly place: QueuePlace;
   readonly onCorruption: 'fail' | 'quarantine';
   readonly timer: Timer;
+  /** Milliseconds of a clock that only goes forward. */
+  readonly elapsed: () => number;
   /** IDs of this queue that have been moved and have arrived, wherever that is, as of the call. The lists only grow, or are others. */
   readonly movedAway: () => Promise<readonly (readonly number[])[]>;
 }
@@ -99,11 +103,14 @@ export class ReadOnlyQueue implements QueueReader {
   readonly #place: QueuePlace;
   readonly #skipDamage: boolean;
   readonly #timer: Timer;
+  readonly #elapsed: () => number;
   readonly #fresh: FreshPicture;
   /** That there is a doubt as to what was read: see `RawPicture.doubt`. */
   #hasTold = false;
   readonly #met: Damage[] = [];
   readonly #sleepers = new Set<() => void>();
+  /** Of tails that have not ended. */
+  readonly #looks = new Set<TailLooks>();
 
   /** Queues are made by `ReadOnlyEvaq`. */
   constructor(init: ReadOnlyQueueInit) {
@@ -111,6 +118,7 @@ export class ReadOnlyQueue implements QueueReader {
     this.#place = init.place;
     this.#skipDamage = init.onCorruption === 'quarantine';
     this.#timer = init.timer;
+    this.#elapsed = init.elapsed;
     this.#fresh = new FreshPicture(init.place, init.movedAway);
   }
 
@@ -211,8 +219,8 @@ export class ReadOnlyQueue implements QueueReader {
   }
 
   /**
-   * As `records`, and then looks for more every `pollMs`, across rolled segments, GC and restarts of the writer. Ends when the store is closed;
-   * `return()` ends it at once; `signal` makes it throw.
+   * As `records`, and then what comes, across rolled segments, GC and restarts of the writer: soon after it is written, as the system tells of it, and
+   * otherwise within `pollMs`. Ends when the store is closed; `return()` ends it at once; `signal` makes it throw.
    * @throws as `read`
    */
   tail(options?: ReadOnlyTailOptions): AsyncGenerator<QueueRecord, void, undefined> {
@@ -222,10 +230,17 @@ export class ReadOnlyQueue implements QueueReader {
       const { from, to, signal } = rangeOf(options, 'tail', ['pollMs']);
       const { pollMs = POLL_MS_DEFAULT } = options ?? {};
       requireCount(pollMs, 'pollMs', 1);
-      const read = (first: number, last: number): Promise<readonly QueueRecord[] | undefined> =>
-        this.#readUnlessClosed(first, last, from);
-      const wait = (wake: () => void): (() => void) => this.#sleep(pollMs, wake);
-      return { source: this.#polled(read, wait, from, to), signal };
+      const { vfs, dir } = this.#place;
+      const looks = new TailLooks({ vfs, timer: this.#timer, elapsed: this.#elapsed, pollMs }, dir, (first, last) =>
+        this.#readUnlessClosed(first, last, from),
+      );
+      this.#looks.add(looks);
+      const end = (): void => {
+        looks.end();
+        this.#looks.delete(looks);
+      };
+      const wait = (wake: () => void): (() => void) => this.#sleep(looks, wake);
+      return { source: this.#polled(looks.read, wait, from, to, end), signal };
     });
   }
 
@@ -317,6 +332,7 @@ export class ReadOnlyQueue implements QueueReader {
   async close(): Promise<void> {
     const closed = this.#fresh.close();
     for (const wake of this.#sleepers) wake();
+    for (const looks of this.#looks) looks.end();
     await closed;
   }
 
@@ -325,9 +341,10 @@ export class ReadOnlyQueue implements QueueReader {
     wait: PolledRecordsOptions['wait'],
     from: number,
     to: number,
+    end: () => void = () => undefined,
   ): PolledRecords {
     const isOpen = (): boolean => !this.#fresh.isClosed;
-    return new PolledRecords({ read, wait, isOpen, isInDoubt: () => this.#isInDoubt() }, from, to);
+    return new PolledRecords({ read, wait, isOpen, isInDoubt: () => this.#isInDoubt(), end }, from, to);
   }
 
   #isInDoubt(): boolean {
@@ -397,9 +414,9 @@ export class ReadOnlyQueue implements QueueReader {
     });
   }
 
-  /** Calls `wake` after `ms`, or when the reader is closed. The result cancels. */
-  #sleep(ms: number, wake: () => void): () => void {
-    const cancel = this.#timer(ms, wake);
+  /** Calls `wake` when it is time to look again, or when the reader is closed. The result cancels. */
+  #sleep(looks: TailLooks, wake: () => void): () => void {
+    const cancel = looks.wait(wake);
     this.#sleepers.add(wake);
     if (this.#fresh.isClosed) wake();
     return () => {

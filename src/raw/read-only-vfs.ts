@@ -20,6 +20,10 @@ export class ReadOnlyVfs implements Vfs {
     this.#known = known;
   }
 
+  get watch(): Vfs['watch'] {
+    return this.#vfs.watch;
+  }
+
   list(dir: string): Promise<VfsEntry[]> {
     if (dir === this.#known?.dir) return Promise.resolve([...this.#known.entries]);
     return this.#vfs.list(dir);

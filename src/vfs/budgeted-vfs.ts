@@ -53,6 +53,10 @@ export class BudgetedVfs implements Vfs {
     return this.#vfs.identities;
   }
 
+  get watch(): Vfs['watch'] {
+    return this.#vfs.watch;
+  }
+
   list(dir: string): Promise<VfsEntry[]> {
     return this.#passing(() => this.#vfs.list(dir));
   }

@@ -7,7 +7,8 @@
 import * as fs from 'node:fs';
 import { codeOf, isSystemError } from '../errors.js';
 import { identityOf, lockFile } from './node-lock.js';
-import type { Vfs, VfsAnchor, VfsChunk, VfsEnds, VfsEntry, VfsFile, VfsStat } from './vfs.js';
+import { NodeWatch } from './node-watch.js';
+import type { Vfs, VfsAnchor, VfsChunk, VfsEnds, VfsEntry, VfsFile, VfsStat, VfsWatch } from './vfs.js';
 
 /** Opening a pipe in the place of a file waits for nobody; of a file it says nothing. Windows has none. */
 const O_NONBLOCK: number = fs.constants.O_NONBLOCK ?? 0;
@@ -331,6 +332,17 @@ export const nodeVfs: Vfs = {
       await new Promise<void>((resolve, reject) => fs.fsync(fd, (error) => (error ? reject(error) : resolve())));
     } finally {
       fs.closeSync(fd);
+    }
+  },
+
+  watch(dir, tell): VfsWatch | undefined {
+    // Elsewhere a file that is kept open may be told of when it is closed, or late.
+    if (process.platform !== 'linux') return undefined;
+    try {
+      return new NodeWatch(dir, tell);
+    } catch {
+      // All that the system has for that is in use (ENOSPC, EMFILE), or it has none, or there is no such folder.
+      return undefined;
     }
   },
 

@@ -116,6 +116,13 @@ export interface VfsIdentities {
   ofBlocking(path: string): string | undefined;
 }
 
+/** What tells of changes in a folder. It holds no process. */
+export interface VfsWatch {
+  /** Whether it still tells, and of what its path leads to; before it returns. */
+  holds(): boolean;
+  close(): void;
+}
+
 /**
  * The folder that a change is meant for. What is called with it changes nothing in another one: where the path of the folder leads to something else by
  * then, it rejects with ESTALE (ENOENT where it leads nowhere). A look beforehand cannot say that: somebody may come in between. On systems without a way
@@ -159,6 +166,11 @@ export interface Vfs {
   link?(from: string, to: string): Promise<void>;
   /** Resolves when every name in `dir`, as they stood at the call, is durable. */
   syncDir(dir: string, anchor?: VfsAnchor): Promise<void>;
+  /**
+   * Calls `tell` soon after the names in a folder have changed, or the bytes of a file in it, whoever did it; it may call it without any, and for several at
+   * once. `undefined` where the system does not tell, of that folder or any more of them. That nothing is told says nothing for certain.
+   */
+  readonly watch?: ((dir: string, tell: () => void) => VfsWatch | undefined) | undefined;
   /** Bytes that this process may still write in the file system of `path`. */
   freeBytes(path: string): Promise<number>;
   /**

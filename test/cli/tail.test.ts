@@ -152,8 +152,18 @@ describe('following', () => {
     }
     // Beside other tests the machine may be busy: one that is on time shows that it is not the interval.
     expect(Math.min(...tookMs)).toBeLessThan(200);
-    await (await library.queue('later')).push('hello');
-    await lines.until((all) => all.at(-1) === 'later hello');
+    const laterMs: number[] = [];
+    for (let i = 0; i < 6; i++) {
+      await sleep(150);
+      const later = await library.queue(`later-${i}`);
+      const from = performance.now();
+      await later.push('hello');
+      await lines.until((all) => all.at(-1) === `later-${i} hello`);
+      laterMs.push(performance.now() - from);
+    }
+    expect(Math.min(...laterMs)).toBeLessThan(200);
+    // Told of, nearly all of them, where the system tells, and not found by the look once a second.
+    expect(laterMs.toSorted((a, b) => a - b)[4]).toBeLessThan(500);
   });
 
   test.runIf(process.platform === 'linux')(

@@ -41,7 +41,7 @@ const LEAVES = [
 ];
 const REAL_DISK = /^(?:node:)?fs(?:\/promises)?$/;
 const NATIVE = /^fs-ext$|^fs-native-extensions/;
-const DISK_DOORS = ['vfs/node-vfs.ts', 'vfs/node-lock.ts', 'vfs/node-access.ts'];
+const DISK_DOORS = ['vfs/node-vfs.ts', 'vfs/node-lock.ts', 'vfs/node-access.ts', 'vfs/node-watch.ts'];
 const NATIVE_DOORS = ['vfs/native-lock.ts'];
 
 interface Source {
