@@ -674,7 +674,7 @@ export const SURVIVORS: readonly Survivor[] = [
   },
   {
     file: 'tombstone/tombstone-scan.ts',
-    text: 'let twin = { sum: -1, kind: 0, round: 0, bytes: 0 };',
+    text: 'let twin = { sum: -1, kind: 0, round: 0, count: 0, bytes: 0 };',
     from: '-1',
     to: '+1',
     equivalent: 'no round is of kind 0',
