@@ -41,7 +41,9 @@ makeProgram()
       return;
     }
     // Nothing of it is needed to start.
-    const told = await (await import('./lost-store-file.js')).asTold(error);
+    const { asTold } = await import('./lost-store-file.js');
+    const { withShellHint } = await import('./shell-hint.js');
+    const told = withShellHint(await asTold(error));
     printError(told);
     process.exitCode = exitCodeOf(told);
   });
