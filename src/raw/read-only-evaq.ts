@@ -57,7 +57,7 @@ const NAMES = optionNames('onCorruption', 'descriptorsMax', 'signal', 'ports');
 interface ReaderOptions {
   readonly onCorruption: 'fail' | 'quarantine';
   readonly timer: Timer;
-  readonly pause: () => Promise<void>;
+  readonly host: Host;
 }
 
 /** Unlike the host's timers, one that keeps the process alive: a program may have nothing to do but follow a queue. */
@@ -138,7 +138,7 @@ export class ReadOnlyEvaq implements EvaqReader {
     return new ReadOnlyEvaq(store, descriptors, identity, {
       onCorruption,
       timer: holdingTimer(host),
-      pause: () => host.yield(),
+      host,
     });
   }
 
@@ -228,7 +228,7 @@ export class ReadOnlyEvaq implements EvaqReader {
   #queueOf(name: string): ReadOnlyQueue {
     const place = {
       vfs: this.#vfs,
-      pause: this.#options.pause,
+      host: this.#options.host,
       dir: queueDir(this.path, name),
       queue: name,
       storeUuid: this.#identity.uuid,

@@ -61,8 +61,8 @@ export interface ReadOnlyQueueStats {
   /** Removed records whose bytes are still on disk. */
   readonly dead: number;
   /**
-   * The ID that the next record gets at least, as far as the files say: beside a writer in a weaker mode what it has not written yet is not in it, and
-   * after such a writer died the next one skips ahead.
+   * The ID that the next record gets at least: one more than the highest that the files tell of. What a writer in a weaker mode has not written yet is not
+   * in it, nor is how far the next one skips ahead after such a writer died.
    */
   readonly nextId: number;
   /** Bytes of segments and tombstone logs, without the recycle pool. */

@@ -31,13 +31,15 @@ export interface FileName {
 
 /**
  * The header that fits the commits of the file and its name, or `undefined` where no commit is intact, or those that are may be of another life of the
- * file, or it is a file of another queue or store. Its time is 0 and its high water mark is the base ID: what they were cannot be known.
+ * file, or (where `isTied`) it is a file of another queue or store. Its time is 0 and its high water mark is the base ID: what they were cannot be
+ * known. `isTied`: files of this queue have a salt that is tied to it (`isOfItsQueue`).
  */
 export async function recoverHeader(
   source: ScanSource,
   size: number,
   storeUuid: Buffer,
   name: FileName,
+  isTied: boolean,
 ): Promise<FileHeader | undefined> {
   const first = await findCommit(source, size);
   if (first === undefined) return undefined;
@@ -57,7 +59,13 @@ export async function recoverHeader(
   };
   const salt = saltFor(blank, seed);
   // Any seed has a salt: that of a file of another queue or store is not tied to this one.
-  return tiedSalt(blank, salt) === salt ? { ...blank, salt } : undefined;
+  const header = { ...blank, salt };
+  return !isTied || isOfItsQueue(header) ? header : undefined;
+}
+
+/** The salt is tied to what the header says: not so in stores from before there was a tie. */
+export function isOfItsQueue(header: FileHeader): boolean {
+  return tiedSalt(header, header.salt) === header.salt;
 }
 
 interface FirstCommit {

@@ -17,8 +17,9 @@ import { queueDir, readStore, STORE_FILE } from '../layout/store-file.js';
 import { storePathOf } from '../layout/store-path.js';
 import { lookAtPlace } from '../layout/store-place.js';
 import { type Damage, storeDamage, strangerDamage } from '../log/damage.js';
-import { type FoundSegment, type LoadedQueue, worthKeeping } from '../log/log-load.js';
+import type { LoadedQueue } from '../log/log-load.js';
 import { withRanges } from '../log/losses.js';
+import { type FoundSegment, worthKeeping } from '../log/segment-load.js';
 import { type Footer, readFooterIndex, timesOf } from '../segment/segment-footer.js';
 import type { SegmentIndex } from '../segment/segment-index.js';
 import {

@@ -10,6 +10,7 @@ import type { FailStop } from '../fail-stop.js';
 import { highestGiven, nextIdBehind } from '../ids.js';
 import { requireQueues } from '../layout/queue-names.js';
 import { mendStore, queueDir, type StoreIdentity } from '../layout/store-file.js';
+import { BlockingLooks } from '../log/blocking-looks.js';
 import { type Damage, storeDamage, strangerDamage } from '../log/damage.js';
 import { type LoadedQueue, loadQueue } from '../log/log-load.js';
 import { idFloor } from '../log/queue-evidence.js';
@@ -80,6 +81,7 @@ export class StoreRecovery {
     const { names, strangers } = await requireQueues(vfs, path);
     this.#damage.push(...strangers.map(strangerDamage));
     const floor = idFloor(this.#identity.createdMs, timeOf(host));
+    const look = new BlockingLooks(vfs, host);
     const load = async (name: string): Promise<LoadedQueue> => {
       throwIfAborted(signal);
       let bytes = 0;
@@ -88,6 +90,7 @@ export class StoreRecovery {
       const loaded = await loadQueue(vfs, dir, name, this.#identity.uuid, {
         indexIntervalBytes: queueDefaults.indexIntervalBytes,
         pause: () => host.yield(),
+        look,
         intakeMs: timeOf(host),
         isRegistered: this.#registrar.has(name),
         idFloor: floor,

@@ -55,7 +55,7 @@ test('P9: a file header that is gone is worked out from any commit that is left'
       for (const zeroed of [FILE_HEADER_BYTES, 512, bytes.length - 2000]) {
         if (zeroed < FILE_HEADER_BYTES || zeroed > bytes.length) continue;
         const damaged = Buffer.from(bytes).fill(0, 0, zeroed);
-        const header = await recoverHeader(sourceOf(damaged), damaged.length, storeUuid, about);
+        const header = await recoverHeader(sourceOf(damaged), damaged.length, storeUuid, about, true);
         if (header === undefined) continue;
         recovered++;
         expect(fileSeed(header)).toBe(fileSeed(was.header));
@@ -64,7 +64,7 @@ test('P9: a file header that is gone is worked out from any commit that is left'
         rewritten += flags & 1;
         // Any seed has a salt: that of a file of another queue or store is none that this one would have.
         const recover = (uuid: Buffer, name: typeof about): ReturnType<typeof recoverHeader> =>
-          recoverHeader(sourceOf(damaged), damaged.length, uuid, name);
+          recoverHeader(sourceOf(damaged), damaged.length, uuid, name, true);
         for (let other = 1; other <= 3; other++) {
           expect(await recover(Buffer.alloc(16, other), about)).toBeUndefined();
           expect(await recover(storeUuid, { ...about, fileId: segmentId(fileId + other) })).toBeUndefined();
@@ -72,7 +72,7 @@ test('P9: a file header that is gone is worked out from any commit that is left'
         }
       }
       const nothing = Buffer.from(bytes).fill(0x41);
-      expect(await recoverHeader(sourceOf(nothing), nothing.length, storeUuid, about)).toBeUndefined();
+      expect(await recoverHeader(sourceOf(nothing), nothing.length, storeUuid, about, true)).toBeUndefined();
     }
   }
   expect(recovered).toBeGreaterThan(20);

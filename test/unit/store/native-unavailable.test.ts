@@ -49,6 +49,8 @@ afterEach(() => {
 
 const OWN = 'fs-native-extensions';
 const FLOCK = 'fs-ext';
+/** What is loaded first. */
+const BUILD = `${OWN}/prebuilds/${process.platform}-${process.arch}/${OWN}.node`;
 
 function open(failures: Record<string, string>, flags: readonly string[] = []): Outcome {
   const args = [...flags, '--input-type=module', '-e', PROGRAM, ENTRY, join(dir, 'store'), JSON.stringify(failures)];
@@ -66,8 +68,7 @@ describe.skipIf(!existsSync(ENTRY))('where the package that takes the lock canno
     const outcome = open({
       [OWN]: code,
       [FLOCK]: 'MODULE_NOT_FOUND',
-      // The way around where there is musl.
-      [`${OWN}/prebuilds/linux-${process.arch}/${OWN}.node`]: 'ERR_DLOPEN_FAILED',
+      [BUILD]: 'ERR_DLOPEN_FAILED',
     });
     expect(outcome.code).toBe('EVAQ_NATIVE_UNAVAILABLE');
     expect(outcome.message).toMatch(why);
@@ -83,9 +84,13 @@ describe.skipIf(!existsSync(ENTRY))('where the package that takes the lock canno
     expect(outcome.hint).toMatch(/without --no-addons/);
   });
 
-  test('the package is loaded past its own search where there is musl', () => {
-    if (process.platform !== 'linux') return;
+  test('its build is loaded past its own search, which fails where there is musl', () => {
     expect(open({ [OWN]: 'ADDON_NOT_FOUND', [FLOCK]: 'MODULE_NOT_FOUND' })).toEqual({ opened: true, reading: 'read' });
+  });
+
+  test('its own search does where its build is not where it was', () => {
+    const failures = { [BUILD]: 'MODULE_NOT_FOUND', [FLOCK]: 'MODULE_NOT_FOUND' };
+    expect(open(failures)).toEqual({ opened: true, reading: 'read' });
   });
 
   test.each(['MODULE_NOT_FOUND', 'ERR_DLOPEN_FAILED'])('fs-ext may be missing, or broken: %s', (code) => {
@@ -93,7 +98,7 @@ describe.skipIf(!existsSync(ENTRY))('where the package that takes the lock canno
   });
 
   test.skipIf(!HAS_FLOCK)('fs-ext alone holds a store as well, and knows of who has the other lock', async () => {
-    const flockOnly = { [OWN]: 'MODULE_NOT_FOUND' };
+    const flockOnly = { [OWN]: 'MODULE_NOT_FOUND', [BUILD]: 'MODULE_NOT_FOUND' };
     expect(open(flockOnly)).toEqual({ opened: true, reading: 'read' });
     const lock = await nodeVfs.lock(join(dir, 'store/LOCK'), '');
     if (lock.kind === 'held') throw new Error('it was closed');
