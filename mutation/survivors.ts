@@ -541,7 +541,7 @@ export const SURVIVORS: readonly Survivor[] = [
   },
   {
     file: 'segment/segment-footer.ts',
-    text: 'if (middleAt >= tailFrom) {',
+    text: 'const isInTail = middleAt >= tailFrom;',
     from: 'middleAt >= tailFrom',
     to: 'middleAt > tailFrom',
     equivalent: 'the same bytes are read once more',
@@ -674,7 +674,7 @@ export const SURVIVORS: readonly Survivor[] = [
   },
   {
     file: 'tombstone/tombstone-scan.ts',
-    text: 'let twin = { sum: -1, kind: 0, round: 0, bytes: 0 };',
+    text: 'let twin = { sum: -1, kind: 0, round: 0, count: 0, bytes: 0 };',
     from: '-1',
     to: '+1',
     equivalent: 'no round is of kind 0',
