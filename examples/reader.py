@@ -966,19 +966,52 @@ class Queue:
 # 11, the store
 
 
-def register_of(data, header, tell):
+TWIN_MAX = 48 + 69  # the longest name of a queue, and a commit's header
+
+
+def register_of(data, header, there, tell):
+    """3: the names that are entered. What is damaged costs something where a queue may be missing whose name is not known."""
     names = set()
     commits, bad = scan(data, len(data), header.seed)
-    durable = max([0] + [one.durable for one in commits if one.kind == 32])
+    taken_up, lost, torn = HEADER, 0, None
     for one in commits:
+        start, end = one.at, one.end
+        size, torn_here = end - start, None
         if one.kind == 32:
-            names.add(data[one.body : one.end].decode("latin-1"))
-    for start, end, _ in bad:
-        if start < durable:
-            tell(start, end - start, "the register of queues is damaged", True)
-    return names
+            names.add(data[one.body : end].decode("latin-1"))
+            if one.durable == start:
+                torn_here, end = end, end + size
+            elif one.durable == start - size:
+                start = one.durable
+        lost += max(0, start - taken_up)
+        if end >= taken_up:
+            taken_up, torn = end, torn_here
+    damaged = lost > 0 or any(start < (taken_up if torn is None else torn) for start, _, _ in bad)
+    more = 0
+    if len(data) - taken_up > TWIN_MAX:
+        lost, more, damaged = lost + len(data) - taken_up, TWIN_MAX, True
+    if damaged:
+        sums = {0}
+        for name in there - names:
+            sums |= {one + 2 * (48 + len(name)) for one in sums}
+        lossless = any(lost - more <= one <= lost for one in sums)
+        tell(HEADER, len(data) - HEADER, "the register of queues is damaged", lossless)
+    return names - {"?"}
 
 
+def queues_there(root):
+    """Those with a tombstone log and a segment."""
+    there = set()
+    for name in os.listdir(root) if os.path.isdir(root) else []:
+        folder = os.path.join(root, name)
+        if QUEUE_NAME.fullmatch(name) and os.path.isdir(folder):
+            ends = {os.path.splitext(one)[1] for one in os.listdir(folder) if FILE_NAME.fullmatch(one)}
+            if {".seg", ".tomb"} <= ends:
+                there.add(name)
+    return there
+
+
+FILE_NAME = re.compile(r"[0-9]{20}-[0-9a-f]{16}\.seg|[0-9a-f]{16}\.tomb")
 QUEUE_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}(\.dead)?")
 
 
@@ -1012,14 +1045,14 @@ def read_store(store, live=False):
     uuid = header.uuid if header else uuid_of_others(store)
     if uuid is None:
         raise NotReadable(f"there is no store at {store}")
+    root = os.path.join(store, "queues")
     registered = set()
     if header is None:
         tell(0, HEADER, "the header of the store is damaged", False)
     else:
         if header.lossless:
             tell(0, HEADER, "one copy of the header is damaged", True)
-        registered = register_of(data, header, tell)
-    root = os.path.join(store, "queues")
+        registered = register_of(data, header, queues_there(root), tell)
     names = [name for name in os.listdir(root) if QUEUE_NAME.fullmatch(name)] if os.path.isdir(root) else []
     queues = {}
     for name in sorted({*names, *registered}):

@@ -14,3 +14,12 @@ export async function allOver<T>(promises: readonly Promise<T>[]): Promise<T[]> 
   if (failures.length > 0) throw failures[0];
   return results;
 }
+
+/**
+ * Resolves when both are over, however `next` ends; `before` never rejects. Keeps nothing of them when they are, so that it may be what `next` is added to
+ * without end.
+ */
+export function bothOver(before: Promise<void>, next: Promise<unknown>): Promise<void> {
+  const wait = (): Promise<void> => before;
+  return next.then(wait, wait);
+}

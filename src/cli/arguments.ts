@@ -3,15 +3,20 @@ import { InvalidArgumentError, Option } from 'commander';
 import { requireQueueName, WAL_QUEUE } from '../layout/store-file.js';
 
 export function parseId(text: string): number {
-  const id = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(id))
-    throw new InvalidArgumentError('A record ID is a whole number.');
-  return id;
+  return parseWhole(text, 'A record ID is a whole number.');
+}
+
+/** A number, 0 or more. */
+export function parseWhole(text: string, otherwise: string = 'It must be a whole number.'): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(number)) throw new InvalidArgumentError(otherwise);
+  return number;
 }
 
 export function parseCount(text: string): number {
-  const count = parseId(text);
-  if (count === 0) throw new InvalidArgumentError('It must be at least 1.');
+  const otherwise = 'It must be a whole number, at least 1.';
+  const count = parseWhole(text, otherwise);
+  if (count === 0) throw new InvalidArgumentError(otherwise);
   return count;
 }
 

@@ -1,7 +1,6 @@
 /** `evaq backup`: a consistent copy of a store that may be in use. `evaq restore`: a store out of such a copy. */
 import { readdirSync, rmdirSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { SingleBar } from 'cli-progress';
 import { Command } from 'commander';
 import { isNotFound } from '../errors.js';
 import { isOfTheSystem } from '../layout/store-place.js';
@@ -12,6 +11,7 @@ import { formatAge } from './durations.js';
 import { EXIT_CORRUPT, Refused, say } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
+import { progressBar } from './progress-bar.js';
 import { formatBytes, formatCount, isoTime } from './record-format.js';
 
 export function backupCommand(): Command {
@@ -101,14 +101,7 @@ async function shown(
 ): Promise<BackupReport> {
   const { total } = await storeUsage(from, { sample: false, signal });
   const folders: string[] = [];
-  const bar = process.stderr.isTTY
-    ? new SingleBar({
-        format: '[{bar}] {percentage}% | {eta_formatted} left',
-        stream: process.stderr,
-        clearOnComplete: true,
-        hideCursor: true,
-      })
-    : undefined;
+  const bar = await progressBar('[{bar}] {percentage}% | {eta_formatted} left');
   bar?.start(total.bytes, 0);
   try {
     return await copy({

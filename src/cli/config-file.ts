@@ -1,10 +1,10 @@
 /**
  * Options from a file of JSON, by their long names, for commands that have many. What the command line or the environment says comes first.
  */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { messageOf } from '../errors.js';
 import { UsageError } from './exit-code.js';
+import { readTextFile } from './text-file.js';
 
 /** To be called before the command acts. Its option `--config` names the file. */
 export function applyConfig(command: Command): void {
@@ -46,9 +46,11 @@ function parsed(option: Option, name: string, value: unknown, config: string): u
 }
 
 function readConfig(path: string): Record<string, unknown> {
+  const text = readTextFile(path, { pipes: true });
+  if (text === undefined) throw new UsageError(`${path}: there is no such file`);
   let config: unknown;
   try {
-    config = JSON.parse(readFileSync(path, 'utf8'));
+    config = JSON.parse(text);
   } catch (error) {
     throw new UsageError(`${path}: ${messageOf(error)}`);
   }

@@ -5,13 +5,14 @@
  */
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
-import { SingleBar } from 'cli-progress';
+import type { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
 import { messageOf } from '../errors.js';
 import { runApplication } from './demo/application.js';
 import { runDestination } from './demo/destination.js';
 import { type DrillEvent, DrillInputError, type DrillResult, type DrillStatus, runDrill } from './demo/drill.js';
+import { progressBar } from './progress-bar.js';
 
 interface DemoFlags {
   readonly kills: number;
@@ -58,7 +59,8 @@ async function demo(flags: DemoFlags): Promise<number> {
   const stop = (signal: NodeJS.Signals): void => interrupt.abort(signal);
   // Once: the second one ends this process on the spot, and its children with it.
   for (const signal of INTERRUPTS) process.once(signal, stop);
-  const view = process.stderr.isTTY ? new BarView() : new PlainView();
+  const bar = await progressBar(BAR, { barCompleteChar: '=', barIncompleteChar: ' ', noTTYOutput: false });
+  const view = bar === undefined ? new PlainView() : new BarView(bar);
   view.say(`evacuation drill: ${flags.kills} kills, seed ${seed}`);
   try {
     const result = await runDrill({
@@ -97,18 +99,16 @@ interface DemoView {
   readonly end: () => void;
 }
 
+const BAR =
+  ' delivered [{bar}] {value}/{total}  acknowledged {acknowledged}  kills {kills}  dead letters {deadLetters}  {destination}';
+
 /** For a terminal: one bar that stays in its place. */
 class BarView implements DemoView {
-  readonly #bar = new SingleBar({
-    stream: process.stderr,
-    format:
-      ' delivered [{bar}] {value}/{total}  acknowledged {acknowledged}  kills {kills}  dead letters {deadLetters}  {destination}',
-    barCompleteChar: '=',
-    barIncompleteChar: ' ',
-    hideCursor: true,
-    clearOnComplete: true,
-    noTTYOutput: false,
-  });
+  readonly #bar: SingleBar;
+
+  constructor(bar: SingleBar) {
+    this.#bar = bar;
+  }
 
   say(text: string): void {
     process.stderr.write(`${text}\n`);

@@ -3,7 +3,7 @@
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { Evaq } from '../evaq.js';
-import { parseCount, parseId, queueOption } from './arguments.js';
+import { parseCount, parseWhole, queueOption } from './arguments.js';
 import { say, UsageError } from './exit-code.js';
 import { fileSource } from './ingest/file-source.js';
 import { kafkaSource } from './ingest/kafka-source.js';
@@ -47,7 +47,7 @@ export function ingestCommand(): Command {
     )
     .addOption(
       new Option('--leave-ms <ms>', 'file: one that was renamed is left when it was not written to for so long')
-        .argParser(parseId)
+        .argParser((text: string) => parseWhole(text))
         .default(2000),
     );
   addServiceOptions(command).addHelpText(

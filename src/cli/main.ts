@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { commandsFor } from './commands.js';
+import { refuseEmpty } from './empty-arguments.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
 import { guardStandardStreams } from './output.js';
 
@@ -18,6 +19,7 @@ async function makeProgram(): Promise<Command> {
       'after',
       '\nExit codes: 0 done, 1 failed, 2 called wrongly, 3 damage found, 4 torn end (verify --strict), 5 locked,\n6 no such record or queue, 7 some became dead letters, 128 + n ended by signal n.',
     );
+  program.hook('preAction', (_program, command) => refuseEmpty(command));
   for (const command of await commandsFor(process.argv.slice(2))) program.addCommand(inheriting(command, program));
   return program;
 }

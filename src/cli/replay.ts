@@ -69,6 +69,7 @@ export function replayCommand(): Command {
 }
 
 function parseTo(text: string, before: ReplayTo = {}): ReplayTo {
+  if (text === '') throw new InvalidArgumentError('It is empty.');
   const position = parsePosition(text, Date.now());
   return position === undefined ? { ...before, target: text } : { ...before, position };
 }
@@ -83,6 +84,7 @@ function parseSpeed(text: string): number | 'max' {
 async function replay(dir: string, flags: ReplayFlags, given: readonly string[], signal: AbortSignal): Promise<void> {
   const { to, exec, checkpoint: path, remove, rate, speed, concurrency, retry } = flags;
   if (to?.target !== undefined && exec !== undefined) throw new UsageError('--to and --exec exclude each other');
+  if (to?.target !== undefined || exec !== undefined) requireNoOutput(flags);
   await using store = await ReadOnlyEvaq.open(dir);
   const queue = await queueToRead(store, flags.queue);
   const before = path === undefined ? undefined : readCheckpoint(path, store.uuid, queue.name);
@@ -127,6 +129,14 @@ async function replay(dir: string, flags: ReplayFlags, given: readonly string[],
 
 function selectionIn({ to, ...rest }: ReplayFlags): Selection {
   return selectionOf(to?.position === undefined ? rest : { ...rest, to: to.position });
+}
+
+/** @throws UsageError where it is said how records are printed, and none is: they are sent as they are */
+function requireNoOutput({ output, json, format, null: isNull }: OutputFlags): void {
+  if (output !== undefined || json === true || format !== undefined || isNull === true)
+    throw new UsageError(
+      '-o, --json, --format and --null are about standard output: with --to and --exec the payload is sent',
+    );
 }
 
 /** @throws UsageError for what can only be a slip: it would make a store, or never end */

@@ -1,6 +1,6 @@
 /** Options of the commands that run for weeks: `forward` and `ingest`. */
 import { type Command, Option } from 'commander';
-import { parseId } from './arguments.js';
+import { parseWhole } from './arguments.js';
 import { applyConfig } from './config-file.js';
 import { parsePort } from './metrics-server.js';
 
@@ -12,7 +12,11 @@ export function addServiceOptions(command: Command): Command {
         parsePort,
       ),
     )
-    .addOption(new Option('--lock-timeout <ms>', 'wait so long for another writer').argParser(parseId).default(0))
+    .addOption(
+      new Option('--lock-timeout <ms>', 'wait so long for another writer')
+        .argParser((text: string) => parseWhole(text))
+        .default(0),
+    )
     .option(
       '--config <file>',
       'options from a file of JSON, by their long names; what the command line says comes first',

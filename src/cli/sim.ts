@@ -1,12 +1,12 @@
 /** `evaq sim`: explores the crash states of calls on a store, seed after seed, and tells the story of what it finds. Touches no real disk. */
 import { pathToFileURL } from 'node:url';
-import { SingleBar } from 'cli-progress';
 import { Command, InvalidArgumentError } from 'commander';
 import { messageOf } from '../errors.js';
 import { type CrashCheck, type ExploreReport, explore, type Workload } from '../sim.js';
 import { EXIT_ERROR, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
+import { progressBar } from './progress-bar.js';
 import { checkStore, storeWorkload } from './sim/store-workload.js';
 
 interface SimFlags {
@@ -42,14 +42,7 @@ async function simulate(flags: SimFlags, signal: AbortSignal): Promise<void> {
   const { seed, runs, ops, states: statesMax, depth, workload } = flags;
   const own = workload === undefined ? undefined : await loadSubject(workload);
   const seeds = seed === undefined ? Array.from({ length: runs }, (_, i) => i + 1) : [seed];
-  const bar = process.stderr.isTTY
-    ? new SingleBar({
-        format: 'seed {value} of {total} [{bar}] {states} states',
-        stream: process.stderr,
-        clearOnComplete: true,
-        hideCursor: true,
-      })
-    : undefined;
+  const bar = await progressBar('seed {value} of {total} [{bar}] {states} states');
   const started = performance.now();
   let states = 0;
   let cuts = 0;

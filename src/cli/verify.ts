@@ -5,6 +5,7 @@ import { type Damage, type VerifyProgress, type VerifyReport, verifyStore } from
 import { EXIT_CORRUPT, EXIT_TORN } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
+import { progressBar } from './progress-bar.js';
 import { formatBytes, formatCount, isoTime } from './record-format.js';
 
 const RANGES_SHOWN = 8;
@@ -27,7 +28,8 @@ export function verifyCommand(): Command {
 }
 
 async function verify(dir: string, flags: VerifyFlags, signal: AbortSignal): Promise<void> {
-  const bar = process.stderr.isTTY ? await Bar.open() : undefined;
+  const drawn = await progressBar('{queue} [{bar}] {percentage}% | {done} of {all} | {eta_formatted} left');
+  const bar = drawn === undefined ? undefined : new Bar(drawn);
   let report: VerifyReport;
   try {
     report = await verifyStore(dir, { signal, onProgress: (progress) => bar?.show(progress) });
@@ -45,19 +47,8 @@ class Bar {
   readonly #bar: SingleBar;
   #started = false;
 
-  private constructor(bar: SingleBar) {
+  constructor(bar: SingleBar) {
     this.#bar = bar;
-  }
-
-  static async open(): Promise<Bar> {
-    const { SingleBar: Single } = await import('cli-progress');
-    const bar = new Single({
-      format: '{queue} [{bar}] {percentage}% | {done} of {all} | {eta_formatted} left',
-      stream: process.stderr,
-      clearOnComplete: true,
-      hideCursor: true,
-    });
-    return new Bar(bar);
   }
 
   show({ queue, bytes, totalBytes }: VerifyProgress): void {

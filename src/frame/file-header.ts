@@ -11,7 +11,7 @@
  * in every format to come, so that a newer file is told from a damaged one.
  */
 import { assert } from '../assert.js';
-import { crc32, seedOf } from '../checksum.js';
+import { crc32, placeMask, seedOf } from '../checksum.js';
 import { readU64, writeU64 } from '../ids.js';
 import { type Field, fieldsInRow } from './field.js';
 
@@ -54,6 +54,19 @@ const MAGIC: Readonly<Record<FileKind, string>> = {
   intake: 'EvqI',
 };
 
+/** The same as it is read, big-endian. */
+const MAGIC_NUMBER: Readonly<Record<FileKind, number>> = {
+  store: numberOf(MAGIC.store),
+  segment: numberOf(MAGIC.segment),
+  tombstones: numberOf(MAGIC.tombstones),
+  delivery: numberOf(MAGIC.delivery),
+  intake: numberOf(MAGIC.intake),
+};
+
+function numberOf(magic: string): number {
+  return Buffer.from(magic, 'latin1').readUInt32BE(0);
+}
+
 /** The segment was made by rewriting others: its frames carry their own IDs and times, and IDs may be missing in between. */
 export const HEADER_FLAG_REWRITTEN = 1;
 /** Appended in a durability mode that resolves before the sync: IDs below `idHighWater` may have been handed out and lost. */
@@ -78,8 +91,8 @@ export interface FileHeader {
   readonly idHighWater: number;
   readonly createdMs: number;
   /** Segment: of which queue (`segmentQueueMark`), in 16 bits; `undefined` where it does not say. */
-  readonly queueMark?: number;
-  /** Random: makes the seed of this file unlike that of any other, should a file ID ever come twice. */
+  readonly queueMark?: number | undefined;
+  /** Makes the seed of this file unlike that of any other, should a file ID ever come twice. Half of it is random: see `tiedSalt`. */
   readonly salt: number;
 }
 
@@ -114,7 +127,7 @@ export function encodeFileHeader(header: FileHeader): Buffer {
 /** Judges the first `FILE_HEADER_BYTES` of a file; `bytes` may be shorter where the file is. */
 export function decodeFileHeader(bytes: Buffer, kind: FileKind): HeaderDecoding {
   const first = decodeCopy(bytes, 0, kind);
-  const second = decodeCopy(bytes, COPY_BYTES, kind);
+  const second = areEqual(bytes) ? first : decodeCopy(bytes, COPY_BYTES, kind);
   const chosen = first.kind === 'ok' || (first.kind === 'unsupported' && second.kind !== 'ok') ? first : second;
   if (chosen.kind === 'ok') {
     const damaged = first.kind !== 'ok' || second.kind !== 'ok';
@@ -122,6 +135,11 @@ export function decodeFileHeader(bytes: Buffer, kind: FileKind): HeaderDecoding 
   }
   if (chosen.kind === 'unsupported') return chosen;
   return bytes.length < FILE_HEADER_BYTES || bytes.every((byte) => byte === 0) ? { kind: 'blank' } : { kind: 'bad' };
+}
+
+/** The two copies say the same, to the byte. */
+function areEqual(bytes: Buffer): boolean {
+  return bytes.length >= FILE_HEADER_BYTES && bytes.compare(bytes, COPY_BYTES, FILE_HEADER_BYTES, 0, COPY_BYTES) === 0;
 }
 
 type CopyDecoding =
@@ -132,14 +150,14 @@ type CopyDecoding =
 function decodeCopy(bytes: Buffer, at: number, kind: FileKind): CopyDecoding {
   if (bytes.length < at + COPY_BYTES) return { kind: 'bad' };
   const copy = bytes.subarray(at, at + COPY_BYTES);
-  if (copy.toString('latin1', 0, 4) !== MAGIC[kind]) return { kind: 'bad' };
+  if (copy.readUInt32BE(0) !== MAGIC_NUMBER[kind]) return { kind: 'bad' };
   if (crc32(copy.subarray(0, 60)) !== copy.readUInt32LE(60)) return { kind: 'bad' };
   const major = copy.readUInt8(4);
   if (major !== FORMAT_MAJOR) return { kind: 'unsupported', major };
   const queueMark = copy.readUInt16LE(54);
   const header: FileHeader = {
     kind,
-    ...(queueMark === 0 ? {} : { queueMark }),
+    queueMark: queueMark === 0 ? undefined : queueMark,
     flags: copy.readUInt16LE(6),
     storeUuid: Buffer.from(copy.subarray(8, 24)),
     fileId: readU64(copy, 24),
@@ -151,12 +169,35 @@ function decodeCopy(bytes: Buffer, at: number, kind: FileKind): CopyDecoding {
   return header.fileId < 0 || header.baseId < 0 || header.idHighWater < 0 ? { kind: 'bad' } : { kind: 'ok', header };
 }
 
+/** What a file is, apart from its salt: what its name, its folder and its store say. */
+export type FileIdentity = Pick<FileHeader, 'kind' | 'storeUuid' | 'fileId' | 'queueMark' | 'idHighWater'>;
+
+const SALT_TIE_BITS = 0xffff;
+
+/**
+ * The salt of a segment or a tombstone log: the upper half of `random`, and 16 bits of the file's identity and that. So of a file whose header is gone,
+ * and the salt worked out from its commits, it shows whether it is of this queue of this store.
+ */
+export function tiedSalt({ kind, storeUuid, fileId, queueMark, idHighWater }: FileIdentity, random: number): number {
+  const bytes = Buffer.alloc(34);
+  bytes.write(MAGIC[kind], 0, 'latin1');
+  storeUuid.copy(bytes, 4);
+  writeU64(bytes, fileId, 20);
+  bytes.writeUInt32LE(kind === 'segment' ? (queueMark ?? 0) : idHighWater, 28);
+  bytes.writeUInt16LE(random >>> 16, 32);
+  // A CRC alone would change with the identity just as the salt that is worked out does.
+  const tie = placeMask(crc32(bytes), 0, 0, 0) & SALT_TIE_BITS;
+  return ((random & ~SALT_TIE_BITS) | tie) >>> 0;
+}
+
 /** The seed of all frames of a file: CRC-32 of magic, store UUID, file ID and salt. */
 export function fileSeed(header: FileHeader): number {
-  const identity = Buffer.alloc(32);
-  identity.write(MAGIC[header.kind], 0, 'latin1');
-  header.storeUuid.copy(identity, 4);
-  writeU64(identity, header.fileId, 20);
-  identity.writeUInt32LE(header.salt, 28);
-  return seedOf(identity);
+  IDENTITY.write(MAGIC[header.kind], 0, 'latin1');
+  header.storeUuid.copy(IDENTITY, 4);
+  writeU64(IDENTITY, header.fileId, 20);
+  IDENTITY.writeUInt32LE(header.salt, 28);
+  return seedOf(IDENTITY);
 }
+
+/** Filled anew each time: there are stores of ten thousand files. */
+const IDENTITY: Buffer = Buffer.alloc(32);

@@ -7,7 +7,7 @@
  */
 import { codeOf, EvaqError, isNotFound } from '../errors.js';
 import type { Vfs } from '../vfs/vfs.js';
-import { DEAD_LETTERS_QUEUE, QUEUES_DIR, queueDir, requireQueueName, WAL_QUEUE } from './store-file.js';
+import { DEAD_LETTERS_QUEUE, QUEUES_DIR, queueDir, requireQueueName, STORE_FILE, WAL_QUEUE } from './store-file.js';
 
 /** Something that has the name of a queue and is none. */
 export interface Stranger {
@@ -58,6 +58,13 @@ export function missingQueueError(name: string, store: string): EvaqError {
     details: { queue: name, path },
     hint: missingHint(store),
   });
+}
+
+/** A queue may be missing whose entry in the register is lost. */
+export function forgottenQueueError(store: string): EvaqError {
+  const what = 'the register of queues is damaged: a queue may be missing, and its name is not known any more';
+  const file = `${store}/${STORE_FILE}`;
+  return new EvaqError('EVAQ_CORRUPT', `${file}: ${what}`, { details: { path: file }, hint: missingHint(store) });
 }
 
 /** What to do where something is not there that was. */

@@ -15,7 +15,14 @@ import {
 } from '../frame/file-header.js';
 import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
-import { EMPTY_REGISTER, encodeRegister, type QueueRegister, readRegister } from './queue-register.js';
+import {
+  EMPTY_REGISTER,
+  encodeRegister,
+  type QueueRegister,
+  type Registered,
+  readRegister,
+  registerEnd,
+} from './queue-register.js';
 import { isOfTheSystem, lookAtPlace } from './store-place.js';
 
 export const STORE_FILE = 'STORE';
@@ -183,20 +190,20 @@ export async function createStore(vfs: Vfs, host: Host, path: string, take: Take
 }
 
 /**
- * Writes the file anew, with the header that it has and `names` as its register; resolves with the register then. The caller holds the lock.
+ * Writes the file anew, with the header that it has and a register that says `registered`; resolves with the register then. The caller holds the lock.
  */
 export async function mendStore(
   vfs: Vfs,
   path: string,
   { header }: StoreIdentity,
-  names: ReadonlySet<string>,
+  registered: Registered,
   nowMs: number,
 ): Promise<QueueRegister> {
-  const bytes = Buffer.concat([encodeFileHeader(header), encodeRegister(names, fileSeed(header), nowMs)]);
+  const bytes = Buffer.concat([encodeFileHeader(header), encodeRegister(registered, fileSeed(header), nowMs)]);
   const temporary = await writeUnfinished(vfs, path, bytes);
   await vfs.rename(temporary, `${path}/${STORE_FILE}`);
   await vfs.syncDir(path);
-  return { names, end: bytes.length, damaged: false };
+  return { ...EMPTY_REGISTER, ...registered, end: registerEnd(registered) };
 }
 
 /** Writes the file under its unfinished name, and resolves with that: at every instant of a crash STORE is as before or as it is to be. */

@@ -4,6 +4,8 @@
 import { FILE_HEADER_BYTES } from '../frame/file-header.js';
 import type { Stranger } from '../layout/queue-names.js';
 import { STORE_FILE, type StoreIdentity } from '../layout/store-file.js';
+import type { Vfs } from '../vfs/vfs.js';
+import { mayMissQueues } from './queue-evidence.js';
 
 /** Damage to bytes that had been synced, in words and numbers. */
 export interface Damage {
@@ -29,16 +31,20 @@ export function isOfRemovals({ file, bytes, firstId }: Damage): boolean {
   return file.endsWith('.tomb') || (file.endsWith('.seg') && bytes === 0 && firstId === undefined);
 }
 
-/** What is told of the file STORE, of which enough is intact. */
-export function storeDamage(store: string, { damaged, register }: StoreIdentity): Damage[] {
+/** What is told of the file STORE, of which enough is intact. Rejects with the system error. */
+export async function storeDamage(vfs: Vfs, store: string, { damaged, register }: StoreIdentity): Promise<Damage[]> {
   const file = `${store}/${STORE_FILE}`;
   const told: Damage[] = [];
   if (damaged) {
     const what = 'one copy of the header is damaged; the other is intact';
     told.push({ queue: '', file, offset: 0, bytes: FILE_HEADER_BYTES, what, lossless: true });
   }
-  if (register.damaged) {
-    const what = 'the register of queues is damaged: one that is missing may not be missed';
+  const [lost] = register.lost;
+  if (lost !== undefined && (await mayMissQueues(vfs, store, register))) {
+    const what = 'the register of queues is damaged: a queue may be missing, and its name is not known any more';
+    told.push({ queue: '', file, offset: lost.offset, bytes: lost.bytes, what, lossless: false });
+  } else if (register.damaged) {
+    const what = 'the register of queues is damaged; what it says is known all the same';
     const bytes = register.end - FILE_HEADER_BYTES;
     told.push({ queue: '', file, offset: FILE_HEADER_BYTES, bytes, what, lossless: true });
   }

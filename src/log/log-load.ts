@@ -7,54 +7,23 @@
  * says that of the one before it.
  */
 import { EvaqError } from '../errors.js';
-import {
-  decodeFileHeader,
-  FILE_HEADER_BYTES,
-  type FileHeader,
-  HEADER_FLAG_RECYCLED,
-  HEADER_FLAG_REWRITTEN,
-} from '../frame/file-header.js';
-import { IntakeMarks } from '../frame/intake-marks.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import { FIRST_RECORD_ID, highestGiven, NEXT_ID_MAX } from '../ids.js';
 import { loadIntake } from '../intake/intake-load.js';
 import { IntakeState } from '../intake/intake-state.js';
-import { type Footer, readFooter, summaryTimes } from '../segment/segment-footer.js';
-import { judgeSegment, type SegmentVerdict } from '../segment/segment-judge.js';
-import { segmentQueueMark } from '../segment/segment-name.js';
-import { type SegmentScan, scanSegment, timesToTell } from '../segment/segment-scan.js';
 import { RemovedRanges } from '../tombstone/removed-ranges.js';
 import type { TombstoneState } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { Damage } from './damage.js';
-import { LogSegment } from './log-segment.js';
 import { findLosses, isEndMissing, type LossFacts, type PresentSegment } from './losses.js';
-import { type LoadedFile, openedAhead } from './opened-ahead.js';
+import { type EndsLook, FileVanished, openedAhead } from './opened-ahead.js';
 import { missingEvidence } from './queue-evidence.js';
-import { listQueue, openListed, type QueueListing, type SegmentFile, unsupportedError } from './queue-listing.js';
+import { listQueue, openListed, type QueueListing, unsupportedError } from './queue-listing.js';
+import { type FoundSegment, linkOf, loadSegment, type SegmentLoading } from './segment-load.js';
 import { SegmentLog } from './segment-log.js';
 import { loadTombstones } from './tombstone-load.js';
 
 export type { Damage } from './damage.js';
-
-/** A segment as it was found. */
-export interface FoundSegment {
-  readonly segment: LogSegment;
-  readonly header: FileHeader;
-  /** One of the two copies of the header is damaged. */
-  readonly headerDamaged: boolean;
-  readonly fileBytes: number;
-  readonly footer: Footer | undefined;
-  /** Of those without a valid footer. */
-  readonly scan: SegmentScan | undefined;
-  readonly verdict: SegmentVerdict | undefined;
-  /** Where its content ends: behind it goes a footer, if it has none. */
-  readonly contentEnd: number;
-  /** How much of it had been synced, by the best statement there is. */
-  readonly durableOffset: number;
-  /** Of those without a valid footer: what they tell of what came in. */
-  readonly marks?: IntakeMarks;
-}
 
 export interface LoadedQueue {
   readonly queue: string;
@@ -77,6 +46,11 @@ export interface LoadedQueue {
   readonly generation: number;
   /** The ID that the next record gets. The store raises it for moves that it settles. */
   nextId: number;
+  /**
+   * Below it are the IDs of all records that the files tell of: `nextId`, without those that a writer in a weaker mode may have given out besides. Such a
+   * writer goes on here while it lives, so what is moved or pushed later is told by it.
+   */
+  readonly seenBelow: number;
   /** The highest that was given out in the store, as far as this queue knows; and those that stand in the names of its files. */
   readonly segmentIdMax: number;
   readonly segmentIds: readonly number[];
@@ -92,6 +66,8 @@ export interface LoadOptions {
   /** Lets the event loop turn; called now and then where much is done in memory alone. */
   readonly pause?: () => Promise<void>;
   readonly progress?: (bytes: number) => void;
+  /** How ends of files may be read in the calling thread. */
+  readonly look?: EndsLook;
   /** For who is going to push, or looks at everything: what came in is remembered, as of this time. */
   readonly intakeMs?: number;
   /** The queue is in the register: it has been there before. */
@@ -112,8 +88,6 @@ export async function loadQueue(
   const damage: Damage[] = [];
   const removed = new RemovedRanges();
   const tombstones = await loadTombstones(vfs, listing, queue, storeUuid, damage, removed);
-  // What they said of the data is lost with removals.
-  const isWitnessed = damage.every(({ lossless }) => lossless);
 
   const found: FoundSegment[] = [];
   const unreadable: string[] = [];
@@ -124,12 +98,25 @@ export async function loadQueue(
   // Raised by the links as they are met; one map for all segments, of which there may be ten thousand.
   const durable = new Map(tombstones.durableData);
   const links = new Map<number, number>();
+  const loading: SegmentLoading = {
+    queue,
+    storeUuid,
+    indexIntervalBytes: options.indexIntervalBytes,
+    progress: options.progress,
+    withIntake: options.intakeMs !== undefined,
+    sealedBelow: tombstones.sealedBelow,
+    // What they said of the data is lost with removals.
+    isWitnessed: damage.every(({ lossless }) => lossless),
+    durable,
+    damage,
+  };
   // From the newest on, so that the link of each is known before the one it speaks of is judged.
   const files = [...listing.segments].sort((a, b) => b.baseId - a.baseId || b.id - a.id);
   let at = 0;
   for await (const handle of openedAhead(
     files.map(({ path }) => path),
     (path) => openListed(vfs, path, queue),
+    options.look,
   )) {
     const newest = at === 0;
     const file = files[at++];
@@ -137,18 +124,11 @@ export async function loadQueue(
       vanished++;
       continue;
     }
-    const one = await loadSegment(
-      handle,
-      file,
-      queue,
-      storeUuid,
-      tombstones,
-      isWitnessed,
-      durable,
-      newest,
-      options,
-      damage,
-    );
+    const one = await unlessVanished(loadSegment(handle, file, newest, loading));
+    if (one === undefined) {
+      vanished++;
+      continue;
+    }
     if (typeof one === 'string') {
       unreadable.push(file.path);
       // Its IDs were handed out, whatever became of them; a record takes 8 bytes at least.
@@ -222,13 +202,18 @@ export async function loadQueue(
   }
   let clean = tombstones.closedWithLive !== undefined;
   for (const one of kept) if (one.footer === undefined && !one.segment.isEmpty) clean = false;
+  let seenBelow = nextId;
   for (const one of kept) {
-    nextId = Math.max(nextId, one.header.baseId, one.segment.isEmpty ? 0 : one.segment.lastId + 1);
-    // IDs that were handed out before they were durable must not come again, though their records may be gone.
-    if (one.segment.relaxed && one.footer === undefined && !clean) nextId = Math.max(nextId, one.header.idHighWater);
-    for (const range of one.scan?.damaged ?? []) nextId = Math.max(nextId, range.lastId + 1);
+    seenBelow = Math.max(seenBelow, one.header.baseId, one.segment.isEmpty ? 0 : one.segment.lastId + 1);
+    for (const { lastId } of one.scan?.damaged ?? []) seenBelow = Math.max(seenBelow, lastId + 1);
   }
   // Of a file that cannot be read the IDs are guessed.
+  seenBelow = Math.min(seenBelow, NEXT_ID_MAX);
+  nextId = seenBelow;
+  for (const one of kept) {
+    // IDs that were handed out before they were durable must not come again, though their records may be gone.
+    if (one.segment.relaxed && one.footer === undefined && !clean) nextId = Math.max(nextId, one.header.idHighWater);
+  }
   nextId = Math.min(nextId, NEXT_ID_MAX);
   const evidence = options.isRegistered === true ? missingEvidence(listing) : undefined;
   const facts: LossFacts = {
@@ -248,7 +233,7 @@ export async function loadQueue(
     evidence,
   };
   const told = findLosses(facts);
-  if (isEndMissing(facts, told)) nextId = Math.max(nextId, options.idFloor ?? 0);
+  if (isEndMissing(facts, told)) nextId = seenBelow = Math.max(nextId, options.idFloor ?? 0);
   return {
     queue,
     dir,
@@ -265,6 +250,7 @@ export async function loadQueue(
       tombstones.generation,
       listing.tombstones.map(({ generation }) => generation),
     ),
+    seenBelow,
     nextId,
     segmentIdMax: found.reduce((highest, { segment }) => Math.max(highest, segment.id), tombstones.segmentIdMax),
     segmentIds: listing.segmentIds,
@@ -272,6 +258,16 @@ export async function loadQueue(
     vanished,
     clean,
   };
+}
+
+/** Undefined: the file is gone. */
+async function unlessVanished<T>(loading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await loading;
+  } catch (error) {
+    if (error instanceof FileVanished) return undefined;
+    throw error;
+  }
 }
 
 const INTAKE_MISSING = 'the intake log is missing: message IDs and checkpoints are forgotten';
@@ -347,188 +343,4 @@ function addToLog(log: SegmentLog, one: FoundSegment): void {
   const { index } = one.scan;
   one.segment.wide = index.wide;
   log.index.load(one.segment.slot, index.ids, index.offsets, index.mids);
-}
-
-/** Nothing in it counts. 'misplaced': it is another segment's file, in the place of what is gone. */
-type Unread = 'unreadable' | 'misplaced';
-
-async function loadSegment(
-  handle: LoadedFile,
-  file: SegmentFile,
-  queue: string,
-  storeUuid: Buffer,
-  tombstones: TombstoneState,
-  isWitnessed: boolean,
-  durable: ReadonlyMap<number, number>,
-  newest: boolean,
-  options: LoadOptions,
-  damage: Damage[],
-): Promise<FoundSegment | Unread> {
-  const { path, baseId, id } = file;
-  const fileBytes = await handle.size();
-  const head = Buffer.alloc(FILE_HEADER_BYTES);
-  const headBytes = await handle.readAt(head, 0, FILE_HEADER_BYTES, 0);
-  const decoding = decodeFileHeader(head.subarray(0, headBytes), 'segment');
-  if (decoding.kind === 'unsupported') throw unsupportedError(path, queue, decoding.major);
-  const matches =
-    decoding.kind === 'ok' &&
-    decoding.header.storeUuid.equals(storeUuid) &&
-    decoding.header.fileId === id &&
-    decoding.header.baseId === baseId;
-  if (matches && isOfAnotherQueue(decoding.header, path)) {
-    // Segment IDs are given out store-wide: no file of this name was ever in this queue, and nothing of it is lost with it.
-    damage.push({ queue, file: path, offset: 0, bytes: fileBytes, what: OF_ANOTHER_QUEUE, lossless: false });
-    return 'unreadable';
-  }
-  if (!matches) {
-    // The newest one may be nothing yet; a header is synced before the name, so anywhere else it is damage.
-    if (
-      decoding.kind !== 'blank' ||
-      !newest ||
-      (durable.get(id) ?? 0) > 0 ||
-      (fileBytes > FILE_HEADER_BYTES && !(await isZero(handle, fileBytes)))
-    ) {
-      const what =
-        decoding.kind === 'ok'
-          ? 'the header belongs to another segment or store'
-          : 'the header is damaged: nothing in it can be read';
-      damage.push({ queue, file: path, offset: 0, bytes: fileBytes, firstId: baseId, what, lossless: false });
-    }
-    return decoding.kind === 'ok' ? 'misplaced' : 'unreadable';
-  }
-  if (decoding.damaged) {
-    damage.push({
-      queue,
-      file: path,
-      offset: 0,
-      bytes: FILE_HEADER_BYTES,
-      what: 'one copy of a header is damaged; the other is intact',
-      lossless: true,
-    });
-  }
-  const { header, seed } = decoding;
-  const init = { id, baseId, path, seed, flags: header.flags };
-  const footer = await readFooter(handle, fileBytes, seed);
-  const durableOffset = durable.get(id) ?? 0;
-  const sealed = (header.flags & HEADER_FLAG_REWRITTEN) !== 0 || id < tombstones.sealedBelow;
-  if (footer !== undefined) {
-    const segment = new LogSegment({ ...init, phase: 'sealed', end: footer.summary.dataEnd, fileBytes });
-    segment.adopt(footer.summary);
-    if (!segment.isEmpty) segment.indexPlace = { kind: 'footer', footer };
-    return {
-      segment,
-      header,
-      headerDamaged: decoding.damaged,
-      fileBytes,
-      footer,
-      scan: undefined,
-      verdict: undefined,
-      contentEnd: footer.summary.dataEnd,
-      // It was synced before it got its name, or something says so; else it may be in the page cache only.
-      durableOffset: sealed || durableOffset >= footer.end ? footer.end : footer.summary.dataEnd,
-    };
-  }
-
-  let marks: IntakeMarks | undefined;
-  const marksOf = (): IntakeMarks | undefined => {
-    marks = options.intakeMs === undefined ? undefined : new IntakeMarks();
-    return marks;
-  };
-  const scanTo = (size: number): Promise<SegmentScan> =>
-    scanSegment(handle, size, seed, baseId, options.indexIntervalBytes, options.progress, undefined, marksOf(), {
-      rewritten: (header.flags & HEADER_FLAG_REWRITTEN) !== 0,
-      index: undefined,
-    });
-  let scan = await scanTo(fileBytes);
-  const promised = Math.max(durableOffset, scan.promisedOffset);
-  const isRecycled = (header.flags & HEADER_FLAG_RECYCLED) !== 0;
-  const verdict = judgeSegment(scan, { durableOffset: promised, sealed, isWitnessed, isRecycled });
-  if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);
-  // A copy had its footer before it had its name, and what it was made of had one before: those moves were over by then. In a store that was imported
-  // an origin may be an ID that is another record's now.
-  if ((header.flags & HEADER_FLAG_REWRITTEN) !== 0) scan.moved.length = 0;
-  for (const range of verdict.damage) {
-    const lost = range.lastId >= range.firstId;
-    damage.push({
-      queue,
-      file: path,
-      offset: range.offset,
-      bytes: range.end - range.offset,
-      ...(lost ? { firstId: range.firstId, lastId: range.lastId, ...timesToTell(range.fromMs, range.toMs) } : {}),
-      // Nothing intact follows in this file: what comes behind it says how far it goes.
-      ...(!lost && range.toMs === undefined ? { firstId: range.firstId } : {}),
-      what: range.headerIntact ? 'the body of a commit is damaged' : 'frames are damaged',
-      lossless: false,
-    });
-  }
-  if (verdict.missingBytes > 0) {
-    const what =
-      scan.end < promised ? 'synced bytes at the end of a segment are gone' : 'a sealed segment has lost its footer';
-    damage.push({
-      queue,
-      file: path,
-      offset: scan.end,
-      bytes: verdict.missingBytes,
-      firstId: scan.lastId + 1,
-      what,
-      lossless: false,
-    });
-  }
-  const contentEnd = verdict.cutAt ?? (scan.footerAt >= 0 ? scan.footerAt : scan.end);
-  const segment = new LogSegment({ ...init, phase: 'rolled', end: contentEnd, fileBytes });
-  const whole = scan.count === scan.lastId - scan.firstId + 1;
-  segment.adopt({ ...scan, ...summaryTimes(scan.times), runs: whole ? undefined : scan.runs });
-  segment.damaged = verdict.damage.length > 0;
-  return {
-    segment,
-    header,
-    headerDamaged: decoding.damaged,
-    fileBytes,
-    footer: undefined,
-    scan,
-    verdict,
-    contentEnd,
-    durableOffset: promised,
-    ...(marks === undefined ? {} : { marks }),
-  };
-}
-
-/** What is told of a segment that came here from elsewhere. */
-const OF_ANOTHER_QUEUE = "a segment of another queue: nothing in it is this one's";
-
-/** Whether nothing stands in the file: then it never came to hold anything. A sector that is gone leaves what is behind it. */
-async function isZero(handle: LoadedFile, size: number): Promise<boolean> {
-  const chunk = Buffer.allocUnsafe(Math.min(size, ZERO_CHECK_BYTES));
-  for (let at = 0; at < size; ) {
-    const held = await handle.readAt(chunk, 0, Math.min(chunk.length, size - at), at);
-    if (held === 0) return true;
-    if (!chunk.subarray(0, held).every((byte) => byte === 0)) return false;
-    at += held;
-  }
-  return true;
-}
-
-const ZERO_CHECK_BYTES = 256 * 1024;
-
-function isOfAnotherQueue({ queueMark }: FileHeader, path: string): boolean {
-  return queueMark !== undefined && queueMark !== segmentQueueMark(path);
-}
-
-/** The link of a sealed segment is its first frame. */
-async function linkOf(handle: LoadedFile, one: FoundSegment): Promise<SegmentScan['link']> {
-  if (one.footer === undefined || one.segment.rewritten) return undefined;
-  const end = Math.min(one.contentEnd, FILE_HEADER_BYTES + 48);
-  return (await scanSegment(handle, end, one.segment.seed, one.segment.baseId, Number.MAX_SAFE_INTEGER)).link;
-}
-
-/** Whether the cut bytes of a torn segment may be something: those of a recycled file can be frames of its former life. */
-export function worthKeeping(one: FoundSegment): boolean {
-  if (one.verdict === undefined || one.verdict.cutAt === undefined || !one.verdict.cutHoldsBytes) return false;
-  const { cutAt } = one.verdict;
-  const recycled = (one.header.flags & HEADER_FLAG_RECYCLED) !== 0;
-  return (
-    !recycled ||
-    one.verdict.cutHoldsCommits ||
-    (one.scan?.damaged.some((range) => range.offset >= cutAt && range.headerIntact) ?? false)
-  );
 }

@@ -2,7 +2,11 @@
  * What must be there of a queue that is in the register (`layout/queue-register.ts`): a log of removals and a segment. A writer never is without them, not
  * at any instant of a crash. And where IDs go on when nothing tells which were given out.
  */
-import type { QueueListing } from './queue-listing.js';
+import { listQueues } from '../layout/queue-names.js';
+import { missesQueues, type QueueRegister } from '../layout/queue-register.js';
+import { queueDir } from '../layout/store-file.js';
+import type { Vfs } from '../vfs/vfs.js';
+import { listQueue, type QueueListing } from './queue-listing.js';
 
 /** What is missing of a registered queue; `undefined` where its evidence is there, or what is missing is told by others. */
 export function missingEvidence({ segments, tombstones }: QueueListing): string | undefined {
@@ -10,6 +14,23 @@ export function missingEvidence({ segments, tombstones }: QueueListing): string 
   return tombstones.length > 0
     ? 'all segments of the queue are gone'
     : 'the folder of the queue is gone, or nothing of the queue is in it';
+}
+
+/** Queues of which a log of removals and a segment are there. Rejects with the system error. */
+export async function queuesWithEvidence(vfs: Vfs, store: string): Promise<string[]> {
+  const names: string[] = [];
+  for (const name of (await listQueues(vfs, store)).names) {
+    const { segments, tombstones } = await listQueue(vfs, queueDir(store, name), name).catch(() => NO_FILES);
+    if (segments.length > 0 && tombstones.length > 0) names.push(name);
+  }
+  return names;
+}
+
+const NO_FILES = { segments: [], tombstones: [] } as const;
+
+/** Whether a queue may be missing whose name nothing tells: its entry in the register is lost, and none that is there explains it. */
+export async function mayMissQueues(vfs: Vfs, store: string, register: QueueRegister): Promise<boolean> {
+  return register.lost.length > 0 && missesQueues(register, await queuesWithEvidence(vfs, store));
 }
 
 /** More than a queue gives out in any case that is not looked at more closely, and more than one segment can hold. */

@@ -25,7 +25,7 @@ export interface ActiveSegment {
   /** Offset of the last index entry. */
   markedOffset: number;
   /** Syncs under way: the file is not closed before. Never rejects. */
-  syncing: Promise<unknown>;
+  syncing: Promise<void>;
   /** The statement about the segment before, at the front of the file: written with the first commit, and done then. */
   link: Buffer | undefined;
 }

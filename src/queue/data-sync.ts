@@ -6,6 +6,7 @@
  *
  * Concurrency: any number of syncs of one file at a time; a file is closed when none is under way.
  */
+import { bothOver } from '../all-over.js';
 import { type FailStop, syncFileBlocking } from '../fail-stop.js';
 import type { Host } from '../vfs/host.js';
 import type { ActiveSegment } from './active-segment.js';
@@ -69,7 +70,7 @@ export class DataSync {
     const { host, onSync } = this.#options;
     const started = host.elapsed();
     const syncing = active.file.sync();
-    active.syncing = Promise.allSettled([active.syncing, syncing]);
+    active.syncing = bothOver(active.syncing, syncing);
     await syncing;
     onSync(host.elapsed() - started);
   }

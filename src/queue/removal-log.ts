@@ -9,6 +9,7 @@
  *
  * Concurrency: one append, reserve or rewrite at a time. Syncs at any time: a log is not closed under one, and not synced while it is being replaced.
  */
+import { bothOver } from '../all-over.js';
 import { isNoSpace, isPassing } from '../errors.js';
 import { type FailStop, SyncFailure } from '../fail-stop.js';
 import type { IdRange } from '../ids.js';
@@ -68,7 +69,7 @@ export class RemovalLog {
   #reserveBytes: number;
   #rewriteAtBytes: number;
   #rewriting: Promise<unknown> = Promise.resolve();
-  #syncing: Promise<unknown> = Promise.resolve();
+  #syncing: Promise<void> = Promise.resolve();
 
   constructor(options: RemovalLogOptions, log: TombstoneLog, round: number) {
     this.#options = options;
@@ -176,7 +177,7 @@ export class RemovalLog {
     if (!log.isUnsynced) return;
     const syncing = log.sync();
     // Several may be under way: a log is closed when all of them are over.
-    this.#syncing = Promise.allSettled([this.#syncing, syncing]);
+    this.#syncing = bothOver(this.#syncing, syncing);
     try {
       await syncing;
     } catch (cause) {

@@ -11,8 +11,8 @@ import {
   HEADER_FLAG_RELAXED,
 } from '../frame/file-header.js';
 import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
-import type { FoundSegment } from '../log/log-load.js';
 import { LogSegment } from '../log/log-segment.js';
+import type { FoundSegment } from '../log/segment-load.js';
 import { newSegmentIndex } from '../segment/segment-index.js';
 import type { DraftSegment, SegmentSupply } from '../segment/segment-supply.js';
 import type { Vfs } from '../vfs/vfs.js';

@@ -7,7 +7,7 @@ import { EvaqError } from '../errors.js';
 import { parseIntakeFileName } from '../intake/intake-name.js';
 import { FileCache } from '../log/file-cache.js';
 import { LiveBytes } from '../log/live-bytes.js';
-import type { FoundSegment } from '../log/log-load.js';
+import type { FoundSegment } from '../log/segment-load.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import type { VfsEntry } from '../vfs/vfs.js';
@@ -155,10 +155,11 @@ function kindOf({ name, kind }: VfsEntry, isReplaced: boolean): Kind {
   return parseDeliveryFileName(name) !== undefined || parseIntakeFileName(name) !== undefined ? 'logs' : 'others';
 }
 
-async function weigh({ vfs, pause }: QueuePlace, { loaded, damage }: StableLoad, samples: boolean): Promise<Weighed[]> {
+const NO_TURNS = { yield: () => Promise.resolve() };
+
+async function weigh({ vfs, host }: QueuePlace, { loaded, damage }: StableLoad, samples: boolean): Promise<Weighed[]> {
   const files = new FileCache(vfs);
-  const host = { yield: pause ?? (() => Promise.resolve()) };
-  const liveBytes = new LiveBytes({ log: loaded.log, files, host });
+  const liveBytes = new LiveBytes({ log: loaded.log, files, host: host ?? NO_TURNS });
   const damaged = new Set(damage.filter(({ lossless }) => !lossless).map(({ file }) => file));
   const weighed: Weighed[] = [];
   try {

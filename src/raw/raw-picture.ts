@@ -11,6 +11,7 @@
 import { assert } from '../assert.js';
 import { EvaqError, isNotFound, reported } from '../errors.js';
 import { nextIdBehind } from '../ids.js';
+import { BlockingLooks } from '../log/blocking-looks.js';
 import type { Damage } from '../log/damage.js';
 import { FileCache } from '../log/file-cache.js';
 import { type LoadedQueue, loadQueue, mentionedRound } from '../log/log-load.js';
@@ -20,6 +21,7 @@ import type { QueueRecord } from '../log/queue-record.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import type { Sought } from '../log/segment-walk.js';
 import { scanTombstones } from '../tombstone/tombstone-scan.js';
+import type { Host } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { haveSameNames, isListed, listQueueFiles, type QueueFiles, wasDisturbed } from './queue-files.js';
 import { type FollowOutcome, RawFollower } from './raw-follower.js';
@@ -32,8 +34,8 @@ const LOADS_MAX = 100;
 
 /** Where a queue is, and in whose name its files are checked. */
 export interface QueuePlace {
-  /** Lets the event loop turn, where loading does much in memory alone. */
-  readonly pause?: () => Promise<void>;
+  /** Lets the event loop turn, where loading does much in memory alone or in the calling thread. */
+  readonly host?: Pick<Host, 'elapsed' | 'yield'>;
   readonly vfs: Vfs;
   readonly dir: string;
   readonly queue: string;
@@ -56,7 +58,7 @@ export interface StableLoad {
  * other so that no log can be made of them.
  */
 export async function loadStable(place: QueuePlace, progress?: (bytes: number) => void): Promise<StableLoad> {
-  const { vfs, dir, queue, storeUuid } = place;
+  const { vfs, host, dir, queue, storeUuid } = place;
   let seen: ReadonlySet<string> | undefined;
   for (let load = 0; load < LOADS_MAX; load++) {
     const before = await listQueueFiles(vfs, dir);
@@ -67,7 +69,7 @@ export async function loadStable(place: QueuePlace, progress?: (bytes: number) =
       const options = {
         indexIntervalBytes: INDEX_INTERVAL_BYTES,
         ...(progress === undefined ? {} : { progress }),
-        ...(place.pause === undefined ? {} : { pause: place.pause }),
+        ...(host === undefined ? {} : { pause: () => host.yield(), look: new BlockingLooks(frozen, host) }),
         isRegistered: place.isRegistered === true,
         ...(place.intakeMs === undefined ? {} : { intakeMs: place.intakeMs }),
         idFloor: IDS_UNKNOWN,
@@ -189,7 +191,7 @@ export class RawPicture {
 
   /** The lowest ID that was not given to a record, as far as can be seen. */
   get nextId(): number {
-    return nextIdBehind(this.loaded.nextId, this.#follower.nextId, (this.log.newest?.lastId ?? 0) + 1);
+    return nextIdBehind(this.loaded.seenBelow, this.#follower.nextId, (this.log.newest?.lastId ?? 0) + 1);
   }
 
   /** See `RawFollower.arrivals`. */

@@ -9,7 +9,13 @@ import { throwIfAborted, untilAborted, type WaitOptions, waitOf } from '../abort
 import { optionNames, requireNoMore, requireOptions, requirePorts, requireSignal } from '../arguments.js';
 import { EvaqError, reported } from '../errors.js';
 import { describe } from '../ids.js';
-import { listQueues, lostQueueError, missingQueues, type QueueNames } from '../layout/queue-names.js';
+import {
+  forgottenQueueError,
+  listQueues,
+  lostQueueError,
+  missingQueues,
+  type QueueNames,
+} from '../layout/queue-names.js';
 import {
   DEAD_LETTERS_QUEUE,
   queueDir,
@@ -19,6 +25,7 @@ import {
   WAL_QUEUE,
 } from '../layout/store-file.js';
 import { storePathOf } from '../layout/store-path.js';
+import { mayMissQueues } from '../log/queue-evidence.js';
 import type { EvaqReader } from '../log/queue-reader.js';
 import { BudgetedVfs } from '../vfs/budgeted-vfs.js';
 import { descriptorsOf } from '../vfs/descriptor-budget.js';
@@ -51,8 +58,7 @@ const NAMES = optionNames('onCorruption', 'descriptorsMax', 'signal', 'ports');
 interface ReaderOptions {
   readonly onCorruption: 'fail' | 'quarantine';
   readonly timer: Timer;
-  readonly elapsed: () => number;
-  readonly pause: () => Promise<void>;
+  readonly host: Host;
 }
 
 /** Unlike the host's timers, one that keeps the process alive: a program may have nothing to do but follow a queue. */
@@ -133,8 +139,7 @@ export class ReadOnlyEvaq implements EvaqReader {
     return new ReadOnlyEvaq(store, descriptors, identity, {
       onCorruption,
       timer: holdingTimer(host),
-      elapsed: () => host.elapsed(),
-      pause: () => host.yield(),
+      host,
     });
   }
 
@@ -175,7 +180,9 @@ export class ReadOnlyEvaq implements EvaqReader {
     const { names, strangers } = await this.#list();
     const stranger = strangers.find((one) => one.name === name);
     if (stranger?.kind === 'lost') throw lostQueueError(stranger);
-    if (!names.includes(name) && !this.#identity.register.names.has(name)) {
+    const { register } = this.#identity;
+    if (!names.includes(name) && !register.names.has(name)) {
+      if (await mayMissQueues(this.#vfs, this.path, register)) throw forgottenQueueError(this.path);
       throw new EvaqError('EVAQ_QUEUE_NAME', `${this.path} has no queue '${name}'`, {
         details: { path: this.path, queue: name },
         hint: `It has: ${names.join(', ')}.`,
@@ -222,7 +229,7 @@ export class ReadOnlyEvaq implements EvaqReader {
   #queueOf(name: string): ReadOnlyQueue {
     const place = {
       vfs: this.#vfs,
-      pause: this.#options.pause,
+      host: this.#options.host,
       dir: queueDir(this.path, name),
       queue: name,
       storeUuid: this.#identity.uuid,

@@ -37,6 +37,10 @@ export class ReadOnlyVfs implements Vfs {
     return access === 'read' ? this.#vfs.open(path, 'read') : refuse(path);
   }
 
+  get endsBlocking(): Vfs['endsBlocking'] {
+    return this.#vfs.endsBlocking;
+  }
+
   freeBytes(path: string): Promise<number> {
     return this.#vfs.freeBytes(path);
   }

@@ -15,7 +15,7 @@ import {
   newCommitHeader,
 } from '../frame/commit-header.js';
 import { CommitScanner, type ScanSource } from '../frame/commit-scanner.js';
-import { FILE_HEADER_BYTES, type FileHeader, fileSeed, HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
+import { FILE_HEADER_BYTES, type FileHeader, fileSeed, HEADER_FLAG_REWRITTEN, tiedSalt } from '../frame/file-header.js';
 import { readFooter } from '../segment/segment-footer.js';
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -25,19 +25,21 @@ export interface FileName {
   readonly kind: 'segment' | 'tombstones';
   readonly fileId: number;
   readonly baseId: number;
-  /** Tombstone logs: what the header says of the queue. */
-  readonly queueMark?: number;
+  /** What the header says of the queue. */
+  readonly queueMark: number;
 }
 
 /**
  * The header that fits the commits of the file and its name, or `undefined` where no commit is intact, or those that are may be of another life of the
- * file. Its time is 0 and its high water mark is the base ID: what they were cannot be known.
+ * file, or (where `isTied`) it is a file of another queue or store. Its time is 0 and its high water mark is the base ID: what they were cannot be
+ * known. `isTied`: files of this queue have a salt that is tied to it (`isOfItsQueue`).
  */
 export async function recoverHeader(
   source: ScanSource,
   size: number,
   storeUuid: Buffer,
   name: FileName,
+  isTied: boolean,
 ): Promise<FileHeader | undefined> {
   const first = await findCommit(source, size);
   if (first === undefined) return undefined;
@@ -50,12 +52,20 @@ export async function recoverHeader(
     storeUuid,
     fileId: name.fileId,
     baseId: name.baseId,
-    idHighWater: name.queueMark ?? name.baseId,
+    idHighWater: name.kind === 'segment' ? name.baseId : name.queueMark,
+    ...(name.kind === 'segment' ? { queueMark: name.queueMark } : {}),
     createdMs: 0,
     salt: 0,
   };
-  const header = { ...blank, salt: saltFor(blank, seed) };
-  return fileSeed(header) === seed ? header : undefined;
+  const salt = saltFor(blank, seed);
+  // Any seed has a salt: that of a file of another queue or store is not tied to this one.
+  const header = { ...blank, salt };
+  return !isTied || isOfItsQueue(header) ? header : undefined;
+}
+
+/** The salt is tied to what the header says: not so in stores from before there was a tie. */
+export function isOfItsQueue(header: FileHeader): boolean {
+  return tiedSalt(header, header.salt) === header.salt;
 }
 
 interface FirstCommit {

@@ -11,7 +11,7 @@ import { listQueues } from '../layout/queue-names.js';
 import { encodeRegister } from '../layout/queue-register.js';
 import { queueDir } from '../layout/store-file.js';
 import { lookAtPlace } from '../layout/store-place.js';
-import { listQueue } from '../log/queue-listing.js';
+import { queuesWithEvidence } from '../log/queue-evidence.js';
 import { parseSegmentFileName } from '../segment/segment-name.js';
 import { parseTombstoneFileName } from '../tombstone/tombstone-name.js';
 import type { Vfs } from '../vfs/vfs.js';
@@ -45,15 +45,9 @@ export async function remakeStoreFile(vfs: Vfs, store: string, storeUuid: Buffer
     salt: 0,
   };
   // Those that are there: of others nothing tells any more.
-  const names: string[] = [];
-  for (const name of (await listQueues(vfs, store)).names) {
-    const { segments, tombstones } = await listQueue(vfs, queueDir(store, name), name).catch(() => NO_FILES);
-    if (segments.length > 0 && tombstones.length > 0) names.push(name);
-  }
-  return Buffer.concat([encodeFileHeader(header), encodeRegister(names, fileSeed(header), 0)]);
+  const registered = { names: new Set(await queuesWithEvidence(vfs, store)), hasForgotten: true };
+  return Buffer.concat([encodeFileHeader(header), encodeRegister(registered, fileSeed(header), 0)]);
 }
-
-const NO_FILES = { segments: [], tombstones: [] } as const;
 
 async function headersOf(vfs: Vfs, store: string): Promise<FileHeader[]> {
   const headers: FileHeader[] = [];

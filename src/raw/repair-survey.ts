@@ -9,7 +9,7 @@ import { listQueues } from '../layout/queue-names.js';
 import { queueDir, STORE_FILE } from '../layout/store-file.js';
 import type { Damage } from '../log/log-load.js';
 import { readFooter } from '../segment/segment-footer.js';
-import { parseSegmentFileName } from '../segment/segment-name.js';
+import { parseSegmentFileName, segmentQueueMark } from '../segment/segment-name.js';
 import { isReadThrough } from '../segment/segment-scan.js';
 import { mergeRanges } from '../tombstone/id-ranges.js';
 import { parseTombstoneFileName, queueMark } from '../tombstone/tombstone-name.js';
@@ -18,7 +18,7 @@ import type { Vfs, VfsFile } from '../vfs/vfs.js';
 import { lostRanges } from './raw-lost.js';
 import { loadStable, type QueuePlace } from './raw-picture.js';
 import { ReadOnlyVfs } from './read-only-vfs.js';
-import { type FileName, recoverHeader } from './repair-header.js';
+import { type FileName, isOfItsQueue, recoverHeader } from './repair-header.js';
 import { type LostRecords, planSteps, type RepairPlan, removalsLostIn } from './repair-plan.js';
 import { findStoreUuid, readHead, remakeStoreFile } from './repair-store-file.js';
 import { PatchedVfs, type Patches } from './repair-vfs.js';
@@ -67,6 +67,7 @@ async function findPatches(vfs: Vfs, store: string, { damage }: VerifyReport): P
   const uuid = await findStoreUuid(vfs, store);
   if (uuid === undefined) return patches;
   const seen = new Set<string>();
+  const tied = new Map<string, boolean>();
   for (const { queue, file, offset, lossless } of damage) {
     // Of one place damage is told for each range of lost records.
     if (lossless || offset !== 0 || seen.has(file)) continue;
@@ -84,7 +85,9 @@ async function findPatches(vfs: Vfs, store: string, { damage }: VerifyReport): P
     const handle = await vfs.open(file, 'read');
     try {
       const size = await handle.size();
-      const header = await recoverHeader(handle, size, uuid, name);
+      const dir = queueDir(store, queue);
+      if (!tied.has(dir)) tied.set(dir, await isTied(vfs, dir));
+      const header = await recoverHeader(handle, size, uuid, name, tied.get(dir) === true);
       // One that speaks for others that are still there, and is not whole, must not do away with them.
       if (header !== undefined && !(await replacesUnread(vfs, handle, size, header)))
         patches.set(file, encodeFileHeader(header));
@@ -93,6 +96,24 @@ async function findPatches(vfs: Vfs, store: string, { damage }: VerifyReport): P
     }
   }
   return patches;
+}
+
+/**
+ * Whether the files of a queue have salts that are tied to it: all whose headers are there. One that has not is from before there was a tie, and then
+ * nothing says so of those whose headers are gone.
+ */
+async function isTied(vfs: Vfs, dir: string): Promise<boolean> {
+  let isKnown = false;
+  for (const { name, kind } of await vfs.list(dir)) {
+    const file = nameOf(`${dir}/${name}`);
+    if (file === undefined || kind !== 'file') continue;
+    const head = await readHead(vfs, `${dir}/${name}`);
+    const decoding = head === undefined ? undefined : decodeFileHeader(head, file.kind);
+    if (decoding?.kind !== 'ok') continue;
+    if (!isOfItsQueue(decoding.header)) return false;
+    isKnown = true;
+  }
+  return isKnown;
 }
 
 /** Whether a segment replaces others whose files are there, and cannot be read from end to end itself. */
@@ -113,7 +134,13 @@ async function replacesUnread(vfs: Vfs, file: VfsFile, size: number, header: Fil
 function nameOf(file: string): FileName | undefined {
   const name = file.slice(file.lastIndexOf('/') + 1);
   const segment = parseSegmentFileName(name);
-  if (segment?.kind === 'segment') return { kind: 'segment', fileId: segment.segmentId, baseId: segment.baseId };
+  if (segment?.kind === 'segment')
+    return {
+      kind: 'segment',
+      fileId: segment.segmentId,
+      baseId: segment.baseId,
+      queueMark: segmentQueueMark(file),
+    };
   const log = parseTombstoneFileName(name);
   return log?.kind === 'log'
     ? { kind: 'tombstones', fileId: log.generation, baseId: 0, queueMark: queueMark(file) }

@@ -5,8 +5,8 @@
  */
 import { backgroundLimits } from '../gc/gc-limits.js';
 import { planActive, planGc, type SegmentStats } from '../gc/gc-plan.js';
-import type { FoundSegment } from '../log/log-load.js';
 import type { LogSegment } from '../log/log-segment.js';
+import type { FoundSegment } from '../log/segment-load.js';
 
 /**
  * 'drop': nothing in it is live; its file goes at once, or is kept in the pool. 'rewrite': what is live is copied, together with `others` segments, once

@@ -17,7 +17,8 @@ import { EvaqError, isNotFound } from '../errors.js';
 import { HEADER_FLAG_REWRITTEN } from '../frame/file-header.js';
 import type { RecordOrigin } from '../frame/metadata.js';
 import type { IdRange } from '../ids.js';
-import type { FoundSegment, LoadedQueue } from '../log/log-load.js';
+import type { LoadedQueue } from '../log/log-load.js';
+import type { FoundSegment } from '../log/segment-load.js';
 import type { MovedRecord } from '../segment/segment-scan.js';
 import { loadStable, type QueuePlace } from './raw-picture.js';
 import { RawSegment } from './raw-segment.js';
@@ -67,7 +68,8 @@ export async function cutStore(
     // What had left a queue before the look at it, for one that had been looked at already, is nowhere: it is put back.
     for (const { place, loaded } of cuts.values()) {
       for (const { id, origin } of await arrivals(place, laters.get(place.queue)?.found ?? [], settled)) {
-        if (id >= loaded.nextId && !putBack(origin, cuts.get(origin.queue), laters.get(origin.queue))) return undefined;
+        if (id >= loaded.seenBelow && !putBack(origin, cuts.get(origin.queue), laters.get(origin.queue)))
+          return undefined;
       }
     }
     for (const { place, loaded } of cuts.values()) {
@@ -122,15 +124,15 @@ async function arrivals(
 function putBack({ id }: RecordOrigin, source: QueueCut | undefined, later: LoadedQueue | undefined): boolean {
   // Of a queue that was made meanwhile.
   if (source === undefined || later === undefined) return false;
-  const { log, found, nextId } = source.loaded;
+  const { log, found, seenBelow } = source.loaded;
   if (log.isLive(id)) return true;
-  if (id < nextId) {
+  if (id < seenBelow) {
     if (!isIn(found, id)) return false;
     log.revive(id);
     return true;
   }
   // It had come there only after that queue was looked at. Where it had been before, its arrival there tells; or it had not come by the second look, either.
-  return id >= later.nextId || isIn(later.found, id);
+  return id >= later.seenBelow || isIn(later.found, id);
 }
 
 /** Whether a record is in a segment, live or dead. */

@@ -17,8 +17,9 @@ import { queueDir, readStore, STORE_FILE } from '../layout/store-file.js';
 import { storePathOf } from '../layout/store-path.js';
 import { lookAtPlace } from '../layout/store-place.js';
 import { type Damage, storeDamage, strangerDamage } from '../log/damage.js';
-import { type FoundSegment, type LoadedQueue, worthKeeping } from '../log/log-load.js';
+import type { LoadedQueue } from '../log/log-load.js';
 import { withRanges } from '../log/losses.js';
+import { type FoundSegment, worthKeeping } from '../log/segment-load.js';
 import { type Footer, readFooterIndex, timesOf } from '../segment/segment-footer.js';
 import type { SegmentIndex } from '../segment/segment-index.js';
 import {
@@ -136,7 +137,7 @@ export async function identifyStore(vfs: Vfs, store: string, damage: Damage[]): 
     if (identity === undefined) {
       throw new EvaqError('EVAQ_NOT_A_STORE', `there is no store at ${store}`, { details: { path: store } });
     }
-    damage.push(...storeDamage(store, identity));
+    damage.push(...(await storeDamage(vfs, store, identity)));
     return { storeUuid: identity.uuid, registered: identity.register.names };
   } catch (error) {
     if (!(error instanceof EvaqError) || (error.code !== 'EVAQ_CORRUPT' && error.code !== 'EVAQ_NOT_A_STORE'))

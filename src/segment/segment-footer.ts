@@ -33,11 +33,13 @@ import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import { readVarint, VarintWriter, varintCursor } from '../frame/varint.js';
 import { type IdRange, ROUND_MAX, readU64, writeU64 } from '../ids.js';
 import { TIME_MS_MAX } from '../times.js';
+import { bytesAt, type HoldingSource } from '../vfs/held-bytes.js';
 import { decodeSegmentIndex, encodeSegmentIndex, type SegmentIndex } from './segment-index.js';
 import { SegmentTimes, type TimeSpan } from './segment-times.js';
 
 const SUMMARY_BYTES = 96;
 const SUMMARY_MAGIC = 'EvqF';
+const SUMMARY_MAGIC_NUMBER: number = Buffer.from(SUMMARY_MAGIC, 'latin1').readUInt32BE(0);
 /** One read of this much of a file's end finds the footer of nearly every segment whole, but for its index section. */
 const TAIL_READ_BYTES = 4096;
 assert(TAIL_READ_BYTES > SUMMARY_BYTES, 'the tail read holds the summary');
@@ -74,10 +76,6 @@ export interface Footer {
   readonly indexCrc: number;
   /** The end of the file's content. */
   readonly end: number;
-}
-
-interface ReadSource {
-  readAt(target: Uint8Array, offset: number, length: number, position: number): Promise<number>;
 }
 
 /** The whole footer, to be written at `summary.dataEnd`. */
@@ -132,16 +130,16 @@ export function encodeFooter(
 }
 
 /** Finds the footer that ends at `size`, or `undefined` where none does. Reads a few KiB. */
-export async function readFooter(source: ReadSource, size: number, seed: number): Promise<Footer | undefined> {
+export async function readFooter(source: HoldingSource, size: number, seed: number): Promise<Footer | undefined> {
   const tailBytes = Math.min(size, TAIL_READ_BYTES);
   if (tailBytes < COMMIT_HEADER_BYTES + SUMMARY_BYTES) return undefined;
   const tailFrom = size - tailBytes;
-  const tail = Buffer.allocUnsafe(tailBytes);
-  if ((await source.readAt(tail, 0, tailBytes, tailFrom)) !== tailBytes) return undefined;
+  const tail = await bytesAt(source, tailFrom, tailBytes);
+  if (tail.length !== tailBytes) return undefined;
 
   const s = tail.subarray(tailBytes - SUMMARY_BYTES);
   const summaryAt = size - SUMMARY_BYTES;
-  if (s.toString('latin1', 0, 4) !== SUMMARY_MAGIC) return undefined;
+  if (s.readUInt32BE(0) !== SUMMARY_MAGIC_NUMBER) return undefined;
   if (placedCrc(s.subarray(0, SUMMARY_BYTES - 4), seed, summaryAt) !== s.readUInt32LE(SUMMARY_BYTES - 4))
     return undefined;
 
@@ -155,13 +153,11 @@ export async function readFooter(source: ReadSource, size: number, seed: number)
   const middleAt = indexAt + indexBytes;
   if (middleAt + middleBytes !== summaryAt || dataEnd + s.readUInt32LE(4) !== size) return undefined;
 
-  let middle: Buffer;
-  if (middleAt >= tailFrom) {
-    middle = tail.subarray(middleAt - tailFrom, middleAt - tailFrom + middleBytes);
-  } else {
-    middle = Buffer.allocUnsafe(middleBytes);
-    if ((await source.readAt(middle, 0, middleBytes, middleAt)) !== middleBytes) return undefined;
-  }
+  const isInTail = middleAt >= tailFrom;
+  const middle = isInTail
+    ? tail.subarray(middleAt - tailFrom, middleAt - tailFrom + middleBytes)
+    : await bytesAt(source, middleAt, middleBytes);
+  if (middle.length !== middleBytes) return undefined;
   if (placedCrc(middle, seed, middleAt) !== s.readUInt32LE(72)) return undefined;
 
   const firstId = readU64(s, 8);
@@ -217,7 +213,7 @@ export function timesOf(summary: Pick<SegmentSummary, keyof SummaryTimes | 'coun
 
 /** Reads the index section of a footer, or `undefined` where it is damaged: then the segment is to be scanned instead. */
 export async function readFooterIndex(
-  source: ReadSource,
+  source: HoldingSource,
   footer: Pick<Footer, 'indexAt' | 'indexBytes' | 'indexCrc'>,
   seed: number,
 ): Promise<SegmentIndex | undefined> {

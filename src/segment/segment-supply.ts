@@ -11,7 +11,7 @@
  */
 import { isNoSpace, isNotFound } from '../errors.js';
 import { SyncFailure, syncFile, syncFolder } from '../fail-stop.js';
-import { encodeFileHeader, type FileHeader, fileSeed, HEADER_FLAG_RECYCLED } from '../frame/file-header.js';
+import { encodeFileHeader, type FileHeader, fileSeed, HEADER_FLAG_RECYCLED, tiedSalt } from '../frame/file-header.js';
 import type { SegmentId } from '../ids.js';
 import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
@@ -418,16 +418,19 @@ export class SegmentSupply {
     const { host, storeUuid } = this.#options;
     const salt = Buffer.alloc(4);
     host.random(salt);
-    const header: FileHeader = {
+    const identity = {
       kind: 'segment',
-      flags,
       storeUuid,
       fileId: id,
-      baseId,
-      idHighWater,
-      createdMs: timeOf(host),
       queueMark: segmentQueueMark(path),
-      salt: salt.readUInt32LE(0),
+      idHighWater,
+    } as const;
+    const header: FileHeader = {
+      ...identity,
+      flags,
+      baseId,
+      createdMs: timeOf(host),
+      salt: tiedSalt(identity, salt.readUInt32LE(0)),
     };
     const draft: DraftSegment = { id, baseId, flags, seed: fileSeed(header), file, draftPath, path, formerBytes };
     try {

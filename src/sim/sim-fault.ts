@@ -40,6 +40,10 @@ export class SimFaults {
     };
   }
 
+  get isEmpty(): boolean {
+    return this.#rules.length === 0;
+  }
+
   /** The rule that `call` runs into. Every rule counts every call that it matches; the first one made wins. */
   hit(name: SimCallName, call: SimCall): FaultRule | undefined {
     let result: FaultRule | undefined;

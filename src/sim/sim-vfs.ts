@@ -1,5 +1,15 @@
 /** The file system as one process on a simulated disk sees it. */
-import type { Vfs, VfsAnchor, VfsEntry, VfsFile, VfsIdentities, VfsLock, VfsLockResult, VfsStat } from '../vfs/vfs.js';
+import type {
+  Vfs,
+  VfsAnchor,
+  VfsEnds,
+  VfsEntry,
+  VfsFile,
+  VfsIdentities,
+  VfsLock,
+  VfsLockResult,
+  VfsStat,
+} from '../vfs/vfs.js';
 import { type SimErrorName, SimSystemError } from './sim-error.js';
 import { identityOf, SimFile } from './sim-file.js';
 import type { SimImage } from './sim-image.js';
@@ -158,6 +168,30 @@ export class SimVfs implements Vfs {
       return file;
     } catch (error) {
       machine.end(call, error instanceof SimSystemError ? error.code : 'failed');
+      throw error;
+    }
+  };
+
+  /** Changes nothing, so it is no step of the history. Where faults are to hit it leaves them to the calls that tell of them. */
+  readonly endsBlocking = (path: string, head: Uint8Array, tail: Uint8Array): VfsEnds | undefined => {
+    const machine = this.#machine;
+    if (!this.#process.alive || !machine.faults.isEmpty) return undefined;
+    const call = machine.begin(this.#process, 'read', path, 'ends, blocking');
+    machine.scheduler.spend(LOOKUP_US);
+    try {
+      const file = machine.image.file(this.#fileAt(path, 'open'));
+      machine.requireDescriptor(this.#process, 'open', path);
+      const size = file?.size ?? 0;
+      const tailAt = Math.max(0, size - tail.length);
+      if (file === undefined || file.isUnreadable(0, head.length) || file.isUnreadable(tailAt, tail.length))
+        throw new SimSystemError('EIO', 'read');
+      const front = file.read(head, 0, head.length, 0);
+      const ends = { size, head: front, tail: front < head.length ? 0 : file.read(tail, 0, tail.length, tailAt) };
+      machine.end(call, 'ok');
+      return ends;
+    } catch (error) {
+      machine.end(call, error instanceof SimSystemError ? error.code : 'failed');
+      if (error instanceof SimSystemError) return undefined;
       throw error;
     }
   };

@@ -45,6 +45,10 @@ export class GroundedVfs implements Vfs {
     return this.#change(path, async (anchor) => this.#held(path, await this.#vfs.open(path, access, anchor)));
   }
 
+  get endsBlocking(): Vfs['endsBlocking'] {
+    return this.#vfs.endsBlocking;
+  }
+
   rename(from: string, to: string): Promise<void> {
     return this.#change(from, async (anchor) => {
       const file = this.#ground.take(from);

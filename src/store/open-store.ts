@@ -7,7 +7,7 @@ import { allOver } from '../all-over.js';
 import { isDeliveryFile } from '../delivery/delivery-log-name.js';
 import { EvaqError, messageOf, reported } from '../errors.js';
 import { FailStop } from '../fail-stop.js';
-import { listQueues, missingQueueError, missingQueues } from '../layout/queue-names.js';
+import { forgottenQueueError, listQueues, missingQueueError, missingQueues } from '../layout/queue-names.js';
 import {
   createStore,
   DEAD_LETTERS_QUEUE,
@@ -21,6 +21,7 @@ import {
   WAL_QUEUE,
 } from '../layout/store-file.js';
 import { tellDamage } from '../log/damage-event.js';
+import { mayMissQueues } from '../log/queue-evidence.js';
 import { BudgetedVfs } from '../vfs/budgeted-vfs.js';
 import type { VfsLock } from '../vfs/vfs.js';
 import { GroundedVfs } from './grounded-vfs.js';
@@ -92,12 +93,15 @@ async function identify(
   return identity;
 }
 
-/** With `onCorruption: 'fail'` throws EVAQ_CORRUPT where one is missing that was entered. */
+/** With `onCorruption: 'fail'` throws EVAQ_CORRUPT where one is missing that was entered, or may be. */
 async function makeQueueDirs(options: OpenStoreOptions, vfs: BudgetedVfs, { register }: StoreIdentity): Promise<void> {
   const { path } = options;
   const missing = missingQueues(await listQueues(vfs, path), register.names);
   const [first] = missing;
-  if (first !== undefined && options.onCorruption === 'fail') throw missingQueueError(first, path);
+  if (options.onCorruption === 'fail') {
+    if (first !== undefined) throw missingQueueError(first, path);
+    if (await mayMissQueues(vfs, path, register)) throw forgottenQueueError(path);
+  }
   const queues = `${path}/${QUEUES_DIR}`;
   // What is there may have been made by a process that died before it could sync the name: a folder with queues and no STORE is no store.
   await makeDurable(vfs, [parentOf(path), path]);

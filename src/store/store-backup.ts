@@ -14,11 +14,11 @@ import { EvaqError, isNotFound, reported } from '../errors.js';
 import { encodeFileHeader, fileSeed } from '../frame/file-header.js';
 import { type IdRange, nextIdBehind } from '../ids.js';
 import { parseIntakeFileName } from '../intake/intake-name.js';
-import { listQueues, missingQueueError, missingQueues } from '../layout/queue-names.js';
+import { forgottenQueueError, listQueues, missingQueueError, missingQueues } from '../layout/queue-names.js';
 import { encodeRegister } from '../layout/queue-register.js';
 import { parentOf, QUEUES_DIR, queueDir, readStore, STORE_FILE, type StoreIdentity } from '../layout/store-file.js';
 import type { LoadedQueue } from '../log/log-load.js';
-import { IDS_UNKNOWN, idFloor } from '../log/queue-evidence.js';
+import { IDS_UNKNOWN, idFloor, mayMissQueues } from '../log/queue-evidence.js';
 import { accountOf, NONE } from '../queue/account.js';
 import { newGeneration } from '../queue/new-generation.js';
 import { DEFAULT_QUEUE_OPTIONS } from '../queue/queue-options.js';
@@ -163,6 +163,7 @@ async function placesOf(
   const listed = await listQueues(vfs, from);
   const [missing] = missingQueues(listed, register.names);
   if (missing !== undefined) throw missingQueueError(missing, from);
+  if (await mayMissQueues(vfs, from, register)) throw forgottenQueueError(from);
   return listed.names.map((queue) => {
     const isRegistered = register.names.has(queue);
     return { vfs, pause, dir: queueDir(from, queue), queue, storeUuid: uuid, isRegistered };
@@ -282,7 +283,8 @@ class Target {
     await vfs.syncDir(`${this.#to}/${QUEUES_DIR}`);
     // What is registered has a segment. The only one of a queue may have been blank, which counts for nothing and is not copied.
     const entered = cuts.filter(({ loaded }) => loaded.found.length > 0).map(({ place }) => place.queue);
-    const register = encodeRegister(entered, fileSeed(identity.header), timeOf(host));
+    const { hasForgotten } = identity.register;
+    const register = encodeRegister({ names: new Set(entered), hasForgotten }, fileSeed(identity.header), timeOf(host));
     await this.#files.write(`${this.#to}/${STORE_FILE}`, Buffer.concat([encodeFileHeader(identity.header), register]));
     await vfs.syncDir(this.#to);
   }

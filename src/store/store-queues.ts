@@ -208,6 +208,7 @@ export class StoreQueues {
       pause: () => host.yield(),
       intakeMs: timeOf(host),
     });
+    loaded.nextId = Math.max(loaded.nextId, this.#parts.registrar.idFloor);
     const dormant = newDormant(loaded);
     this.#dormant.set(name, dormant);
     return dormant;

@@ -10,6 +10,7 @@ import type { FailStop } from '../fail-stop.js';
 import { highestGiven, nextIdBehind } from '../ids.js';
 import { requireQueues } from '../layout/queue-names.js';
 import { mendStore, queueDir, type StoreIdentity } from '../layout/store-file.js';
+import { BlockingLooks } from '../log/blocking-looks.js';
 import { type Damage, storeDamage, strangerDamage } from '../log/damage.js';
 import { type LoadedQueue, loadQueue } from '../log/log-load.js';
 import { idFloor } from '../log/queue-evidence.js';
@@ -46,6 +47,7 @@ export class StoreRecovery {
   readonly #damage: Damage[] = [];
   readonly #torn: TornTail[] = [];
   #movesCompleted = 0;
+  #mayMiss = false;
   readonly #recoveries: QueueRecovery[] = [];
 
   constructor(options: OpenStoreOptions, identity: StoreIdentity, failStop: FailStop, ground: Ground) {
@@ -64,6 +66,11 @@ export class StoreRecovery {
     };
   }
 
+  /** There have been queues of which nothing is known any more. */
+  get hasForgotten(): boolean {
+    return this.#mayMiss || this.#identity.register.hasForgotten;
+  }
+
   get registrar(): QueueRegistrar {
     return this.#registrar;
   }
@@ -74,6 +81,7 @@ export class StoreRecovery {
     const { names, strangers } = await requireQueues(vfs, path);
     this.#damage.push(...strangers.map(strangerDamage));
     const floor = idFloor(this.#identity.createdMs, timeOf(host));
+    const look = new BlockingLooks(vfs, host);
     const load = async (name: string): Promise<LoadedQueue> => {
       throwIfAborted(signal);
       let bytes = 0;
@@ -82,6 +90,7 @@ export class StoreRecovery {
       const loaded = await loadQueue(vfs, dir, name, this.#identity.uuid, {
         indexIntervalBytes: queueDefaults.indexIntervalBytes,
         pause: () => host.yield(),
+        look,
         intakeMs: timeOf(host),
         isRegistered: this.#registrar.has(name),
         idFloor: floor,
@@ -102,7 +111,13 @@ export class StoreRecovery {
       this.#damage.push(...loaded.damage);
     }
     this.ids.seen(highestGiven(this.ids.last, named));
-    this.#damage.push(...storeDamage(path, this.#identity));
+    const told = await storeDamage(vfs, path, this.#identity);
+    this.#mayMiss = told.some(({ lossless }) => !lossless);
+    this.#damage.push(...told);
+    if (!this.hasForgotten) return;
+    // Those that are made anew may be the ones.
+    for (const { loaded } of this.dormant.values())
+      if (loaded.found.length === 0 && loaded.generation === 0) loaded.nextId = Math.max(loaded.nextId, floor);
   }
 
   /** With `onCorruption: 'fail'` damage that costs anything is told before a byte is changed. */
@@ -112,20 +127,26 @@ export class StoreRecovery {
     if (refusal !== undefined) throw refusal;
   }
 
-  /** What is damaged in STORE is written anew, and those are entered that are there. On a full disk it is left for another time. */
+  /** What is damaged in STORE is written anew, and those are entered that are there; what a crash has cut off is completed. On a full disk it is left for another time. */
   async mend(): Promise<void> {
-    const identity = this.#identity;
-    const { failStop } = this.env;
-    const { vfs, host, path } = this.#options;
-    if (!identity.damaged && !identity.register.damaged) return;
-    const there = [...this.dormant.values()].filter(({ loaded }) => loaded.found.length > 0 && loaded.generation > 0);
-    const names = new Set([...identity.register.names, ...there.map(({ loaded }) => loaded.queue)]);
+    const { damaged, register } = this.#identity;
     try {
-      const register = await mendStore(vfs, path, identity, names, timeOf(host));
-      this.#registrar = new QueueRegistrar({ ...this.#options, failStop, identity: { ...identity, register } });
+      if (damaged || register.damaged) await this.#mendStore();
+      else await this.#registrar.complete();
     } catch (error) {
       if (!isNoSpace(error)) throw error;
     }
+  }
+
+  async #mendStore(): Promise<void> {
+    const identity = this.#identity;
+    const { failStop } = this.env;
+    const { vfs, host, path } = this.#options;
+    const there = [...this.dormant.values()].filter(({ loaded }) => loaded.found.length > 0 && loaded.generation > 0);
+    const names = new Set([...identity.register.names, ...there.map(({ loaded }) => loaded.queue)]);
+    const { hasForgotten } = this;
+    const register = await mendStore(vfs, path, identity, { names, hasForgotten }, timeOf(host));
+    this.#registrar = new QueueRegistrar({ ...this.#options, failStop, identity: { ...identity, register } });
   }
 
   /** Applies: tails, moves, tombstones, footers. */

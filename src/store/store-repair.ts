@@ -313,6 +313,10 @@ class LockedVfs implements Vfs {
     return this.#vfs.openBlocking;
   }
 
+  get endsBlocking(): Vfs['endsBlocking'] {
+    return this.#vfs.endsBlocking;
+  }
+
   rename(from: string, to: string): Promise<void> {
     return this.#vfs.rename(from, to);
   }

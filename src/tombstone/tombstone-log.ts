@@ -14,6 +14,7 @@ import {
   type FileHeader,
   fileSeed,
   HEADER_FLAG_ACCOUNTS,
+  tiedSalt,
 } from '../frame/file-header.js';
 import type { IdRange } from '../ids.js';
 import type { Vfs, VfsFile } from '../vfs/vfs.js';
@@ -37,6 +38,7 @@ export interface GenerationSource {
   readonly dir: string;
   readonly storeUuid: Buffer;
   readonly generation: number;
+  /** Random. */
   readonly salt: number;
   readonly nowMs: number;
   /** False where space is short. Default true. */
@@ -335,14 +337,7 @@ async function fillAhead(file: VfsFile, from: number, to: number): Promise<numbe
 
 function headerOf(source: GenerationSource, snapshotEnd: number): FileHeader {
   const path = `${source.dir}/${tombstoneFileName(source.generation)}`;
-  return {
-    kind: 'tombstones',
-    flags: HEADER_FLAG_ACCOUNTS,
-    storeUuid: source.storeUuid,
-    fileId: source.generation,
-    baseId: snapshotEnd,
-    idHighWater: queueMark(path),
-    createdMs: source.nowMs,
-    salt: source.salt,
-  };
+  const { storeUuid, generation: fileId, nowMs: createdMs, salt } = source;
+  const identity = { kind: 'tombstones', storeUuid, fileId, idHighWater: queueMark(path) } as const;
+  return { ...identity, flags: HEADER_FLAG_ACCOUNTS, baseId: snapshotEnd, createdMs, salt: tiedSalt(identity, salt) };
 }

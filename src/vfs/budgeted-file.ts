@@ -48,6 +48,8 @@ export class BudgetedFile implements VfsFile, RestingFile {
   #opening: Promise<VfsFile> | undefined;
   #resting: Promise<void> | undefined;
   #users = 0;
+  /** Users that wait for their turn. */
+  #queued = 0;
   #usedAt = 0;
   /** Changes that were begun, that have ended, and up to which all are synced. */
   #begun = 0;
@@ -91,7 +93,7 @@ export class BudgetedFile implements VfsFile, RestingFile {
   }
 
   get isUsed(): boolean {
-    return this.#users > 0 && this.#handle !== undefined;
+    return this.#users > this.#queued && this.#handle !== undefined;
   }
 
   get mayRest(): boolean {
@@ -113,9 +115,16 @@ export class BudgetedFile implements VfsFile, RestingFile {
     return this.#change((handle) => handle.writeAt(source, offset, length, position));
   }
 
+  /** Where the system has no descriptor left it rejects at once: who waits for one waits for files that are in use, and this is one of them. */
   extend(length: number): Promise<void> {
     const { budget } = this.#init;
-    return this.#change((handle) => budget.passing(() => budget.opening(() => handle.extend(length))));
+    return this.#change((handle) => {
+      this.#queued++;
+      return budget.passing(() => {
+        this.#queued--;
+        return handle.extend(length);
+      });
+    });
   }
 
   truncate(size: number): Promise<void> {
@@ -280,7 +289,7 @@ export class BudgetedFile implements VfsFile, RestingFile {
     const used = handle === undefined ? this.#atHand().then(call) : call(handle);
     const done = (): void => {
       this.#users--;
-      if (this.#users === 0) this.#init.budget.noteRest();
+      if (!this.isUsed) this.#init.budget.noteRest();
     };
     used.then(done, done);
     return used;

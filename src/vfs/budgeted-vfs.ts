@@ -77,6 +77,10 @@ export class BudgetedVfs implements Vfs {
     return this.#opened(access, anchor, () => this.#vfs.open(path, access, anchor));
   }
 
+  get endsBlocking(): Vfs['endsBlocking'] {
+    return this.#vfs.endsBlocking;
+  }
+
   async rename(from: string, to: string, anchor?: VfsAnchor): Promise<void> {
     const rename = (): Promise<void> => this.#passing(() => this.#vfs.rename(from, to, anchor));
     const file = this.#files.get(from);

@@ -5,10 +5,10 @@
  * the hot path. Descriptors are opened close-on-exec by Node itself.
  */
 import * as fs from 'node:fs';
-import { codeOf } from '../errors.js';
+import { codeOf, isSystemError } from '../errors.js';
 import { identityOf, lockFile } from './node-lock.js';
 import { NodeWatch } from './node-watch.js';
-import type { Vfs, VfsAnchor, VfsChunk, VfsEntry, VfsFile, VfsStat, VfsWatch } from './vfs.js';
+import type { Vfs, VfsAnchor, VfsChunk, VfsEnds, VfsEntry, VfsFile, VfsStat, VfsWatch } from './vfs.js';
 
 /** Opening a pipe in the place of a file waits for nobody; of a file it says nothing. Windows has none. */
 const O_NONBLOCK: number = fs.constants.O_NONBLOCK ?? 0;
@@ -86,7 +86,7 @@ class NodeFile implements VfsFile {
 
   /** Appending is what kernels do at the end of a file under its lock, on every system. */
   async extend(length: number): Promise<void> {
-    const fd = await openFd(this.path, O_WRONLY | O_APPEND | O_NOFOLLOW);
+    const fd = await openFd(this.path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK);
     try {
       this.#requireSameFile(fd);
       for (let left = length; left > 0; ) left -= await append(fd, Math.min(left, ZEROS.length));
@@ -161,6 +161,14 @@ function append(fd: number, length: number): Promise<number> {
   return new Promise((resolve, reject) => {
     fs.write(fd, ZEROS, 0, length, null, (error, n) => (error ? reject(error) : resolve(n)));
   });
+}
+
+/** As many bytes as there are. */
+function readAllSync(fd: number, target: Uint8Array, position: number): number {
+  let done = 0;
+  for (let more = -1; more !== 0 && done < target.length; done += more)
+    more = fs.readSync(fd, target, done, target.length - done, position + done);
+  return done;
 }
 
 function writeAllSync(fd: number, { source, length, position }: VfsChunk): void {
@@ -289,6 +297,22 @@ export const nodeVfs: Vfs = {
   },
 
   openBlocking: (path) => new NodeFile(path, fs.openSync(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK)),
+
+  endsBlocking(path, head, tail): VfsEnds | undefined {
+    let fd: number | undefined;
+    try {
+      fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      const front = readAllSync(fd, head, 0);
+      if (front < head.length) return { size: front, head: front, tail: 0 };
+      const { size } = fs.fstatSync(fd);
+      return { size, head: front, tail: readAllSync(fd, tail, Math.max(0, size - tail.length)) };
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      return undefined;
+    } finally {
+      if (fd !== undefined) fs.closeSync(fd);
+    }
+  },
 
   rename: (from, to, anchor) => anchored(from, anchor, (within) => fs.promises.rename(within(from), within(to))),
   remove: (path, anchor) => anchored(path, anchor, (within) => fs.promises.unlink(within(path))),

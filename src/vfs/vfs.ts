@@ -101,6 +101,13 @@ export interface VfsChunk {
   readonly position: number;
 }
 
+/** How many bytes a file has, and how many of its first and last were read. */
+export interface VfsEnds {
+  readonly size: number;
+  readonly head: number;
+  readonly tail: number;
+}
+
 /** Tells files and folders apart: two paths with the same identity lead to the same thing. Follows symbolic links. */
 export interface VfsIdentities {
   /** `undefined` where there is nothing. */
@@ -143,6 +150,12 @@ export interface Vfs {
   open(path: string, access: 'read' | 'write', anchor?: VfsAnchor): Promise<VfsFile>;
   /** The same for writing, before it returns; throws a system error. Where it is missing, no file that is open for writing is closed to make room. */
   readonly openBlocking?: ((path: string) => VfsFile) | undefined;
+  /**
+   * Reads the first bytes of a regular file into `head`, as many as there are, and where they fill it the last ones into `tail`, before it returns.
+   * Undefined where that cannot be done, for whatever reason: who opens the file learns it. Holds no descriptor afterwards. Where it is missing nobody
+   * is made to wait.
+   */
+  readonly endsBlocking?: ((path: string, head: Uint8Array, tail: Uint8Array) => VfsEnds | undefined) | undefined;
   /** Replaces `to`, in the same anchor, if it exists. Durable after `syncDir` of the folders of both. */
   rename(from: string, to: string, anchor?: VfsAnchor): Promise<void>;
   remove(path: string, anchor?: VfsAnchor): Promise<void>;

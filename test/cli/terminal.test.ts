@@ -98,6 +98,23 @@ describe.skipIf(!isThere)('on a terminal', () => {
     expect(widest(await onTerminal(`${stats} | cat`, { columns: 60 }))).toBe(80);
   });
 
+  test('what draws a bar draws it, takes it away, and ends as it does elsewhere', async () => {
+    const store = temporary();
+    await evaq(['push', store, '--batch', '100'], 'line\n'.repeat(300));
+    const CURSOR_BACK = '\u001b[?25h';
+    for (const command of [
+      `verify ${store}`,
+      `backup ${store} ${store}.copy`,
+      `restore ${store}.copy ${store}.again --yes`,
+      'sim --runs 1 --ops 2 --states 20',
+      'demo --kills 1 --seed 7',
+    ]) {
+      const { code, text } = await onTerminal(`evaq ${command}`);
+      expect({ command, code, text }).toEqual({ command, code: 0, text: expect.stringContaining(CURSOR_BACK) });
+    }
+    expect((await onTerminal(`evaq verify ${store} 2>&1 | cat`)).text).not.toContain('\u001b');
+  }, 60_000);
+
   test('progress is shown from the first second on, and taken away; with a pipe there is none', async () => {
     const store = temporary();
     // When it is there it reads.

@@ -9,7 +9,13 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { crc32, placeMask } from '../../src/checksum.js';
 import { Evaq, EvaqError, type QueueRecord } from '../../src/evaq.js';
 import { CommitBuilder } from '../../src/frame/commit-builder.js';
-import { encodeFileHeader, type FileHeader, fileSeed, HEADER_FLAG_ACCOUNTS } from '../../src/frame/file-header.js';
+import {
+  encodeFileHeader,
+  type FileHeader,
+  fileSeed,
+  HEADER_FLAG_ACCOUNTS,
+  tiedSalt,
+} from '../../src/frame/file-header.js';
 import { encodeMeta } from '../../src/frame/metadata.js';
 import { readVarint, VarintWriter, varintCursor } from '../../src/frame/varint.js';
 import { encodeFooter } from '../../src/segment/segment-footer.js';
@@ -128,17 +134,15 @@ describe('FORMAT.md', () => {
   const time = Date.UTC(2023, 10, 14, 22, 13, 20);
 
   it('the worked example of a segment is what the codec writes, byte for byte', () => {
-    const header: FileHeader = {
+    const identity = {
       kind: 'segment',
-      flags: 0,
       storeUuid,
       fileId: 2,
-      baseId: 1,
       idHighWater: 1001,
-      createdMs: time,
       queueMark: segmentQueueMark('queues/wal/00000000000000000001-0000000000000002.seg'),
-      salt: 0x5eed0001,
-    };
+    } as const;
+    const salt = tiedSalt(identity, 0x5eed0000);
+    const header: FileHeader = { ...identity, flags: 0, baseId: 1, createdMs: time, salt };
     const seed = fileSeed(header);
     const builder = new CommitBuilder('dense');
     builder.add(Buffer.from('hello'), undefined);
@@ -169,16 +173,14 @@ describe('FORMAT.md', () => {
   });
 
   it('the worked example of a tombstone log is what the codec writes, byte for byte', () => {
-    const header: FileHeader = {
+    const identity = {
       kind: 'tombstones',
-      flags: HEADER_FLAG_ACCOUNTS,
       storeUuid,
       fileId: 1,
-      baseId: 320,
       idHighWater: queueMark('queues/wal/0000000000000001.tomb'),
-      createdMs: time,
-      salt: 0x5eed0002,
-    };
+    } as const;
+    const salt = tiedSalt(identity, 0x5eed0000);
+    const header: FileHeader = { ...identity, flags: HEADER_FLAG_ACCOUNTS, baseId: 320, createdMs: time, salt };
     const seed = fileSeed(header);
     const snapshot: RoundStatement = {
       kind: KIND_SNAPSHOT,

@@ -86,6 +86,12 @@ function clockReaders(sources: readonly Source[]): string[] {
     .map(({ file }) => file);
 }
 
+/** What the program loads on the way from a package by a name. Bundled, those of a CommonJS package are not known: there is its default export alone. */
+function namedLazily(sources: readonly Source[]): string[] {
+  const named = /\{(?!\s*default\b)[^{}]*\}\s*=\s*await import\('(?!\.|node:)/;
+  return sources.filter(({ file, text }) => file.startsWith('cli/') && named.test(text)).map(({ file }) => file);
+}
+
 /** Everything that is wrong, as sentences. */
 function brokenRules(sources: readonly Source[]): string[] {
   const broken: string[] = [];
@@ -203,6 +209,12 @@ describe('the structure of the sources', () => {
     expect(clockReaders(sources)).toEqual([]);
     const planted = { file: 'queue/planted.ts', text: 'const at = this.#options.host.now();' };
     expect(clockReaders([...sources, planted])).toEqual(['queue/planted.ts']);
+  });
+
+  it('the program takes default exports alone from packages that it loads on the way', () => {
+    expect(namedLazily(sources)).toEqual([]);
+    const planted = { file: 'cli/planted.ts', text: "const { SingleBar: Single } = await import('cli-progress');" };
+    expect(namedLazily([...sources, planted])).toEqual(['cli/planted.ts']);
   });
 
   it('finds what is planted: a cycle within a room', () => {

@@ -2,9 +2,10 @@
  * How far a replay has come, in a file: so that one that was interrupted goes on where it was. Written whole under another name, synced, and renamed, so
  * that after a crash it is the one before or the new one.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { isNotFound, messageOf } from '../../errors.js';
+import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { messageOf } from '../../errors.js';
 import { Refused, UsageError } from '../exit-code.js';
+import { readTextFile } from '../text-file.js';
 
 export interface FailedRecord {
   readonly id: number;
@@ -41,13 +42,8 @@ export interface Checkpoint {
 
 /** `undefined`: there is none yet. @throws UsageError for a file that is none, or of another store or queue */
 export function readCheckpoint(path: string, store: string, queue: string): Checkpoint | undefined {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+  const text = readTextFile(path);
+  if (text === undefined) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);

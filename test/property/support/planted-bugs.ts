@@ -205,9 +205,16 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'if (range.offset >= 0) damage.push(range);',
   ),
   edit(
+    'the end of a file is taken for that of the file before',
+    ['crashes'],
+    'log/opened-ahead.ts',
+    'const ends = look.ends(path, head, tail);',
+    'const ends = look.ends(path, head, i === 0 ? tail : Buffer.alloc(END_BYTES));',
+  ),
+  edit(
     'a torn commit is kept in part',
     ['regressions', 'crashes'],
-    'log/log-load.ts',
+    'log/segment-load.ts',
     'if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);',
     '',
   ),

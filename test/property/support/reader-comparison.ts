@@ -31,7 +31,7 @@ export async function engineView(dir: string): Promise<EngineView> {
   const report = await verifyStore(dir);
   const records = new Map<string, string[]>();
   // Without STORE a store is verified, and not opened.
-  if (report.damage.some(({ file, lossless }) => file.endsWith('STORE') && !lossless))
+  if (report.damage.some(({ file, offset, lossless }) => file.endsWith('STORE') && offset === 0 && !lossless))
     return { report, records: undefined };
   const evaq = await Evaq.openReadOnly(dir, { onCorruption: 'quarantine' });
   try {

@@ -193,7 +193,7 @@ export const SYNC_VERDICTS: Readonly<Record<string, SyncVerdict>> = {
   'store/move.ts removed: from.removalsDurable()': MOVES,
   'store/open-store.ts makeDurable: vfs.syncDir(dir)': crashes,
   'store/store-queues.ts #make: vfs.syncDir(`${path}/${QUEUES_DIR}`)': crashes,
-  'store/queue-registrar.ts #enter: syncFile(file)': DURABLE,
+  'store/queue-registrar.ts #write: syncFile(file)': DURABLE,
   'store/store-repair.ts backUp: vfs.syncDir(dir)': REPAIR,
   'store/store-repair.ts makeBackupDir: vfs.syncDir(path)': REPAIR,
   'store/store-repair.ts copyFile: target.sync()': REPAIR,

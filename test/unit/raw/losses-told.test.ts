@@ -218,7 +218,7 @@ it.each([
   let opened = 0;
   const vfs = new Proxy(nodeVfs, {
     get: (target, key) => {
-      if (key === 'open') opened++;
+      if (key === 'open' || key === 'endsBlocking') opened++;
       return Reflect.get(target, key, target) as unknown;
     },
   });

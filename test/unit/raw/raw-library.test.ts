@@ -142,6 +142,22 @@ describe('what became of an ID', () => {
     expect(await Promise.all([1, 2, 3].map((id) => reader.wal.stateOf(id)))).toEqual(['lost', 'removed', 'lost']);
   });
 
+  test.each(['sync', 'os', { intervalMs: 60_000 }] as const)(
+    'is told beside a writer in mode %o as well, and so is the next ID',
+    async (durability) => {
+      const store = temporary();
+      await using evaq = await Evaq.open(store, { durability });
+      await evaq.wal.pushMany(['a', 'b', 'c']);
+      await using reader = await ReadOnlyEvaq.open(store);
+      expect(await reader.wal.stateOf(3)).toBe('live');
+      expect(await reader.wal.stateOf(4)).toBe('future');
+      expect(await reader.wal.stats()).toMatchObject({ nextId: 4 });
+      await evaq.wal.push('d');
+      expect(await reader.wal.stateOf(4)).toBe('live');
+      expect(await reader.wal.stats()).toMatchObject({ nextId: 5 });
+    },
+  );
+
   test('and where it is from the end, or in time, is told of a store in use', async () => {
     await using evaq = await Evaq.open(temporary());
     await evaq.wal.pushMany(['a', 'b', 'c', 'd']);

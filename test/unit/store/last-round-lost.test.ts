@@ -1,10 +1,12 @@
 /** P8: where the last round of a log of removals is lost, nothing names the newest segment: if that went too, its IDs are not given again. */
 import { describe, expect, test } from 'vitest';
+import { Evaq } from '../../../src/evaq.js';
 import { verifyStore } from '../../../src/raw/verify.js';
 import type { SimDisk } from '../../../src/sim/sim-disk.js';
+import { backUpStore } from '../../../src/store/store-backup.js';
 import { ownLockNote } from '../../../src/store/store-lock.js';
 import { repairStore } from '../../../src/store/store-repair.js';
-import { newDisk, openSim, SIM_PATH } from './store-fixture.js';
+import { newDisk, openSim, rejection, SIM_PATH } from './store-fixture.js';
 
 const DIR = `${SIM_PATH}/queues/wal`;
 const SEGMENTS = 5;
@@ -107,6 +109,22 @@ describe.each(states)('of a store that was $end the log is $log, and the newest 
     const again = await openSim(disk, { onCorruption: 'quarantine' });
     expect(await again.wal.push('newer')).toBe(id + 1);
     await again.close();
+  });
+
+  test('P8: no backup is made of it, and none after a repair gives one of its IDs again', async () => {
+    const { disk, last } = await harmed();
+    const options = { vfs: disk.vfs, host: disk.host, lockNote: ownLockNote(0) };
+    for (const skipsIds of [false, true])
+      await rejection(
+        backUpStore(SIM_PATH, `/copy-${skipsIds}`, { ...options, links: false, skipsIds }),
+        'EVAQ_CORRUPT',
+      );
+    expect(disk.read('/copy-false/STORE') ?? disk.read('/copy-true/STORE')).toBeUndefined();
+    await repairStore(SIM_PATH, options);
+    await backUpStore(SIM_PATH, '/copy', { ...options, links: false, skipsIds: false });
+    const copy = await Evaq.open('/copy', { create: false, ports: disk });
+    expect(await copy.wal.push('new')).toBeGreaterThan(last);
+    await copy.close();
   });
 
   test('P8: nor does one after a repair', async () => {

@@ -100,6 +100,32 @@ describe('a bound on descriptors', () => {
     await expect(vfs.open('/f0', 'read')).rejects.toMatchObject({ code: 'EMFILE' });
   });
 
+  it('P14: zeros that are to be added wait for none: those who need one wait for the files in use, and these among them', async () => {
+    const disk = newDisk();
+    const vfs = new BudgetedVfs(disk.vfs, 256);
+    const [file] = await filesOn(vfs, 1);
+    if (file === undefined) return;
+    disk.limits.descriptorsMax = 1;
+    const over: string[] = [];
+    const tell =
+      (what: string) =>
+      (error: { readonly code: string }): void =>
+        void over.push(`${what} ${error.code}`);
+    file.extend(4096).catch(tell('zeros'));
+    await passTime(disk, 100);
+    expect(over.splice(0)).toEqual(['zeros EMFILE']);
+    // More than there may be at a time.
+    for (let n = 0; n < 4; n++) vfs.list('/').catch(tell('look'));
+    void file.sync().then(() => over.push('sync'));
+    file.extend(4096).catch(tell('zeros'));
+    await passTime(disk, 100);
+    expect(over.sort()).toEqual([...Array.from({ length: 4 }, () => 'look EMFILE'), 'sync', 'zeros EMFILE']);
+    disk.limits.descriptorsMax = 2;
+    await file.extend(4096);
+    await file.close();
+    expect(disk.violations).toEqual([]);
+  });
+
   it('is a whole number of at least 16', async () => {
     const disk = newDisk();
     const ports = { vfs: disk.vfs, host: disk.host };

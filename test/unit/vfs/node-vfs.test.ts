@@ -136,6 +136,12 @@ describe('the real disk', () => {
       /^(?:0|.*ESPIPE.*)$/,
     );
     await file.close();
+    const moved = await nodeVfs.create(join(dir, 'f'));
+    await nodeVfs.rename(join(dir, 'f'), join(dir, 'moved'));
+    await nodeVfs.rename(path, join(dir, 'f'));
+    // ENXIO: nobody reads from it. ESTALE: somebody does.
+    await expect(moved.extend(10)).rejects.toMatchObject({ code: expect.stringMatching(/^(?:ENXIO|ESTALE)$/) });
+    await moved.close();
   });
 
   it('soon comes after the promises of this turn and before the next; a timer can be taken back', async () => {
