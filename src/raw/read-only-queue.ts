@@ -20,6 +20,7 @@ import type { QueueRecord } from '../log/queue-record.js';
 import { type Range, type ReadOptions, type RecordsOptions, rangeOf, wantedOf } from '../log/read-options.js';
 import { RecordIterator } from '../log/record-iterator.js';
 import type { TimeRange } from '../segment/segment-times.js';
+import type { Host } from '../vfs/host.js';
 import type { Timer } from './folder-watch.js';
 import { FreshPicture, isCorrupt } from './fresh-picture.js';
 import { idFromEnd, rangesWithin } from './log-positions.js';
@@ -86,8 +87,7 @@ export interface ReadOnlyQueueInit {
   readonly place: QueuePlace;
   readonly onCorruption: 'fail' | 'quarantine';
   readonly timer: Timer;
-  /** Milliseconds of a clock that only goes forward. */
-  readonly elapsed: () => number;
+  readonly host: Pick<Host, 'elapsed'>;
   /** IDs of this queue that have been moved and have arrived, wherever that is, as of the call. The lists only grow, or are others. */
   readonly movedAway: () => Promise<readonly (readonly number[])[]>;
 }
@@ -103,7 +103,7 @@ export class ReadOnlyQueue implements QueueReader {
   readonly #place: QueuePlace;
   readonly #skipDamage: boolean;
   readonly #timer: Timer;
-  readonly #elapsed: () => number;
+  readonly #host: Pick<Host, 'elapsed'>;
   readonly #fresh: FreshPicture;
   /** That there is a doubt as to what was read: see `RawPicture.doubt`. */
   #hasTold = false;
@@ -118,7 +118,7 @@ export class ReadOnlyQueue implements QueueReader {
     this.#place = init.place;
     this.#skipDamage = init.onCorruption === 'quarantine';
     this.#timer = init.timer;
-    this.#elapsed = init.elapsed;
+    this.#host = init.host;
     this.#fresh = new FreshPicture(init.place, init.movedAway);
   }
 
@@ -231,8 +231,10 @@ export class ReadOnlyQueue implements QueueReader {
       const { pollMs = POLL_MS_DEFAULT } = options ?? {};
       requireCount(pollMs, 'pollMs', 1);
       const { vfs, dir } = this.#place;
-      const looks = new TailLooks({ vfs, timer: this.#timer, elapsed: this.#elapsed, pollMs }, dir, (first, last) =>
-        this.#readUnlessClosed(first, last, from),
+      const looks = new TailLooks(
+        { vfs, timer: this.#timer, elapsed: () => this.#host.elapsed(), pollMs },
+        dir,
+        (first, last) => this.#readUnlessClosed(first, last, from),
       );
       this.#looks.add(looks);
       const end = (): void => {
