@@ -236,12 +236,7 @@ export class ReadOnlyEvaq implements EvaqReader {
       isRegistered: this.#identity.register.names.has(name),
     };
     const movedAway = (): Promise<readonly (readonly number[])[]> => this.#movedFrom(name);
-    const queue = new ReadOnlyQueue({
-      ...this.#options,
-      place,
-      movedAway,
-      elapsed: () => this.#options.host.elapsed(),
-    });
+    const queue = new ReadOnlyQueue({ place, movedAway, ...this.#options });
     this.#queues.set(name, queue);
     return queue;
   }
