@@ -384,6 +384,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ['linear'],
     'queue/removing.ts',
     `      await rounds.written();
+      failStop.throwIfFailed();
       if (rounds.owesUpTo(last)) await rounds.join();
 `,
     '',
