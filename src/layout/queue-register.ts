@@ -182,10 +182,26 @@ export function missesQueues({ names, end, lost }: QueueRegister, there: Iterabl
   const isLast = last !== undefined && last.offset + last.bytes === end;
   // Behind the last entry there may be zeros, and what a crash has left of the next one.
   const more = isLast ? TWIN_BYTES_MAX : 0;
-  const sums = new Set([0]);
+  const counts = new Map<number, number>();
   for (const name of there) {
-    if (names.has(name)) continue;
-    for (const sum of Array.from(sums)) if (sum < bytes) sums.add(sum + 2 * twinBytes(name));
+    const twin = twinBytes(name);
+    if (!names.has(name)) counts.set(twin, (counts.get(twin) ?? 0) + 1);
   }
-  return ![...sums].some((sum) => sum <= bytes && bytes - sum <= more);
+  return !haveSum(counts, Math.ceil((bytes - more) / 2), Math.floor(bytes / 2));
 }
+
+/** Whether some of the sizes, each so often as `counts` says, have a sum from `least` to `most`. Takes a step for each different size and each sum. */
+function haveSum(counts: ReadonlyMap<number, number>, least: number, most: number): boolean {
+  /** Of each sum: how many of the size at hand it takes at least, or that it cannot be had. */
+  const taken = new Int32Array(most + 1).fill(NEVER);
+  taken[0] = 0;
+  for (const [size, count] of counts) {
+    for (let sum = 0; sum <= most; sum++) {
+      if (taken[sum] !== NEVER) taken[sum] = 0;
+      else if (sum >= size && (taken[sum - size] ?? NEVER) < count) taken[sum] = (taken[sum - size] ?? 0) + 1;
+    }
+  }
+  return taken.subarray(Math.max(0, least)).some((one) => one !== NEVER);
+}
+
+const NEVER = 2 ** 31 - 1;

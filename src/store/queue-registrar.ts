@@ -44,15 +44,15 @@ export class QueueRegistrar {
   }
 
   /**
-   * Resolves when the entry is durable; does nothing if it is there. Rejects with a system error, and it may be tried again; where a sync failed the
-   * store has stopped.
+   * Resolves when the entry is durable, in both twins; does nothing if it is there. Rejects with a system error, and it may be tried again; where a sync
+   * failed the store has stopped.
    */
   enter(name: string): Promise<void> {
-    if (this.has(name)) return Promise.resolve();
+    if (this.has(name) && this.#torn === undefined) return Promise.resolve();
     return this.#inTurn(() => this.#enter(name));
   }
 
-  /** Writes the second twin of the last entry, where a crash has kept it from the file. Resolves and rejects as `enter` does. */
+  /** Writes the second twin of the last entry, where a crash or a fault has kept it from the file. Resolves and rejects as `enter` does. */
   complete(): Promise<void> {
     return this.#inTurn(() => this.#complete());
   }
@@ -64,32 +64,41 @@ export class QueueRegistrar {
   }
 
   async #enter(name: string): Promise<void> {
+    // Of the one before: it is an entry, and what is left of it behind another would pass for entries that are lost.
+    await this.#complete();
+    if (this.has(name)) return;
     const at = this.#end;
+    const bytes = this.#encode(name, at);
+    const firstBytes = twinBytes(name);
     // Where this fails the next one goes to the same place.
-    await this.#write(name, at, 0);
-    this.#end += 2 * twinBytes(name);
+    await this.#write(bytes.subarray(0, firstBytes), at);
+    this.#end += 2 * firstBytes;
     this.#names.add(name);
+    this.#torn = { name, at };
+    await this.#complete();
   }
 
   async #complete(): Promise<void> {
     const torn = this.#torn;
     if (torn === undefined) return;
-    await this.#write(torn.name, torn.at, twinBytes(torn.name));
+    const { name, at } = torn;
+    const firstBytes = twinBytes(name);
+    await this.#write(this.#encode(name, at).subarray(firstBytes), at + firstBytes);
     this.#torn = undefined;
   }
 
-  /** Each twin is durable before the next one is begun. */
-  async #write(name: string, at: number, from: number): Promise<void> {
-    const { vfs, host, path, failStop, identity } = this.#options;
-    const bytes = encodeRegistration(name, fileSeed(identity.header), at, timeOf(host));
+  #encode(name: string, at: number): Buffer {
+    const { host, identity } = this.#options;
+    return encodeRegistration(name, fileSeed(identity.header), at, timeOf(host));
+  }
+
+  /** Durably: each twin is before the next one is begun. */
+  async #write(bytes: Buffer, at: number): Promise<void> {
+    const { vfs, path, failStop } = this.#options;
     const file = await vfs.open(`${path}/${STORE_FILE}`, 'write');
     try {
-      for (let begin = from; begin < bytes.length; ) {
-        const end = begin === 0 ? twinBytes(name) : bytes.length;
-        await file.writeAt(bytes, begin, end - begin, at + begin);
-        await syncFile(file);
-        begin = end;
-      }
+      await file.writeAt(bytes, 0, bytes.length, at);
+      await syncFile(file);
     } catch (error) {
       if (error instanceof SyncFailure) throw failStop.fail(error, 'entering a queue into the register', error.path);
       throw error;

@@ -9,6 +9,7 @@ import { isNoSpace } from '../errors.js';
 import type { FailStop } from '../fail-stop.js';
 import { highestGiven, nextIdBehind } from '../ids.js';
 import { requireQueues } from '../layout/queue-names.js';
+import type { QueueRegister } from '../layout/queue-register.js';
 import { mendStore, queueDir, type StoreIdentity } from '../layout/store-file.js';
 import { BlockingLooks } from '../log/blocking-looks.js';
 import { type Damage, storeDamage, strangerDamage } from '../log/damage.js';
@@ -145,8 +146,13 @@ export class StoreRecovery {
     const there = [...this.dormant.values()].filter(({ loaded }) => loaded.found.length > 0 && loaded.generation > 0);
     const names = new Set([...identity.register.names, ...there.map(({ loaded }) => loaded.queue)]);
     const { hasForgotten } = this;
-    const register = await mendStore(vfs, path, identity, { names, hasForgotten }, timeOf(host));
-    this.#registrar = new QueueRegistrar({ ...this.#options, failStop, identity: { ...identity, register } });
+    // Also where it cannot be written: a queue that is made then may be one of those.
+    let register: QueueRegister = { ...identity.register, hasForgotten };
+    try {
+      register = await mendStore(vfs, path, identity, { names, hasForgotten }, timeOf(host));
+    } finally {
+      this.#registrar = new QueueRegistrar({ ...this.#options, failStop, identity: { ...identity, register } });
+    }
   }
 
   /** Applies: tails, moves, tombstones, footers. */
