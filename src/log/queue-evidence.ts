@@ -2,6 +2,7 @@
  * What must be there of a queue that is in the register (`layout/queue-register.ts`): a log of removals and a segment. A writer never is without them, not
  * at any instant of a crash. And where IDs go on when nothing tells which were given out.
  */
+import { EvaqError, isNotFound } from '../errors.js';
 import { listQueues } from '../layout/queue-names.js';
 import { missesQueues, type QueueRegister } from '../layout/queue-register.js';
 import { queueDir } from '../layout/store-file.js';
@@ -20,13 +21,21 @@ export function missingEvidence({ segments, tombstones }: QueueListing): string 
 export async function queuesWithEvidence(vfs: Vfs, store: string): Promise<string[]> {
   const names: string[] = [];
   for (const name of (await listQueues(vfs, store)).names) {
-    const { segments, tombstones } = await listQueue(vfs, queueDir(store, name), name).catch(() => NO_FILES);
-    if (segments.length > 0 && tombstones.length > 0) names.push(name);
+    if (await hasEvidence(vfs, queueDir(store, name), name)) names.push(name);
   }
   return names;
 }
 
-const NO_FILES = { segments: [], tombstones: [] } as const;
+/** A folder that cannot be looked at says nothing: of that it rejects. In one with a link in the place of a file nothing counts. */
+async function hasEvidence(vfs: Vfs, dir: string, queue: string): Promise<boolean> {
+  try {
+    const { segments, tombstones } = await listQueue(vfs, dir, queue);
+    return segments.length > 0 && tombstones.length > 0;
+  } catch (error) {
+    if (isNotFound(error) || (error instanceof EvaqError && error.code === 'EVAQ_CORRUPT')) return false;
+    throw error;
+  }
+}
 
 /** Whether a queue may be missing whose name nothing tells: its entry in the register is lost, and none that is there explains it. */
 export async function mayMissQueues(vfs: Vfs, store: string, register: QueueRegister): Promise<boolean> {

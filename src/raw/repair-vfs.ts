@@ -27,6 +27,11 @@ export class PatchedVfs extends ReadOnlyVfs {
     return entries;
   }
 
+  /** Past the patches. */
+  override get endsBlocking(): undefined {
+    return undefined;
+  }
+
   override async open(path: string, access: 'read' | 'write'): Promise<VfsFile> {
     const patch = this.#patches.get(path);
     if (patch === undefined) return super.open(path, access);

@@ -66,6 +66,23 @@ test('P8: where a damaged register cannot be written anew, a queue that is made 
   await again.close();
 });
 
+test('P9, P14: a folder that cannot be listed for now is no queue that may be missing', async () => {
+  const disk = newDisk();
+  const evaq = await openSim(disk);
+  await evaq.queue('jobs');
+  await evaq.close();
+  const bytes = Buffer.from(disk.read(STORE) ?? []);
+  disk.place(STORE, bytes.fill(0, bytes.length - 2 * twinBytes('jobs')));
+  for (const onCorruption of ['fail', 'quarantine'] as const) {
+    const cancel = disk.fault({ on: 'list', path: /jobs$/, error: 'EMFILE' });
+    await rejection(openSim(disk, { onCorruption }), 'EVAQ_IO');
+    cancel();
+  }
+  const again = await openSim(disk);
+  expect(again.recovery.damage).toMatchObject([{ file: STORE, lossless: true }]);
+  await again.close();
+});
+
 test('P14: what thousands of entries that are lost may have been takes no time to speak of', () => {
   const names = Array.from({ length: 4000 }, (_, i) => `${'q'.repeat(i % 40)}-${i}`);
   const bytes = names.reduce((sum, name) => sum + 2 * twinBytes(name), 0);
