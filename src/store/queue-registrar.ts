@@ -44,11 +44,11 @@ export class QueueRegistrar {
   }
 
   /**
-   * Resolves when the entry is durable, in both twins; does nothing if it is there. Rejects with a system error, and it may be tried again; where a sync
-   * failed the store has stopped.
+   * Resolves when the entry is durable; does nothing if it is there, be it in one of its twins, as a fault has left it. Rejects with a system error, and
+   * it may be tried again; where a sync failed the store has stopped.
    */
   enter(name: string): Promise<void> {
-    if (this.has(name) && this.#torn === undefined) return Promise.resolve();
+    if (this.has(name)) return Promise.resolve();
     return this.#inTurn(() => this.#enter(name));
   }
 

@@ -52,6 +52,18 @@ test('P9: an entry whose second twin is to be made up for, and cannot be, is com
   expect((await verifyStore(SIM_PATH, { vfs: disk.vfs })).damage).toEqual([]);
 });
 
+test('P14: where it can never be made up for, queues that are there are opened all the same', async () => {
+  const disk = newDisk();
+  const evaq = await openSim(disk);
+  const cancel = disk.fault({ on: 'write', path: /STORE$/, nth: 2, error: 'EIO', times: Infinity });
+  await rejection(evaq.queue(LONG), 'EVAQ_IO');
+  expect(await (await evaq.queue(LONG)).push('x')).toBe(1);
+  cancel();
+  await evaq.close();
+  disk.remove(`${SIM_PATH}/queues/${LONG}`);
+  await rejection(openSim(disk), 'EVAQ_CORRUPT', { queue: LONG });
+});
+
 test('P8: where a damaged register cannot be written anew, a queue that is made then gives out no ID again, either', async () => {
   const disk = newDisk();
   const evaq = await openSim(disk);
