@@ -148,6 +148,7 @@ function tellAll(scanner: CommitScanner, from: Indexed, intact: OnIntact): numbe
   let at = bodyAt;
   for (; told < count; told++, at += frame.frameBytes) {
     if (!viewFrame(buffer, at, bodyAt + bodyBytes, sparse, firstId + told, firstId, timestamp, frame)) break;
+    if (frame.id <= lastId) break;
     intact(frame, buffer, at, offset + COMMIT_HEADER_BYTES + at - bodyAt);
     lastId = frame.id;
   }

@@ -181,6 +181,19 @@ describe('P15: who knows the place of a commit', () => {
     });
   });
 
+  it('P3: is told no record out of order of one that is whole and contradicts itself, as who scans is not', async () => {
+    for (const ids of [
+      [10, 15, 12, 20],
+      [10, 15, 15, 20],
+      [10, 15, 10, 20],
+    ]) {
+      const commits = new Commits().sparse([1, 2], 1000).sparse(ids, 2000).sparse([30], 3000);
+      const { seen } = await at(commits, commits.start(1));
+      expect(seen.map(([id]) => id)).toEqual([10, 15, 20]);
+      expect((await commits.scan()).count).toBe(2 + seen.length + 1);
+    }
+  });
+
   it('is told the whole records of one that is not, and where the next begins', async () => {
     const commits = new Commits().dense(1, 2, 1000).dense(3, 2, 2000).dense(9, 2, 3000);
     commits.damage(1, COMMIT_HEADER_BYTES + 20);
