@@ -637,6 +637,7 @@ class Segment:
         self.commits, self.bad, self.records, self.lost = [], [], [], []
         self.last_id, self.durable, self.is_foreign, self.contradicts = self.base_id - 1, 0, False, False
         self.is_open = False  # how far it goes is not known
+        self.is_link_lost = False
         self.places = set()  # (offset, ID) of commits and frames
 
 
@@ -722,8 +723,9 @@ class Queue:
         self.leftovers = [one for one in self.segments if one.id in replaced]
         self.damage = [one for one in self.damage if one["file"] not in {left.path for left in self.leftovers}]
         self.segments = [one for one in self.segments if one.id not in replaced and not one.is_foreign]
-        durable = self.removals.durable
+        durable, link_lost = self.removals.durable, False
         for segment in reversed(self.segments):
+            was_lost, link_lost = link_lost, False
             if segment.header is None:
                 continue
             end = segment.footer.data_end if segment.footer else len(segment.data)
@@ -731,7 +733,8 @@ class Queue:
             own = [commit.durable for commit in segment.commits if commit.kind != 2]
             segment.durable = max([durable.get(segment.id, 0)] + own)
             if not segment.footer:
-                self.judge_unsealed(segment)
+                self.judge_unsealed(segment, self.is_witnessed and not was_lost)
+            link_lost = segment.is_link_lost = self.lacks_link(segment)
             for commit in segment.commits:
                 if commit.kind == 2:
                     self.removals.raise_durable(commit.first_id, commit.durable)
@@ -758,10 +761,15 @@ class Queue:
     def is_known_sealed(self, segment):
         return bool(segment.header.flags & 1) or segment.id < self.removals.sealed_below
 
-    def judge_unsealed(self, segment):
+    def lacks_link(self, segment):
+        """Whether what stands in the place of its link is damaged, so that nothing tells which segment was in front of it (7)."""
+        is_rotten = any(start == HEADER and commit is None for start, end, commit in segment.bad if start < end)
+        return is_rotten and not segment.header.flags & 1 and not any(commit.kind == 2 for commit in segment.commits)
+
+    def judge_unsealed(self, segment, is_witnessed):
         """The table of 12: cuts what is torn off the lists of the segment."""
         sealed = self.is_known_sealed(segment)
-        durable = max(segment.durable, 0 if self.is_witnessed else self.end_of_life(segment))
+        durable = max(segment.durable, 0 if is_witnessed else self.end_of_life(segment))
         torn_at = next((start for start, _, _ in segment.bad if not sealed and start >= durable), None)
         if torn_at is not None:
             segment.commits = [commit for commit in segment.commits if commit.end <= torn_at]
@@ -934,7 +942,7 @@ class Queue:
     def certain_below(self, first):
         """Up to where the IDs of the gap that begins there were given to records that were durable (12, what is lost)."""
         accounted = self.removals.accounted_below or (MAX if self.doubtful else 0)
-        below, before = accounted, None
+        below, before, self.may_go_on = accounted, None, False
         if accounted == 0:
             return 0
         for segment in self.segments:
@@ -950,6 +958,7 @@ class Queue:
             if before is not None and before.id in links:
                 return 0
             unnamed = any(id not in self.segment_ids for id in links)
+            self.may_go_on = segment.is_link_lost
             return MAX if self.is_strict(segment) or unnamed else accounted
         return below
 
@@ -975,13 +984,17 @@ class Queue:
         spans = Ids([span for span in map(self.span_of, self.segments) if span])
         gaps = Ids([(1, self.next_id - 1)]).without(here).without(spans).without(removed).without(self.lost)
         self.doubtful = doubtful = self.removals_lost or any(not one["lossless"] and one["file"].endswith(".tomb") for one in self.damage)
-        missing = []
+        missing, doubted = [], []
         for first, last in gaps.list:
-            last = min(last, self.certain_below(first) - 1)
-            if first <= last:
-                missing.append((first, last))
+            certain = min(last, self.certain_below(first) - 1)
+            if first <= certain:
+                missing.append((first, certain))
+            if self.may_go_on and certain < last and not self.clean:
+                doubted.append((max(first, certain + 1), last))
         if self.beside:
-            missing = []
+            missing = doubted = []
+        for first, last in doubted:
+            self.tell("", 0, 0, f"a file may be missing: some of records {first} to {last}", False)
         for first, last in missing:
             self.tell("", 0, 0, f"a file is missing: {'some of ' if doubtful else ''}records {first} to {last}", False)
         if missing and not doubtful:

@@ -97,7 +97,8 @@ export async function loadQueue(
   let isEndShort = false;
   // Raised by the links as they are met; one map for all segments, of which there may be ten thousand.
   const durable = new Map(tombstones.durableData);
-  const links = new Map<number, number>();
+  const links = new Map<number, number | 'unreadable'>();
+  let isLinkLost = false;
   const loading: SegmentLoading = {
     queue,
     storeUuid,
@@ -124,7 +125,10 @@ export async function loadQueue(
       vanished++;
       continue;
     }
-    const one = await unlessVanished(loadSegment(handle, file, newest, loading));
+    // What a link that cannot be read said of this one is lost, too.
+    const witnessed = isLinkLost ? { ...loading, isWitnessed: false } : loading;
+    isLinkLost = false;
+    const one = await unlessVanished(loadSegment(handle, file, newest, witnessed));
     if (one === undefined) {
       vanished++;
       continue;
@@ -141,8 +145,11 @@ export async function loadQueue(
     }
     found.push(one);
     for (const id of one.footer?.summary.replaces ?? []) if (id !== one.segment.id) replacedIds.add(id);
-    const link = one.scan?.link ?? (await linkOf(handle, one));
-    if (link !== undefined) {
+    const link = await linkOf(handle, one);
+    if (link === 'unreadable') {
+      links.set(one.segment.id, link);
+      isLinkLost = true;
+    } else if (link !== 'none') {
       links.set(one.segment.id, link.segmentId);
       durable.set(link.segmentId, Math.max(durable.get(link.segmentId) ?? 0, link.durableOffset));
     }
@@ -293,7 +300,7 @@ async function loadIntakeOf(
   return loaded.state;
 }
 
-function presentIn({ segment, scan }: FoundSegment, links: ReadonlyMap<number, number>): PresentSegment {
+function presentIn({ segment, scan }: FoundSegment, links: ReadonlyMap<number, number | 'unreadable'>): PresentSegment {
   const runs = scan !== undefined && scan.damaged.length > 0 ? scan.runs : undefined;
   return { segment, runs, link: links.get(segment.id) };
 }

@@ -8,7 +8,8 @@
  * - a tombstone log says so of all below some ID (`accountedBelow`);
  * - so does a segment of all below its own, since it is begun behind them; not one of a mode that resolves before the sync, unless the one that its link
  *   names is not there;
- * - between a segment and the one that its link names, which is there, no ID was ever given to a record.
+ * - between a segment and the one that its link names, which is there, no ID was ever given to a record. Where the link cannot be read, nothing tells
+ *   whether the one that it names is there: records may be missing, which is told as doubt, unless a close says that none is.
  *
  * A log that keeps no accounts tells nothing of IDs between segments: what went with its segment is forgotten. Then only a close says that something is
  * missing, by how many records were live.
@@ -28,8 +29,8 @@ export interface PresentSegment {
   readonly segment: LogSegment;
   /** Of one that was scanned and in which something is damaged: the IDs that are there, ascending. */
   readonly runs: readonly IdRange[] | undefined;
-  /** The segment that its link names. */
-  readonly link: number | undefined;
+  /** The segment that its link names, if it has one; 'unreadable' where what stands in its place is damaged. */
+  readonly link: number | 'unreadable' | undefined;
 }
 
 export interface LossFacts {
@@ -96,6 +97,7 @@ export function withRanges(damage: Damage, ranges: readonly IdRange[]): Damage[]
 }
 
 const MISSING = 'a segment file is missing';
+const MAY_MISS = 'a segment file may be missing: the link that would tell is damaged';
 const END_GONE = 'the end of the newest segment is gone';
 
 function findMissing(
@@ -117,11 +119,14 @@ function findMissing(
   for (const [i, ranges] of shareOut(rest, absent).parts.entries()) {
     const gap = absent[i];
     if (gap === undefined || ranges.length === 0) continue;
-    const certain = { first: 1, last: certainBelow(facts, accountedBelow, gap) - 1 };
+    const reach = reachIn(facts, accountedBelow, gap);
+    const certain = { first: 1, last: reach.certainBelow - 1 };
     const { parts, rest: uncertain } = shareOut(ranges, [certain]);
     const [inside = []] = parts;
     if (inside.length > 0) missing.push(...withRanges({ ...place, ...vague, what }, inside));
     candidates.push(...uncertain);
+    if (reach.mayGoOn && closedWithLive === undefined && uncertain.length > 0)
+      missing.push(...withRanges({ ...place, what: MAY_MISS, vague: true }, uncertain));
   }
   const known = [...told, ...missing].filter((one) => one.vague !== true);
   const count = closedWithLive === undefined ? 0 : closedWithLive - liveCount - countIds(rangesOf(known));
@@ -172,9 +177,16 @@ function lacksNewest({ there, tombstones: { dataSegmentId } }: LossFacts): boole
   return true;
 }
 
-/** Up to where the IDs of a gap were given to records for certain. */
-function certainBelow({ segments, there }: LossFacts, accountedBelow: number, gap: IdRange): number {
-  if (accountedBelow === 0) return 0;
+/** How far the IDs of a gap were given to records. */
+interface Reach {
+  /** All in front of it were, for certain. */
+  readonly certainBelow: number;
+  /** The others of the gap may have been, too: the link that would tell cannot be read. */
+  readonly mayGoOn: boolean;
+}
+
+function reachIn({ segments, there }: LossFacts, accountedBelow: number, gap: IdRange): Reach {
+  if (accountedBelow === 0) return { certainBelow: 0, mayGoOn: false };
   let before: LogSegment | undefined;
   let below = accountedBelow;
   for (const { segment, link } of segments) {
@@ -188,11 +200,12 @@ function certainBelow({ segments, there }: LossFacts, accountedBelow: number, ga
       continue;
     }
     const isWithin = segment.firstId < gap.first;
-    if (isWithin || (before !== undefined && link === before.id)) return 0;
-    const isUnnamed = link !== undefined && !there.has(link);
-    return isStrict(segment) || isUnnamed ? Infinity : accountedBelow;
+    if (isWithin || (before !== undefined && link === before.id)) return { certainBelow: 0, mayGoOn: false };
+    const isUnnamed = typeof link === 'number' && !there.has(link);
+    const certainBelow = isStrict(segment) || isUnnamed ? Infinity : accountedBelow;
+    return { certainBelow, mayGoOn: link === 'unreadable' };
   }
-  return below;
+  return { certainBelow: below, mayGoOn: false };
 }
 
 /** What is in front of it was durable before it was begun. */

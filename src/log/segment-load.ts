@@ -2,6 +2,7 @@
  * Reads one segment as a crash, or somebody's disk, left it, and judges it: header, footer, or a scan where there is none. Writes nothing.
  * What the whole queue makes of its segments says `log-load`.
  */
+import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import {
   decodeFileHeader,
   FILE_HEADER_BYTES,
@@ -13,7 +14,13 @@ import { IntakeMarks } from '../frame/intake-marks.js';
 import { type Footer, readFooter, summaryTimes } from '../segment/segment-footer.js';
 import { judgeSegment, type SegmentVerdict } from '../segment/segment-judge.js';
 import { segmentQueueMark } from '../segment/segment-name.js';
-import { type SegmentScan, scanSegment, timesToTell } from '../segment/segment-scan.js';
+import {
+  type DamagedRange,
+  type SegmentLink,
+  type SegmentScan,
+  scanSegment,
+  timesToTell,
+} from '../segment/segment-scan.js';
 import { bytesAt } from '../vfs/held-bytes.js';
 import type { Damage } from './damage.js';
 import { LogSegment } from './log-segment.js';
@@ -49,7 +56,7 @@ export interface SegmentLoading {
   readonly withIntake: boolean;
   /** Every segment below it had been sealed. */
   readonly sealedBelow: number;
-  /** Nothing that speaks of the data is lost. */
+  /** Nothing that speaks of the data is lost: neither removals nor the link behind. */
   readonly isWitnessed: boolean;
   /** How much of each segment had been synced, as far as that is known by now. */
   readonly durable: ReadonlyMap<number, number>;
@@ -262,11 +269,25 @@ function isOfAnotherQueue({ queueMark }: FileHeader, path: string): boolean {
   return queueMark !== undefined && queueMark !== segmentQueueMark(path);
 }
 
-/** The link of a sealed segment is its first frame. */
-export async function linkOf(handle: LoadedFile, one: FoundSegment): Promise<SegmentScan['link']> {
-  if (one.footer === undefined || one.segment.rewritten) return undefined;
-  const end = Math.min(one.contentEnd, FILE_HEADER_BYTES + 48);
-  return (await scanSegment(handle, end, one.segment.seed, one.segment.baseId, Number.MAX_SAFE_INTEGER)).link;
+/**
+ * What a segment says of the one before it: its first frame does. 'none': it says nothing, as it is the first one, a copy, or holds nothing.
+ * 'unreadable': what stands there is damaged, so that nothing tells which one it was.
+ */
+export type FoundLink = SegmentLink | 'none' | 'unreadable';
+
+export async function linkOf(handle: LoadedFile, one: FoundSegment): Promise<FoundLink> {
+  if (one.scan !== undefined) return firstFrameOf(one.scan, one.verdict?.damage ?? [], one.segment.rewritten);
+  if (one.segment.rewritten) return 'none';
+  const end = Math.min(one.contentEnd, FILE_HEADER_BYTES + COMMIT_HEADER_BYTES);
+  const scan = await scanSegment(handle, end, one.segment.seed, one.segment.baseId, Number.MAX_SAFE_INTEGER);
+  return firstFrameOf(scan, scan.damaged, false);
+}
+
+function firstFrameOf({ link }: SegmentScan, damage: readonly DamagedRange[], isRewritten: boolean): FoundLink {
+  if (link !== undefined) return link;
+  const [first] = damage;
+  const isRotten = first !== undefined && first.offset === FILE_HEADER_BYTES && !first.headerIntact;
+  return isRotten && !isRewritten ? 'unreadable' : 'none';
 }
 
 /** Whether the cut bytes of a torn segment may be something: those of a recycled file can be frames of its former life. */

@@ -93,11 +93,11 @@ async function oneStep(evaq: Evaq, dice: Dice): Promise<void> {
 export async function copyOut(disk: SimDisk, dir: string, at = '/s'): Promise<void> {
   for (const entry of await disk.vfs.list(at)) {
     const path = `${at}/${entry.name}`;
-    const to = join(dir, path.slice(2));
+    const to = join(dir, entry.name);
     const bytes = disk.read(path);
     if (bytes === undefined) {
       mkdirSync(to, { recursive: true });
-      await copyOut(disk, dir, path);
+      await copyOut(disk, to, path);
       continue;
     }
     mkdirSync(dirname(to), { recursive: true });

@@ -18,11 +18,12 @@ import { newTombstoneState, type TombstoneState } from '../../../src/tombstone/t
 
 const DIR = '/store/queues/wal';
 const MISSING = 'a segment file is missing';
+const MAY_MISS = 'a segment file may be missing: the link that would tell is damaged';
 const STRICT = 0;
 
 interface SegmentMore {
   readonly flags?: number;
-  readonly link?: number;
+  readonly link?: number | 'unreadable';
   readonly runs?: readonly IdRange[];
 }
 
@@ -142,6 +143,27 @@ describe('P15: IDs between segments', () => {
     // It is there, though nothing of it can be read: that is told of the file.
     const there = new Set([1, 2, 3]);
     expect(findLosses(factsOf([before, present(3, 31, 40, { flags, link: 2 })], { tombstones, there }))).toEqual([]);
+  });
+
+  it('are in doubt in front of one whose link cannot be read, but for what is certain, unless a close tells', () => {
+    const flags = HEADER_FLAG_RELAXED;
+    const doubt = { what: MAY_MISS, vague: true } as const;
+    const segments = [present(1, 1, 10), present(3, 31, 40, { flags, link: 'unreadable' })];
+    const told = (more: FactsMore, of: readonly PresentSegment[] = segments): Damage[] => findLosses(factsOf(of, more));
+    expect(told({ tombstones: { accountedBelow: 11 } })).toEqual([missing(11, 30, doubt)]);
+    expect(told({ tombstones: { accountedBelow: 21 } })).toEqual([missing(11, 20), missing(21, 30, doubt)]);
+    expect(told({ tombstones: { accountedBelow: 31 } })).toEqual([missing(11, 30)]);
+    expect(told({ tombstones: { accountedBelow: 0 } })).toEqual([]);
+    expect(told({ tombstones: { accountedBelow: 11 }, closedWithLive: 20, liveCount: 20 })).toEqual([]);
+    // In a strict mode it is certain; and where there is no gap, or all were removed, there is nothing to doubt.
+    const strict = [present(1, 1, 10), present(3, 31, 40, { link: 'unreadable' })];
+    expect(told({ tombstones: { accountedBelow: 11 } }, strict)).toEqual([missing(11, 30)]);
+    const near = [present(1, 1, 10), present(3, 11, 20, { flags, link: 'unreadable' })];
+    expect(told({ tombstones: { accountedBelow: 5 } }, near)).toEqual([]);
+    expect(told({ tombstones: { accountedBelow: 11 }, removed: [{ first: 11, last: 30 }] })).toEqual([]);
+    // Of that gap alone.
+    const behind = [...segments, present(5, 51, 60, { flags, link: 3 })];
+    expect(told({ tombstones: { accountedBelow: 11 } }, behind)).toEqual([missing(11, 30, doubt)]);
   });
 
   it('were never given out where the link of the one behind names the one in front', () => {
