@@ -176,7 +176,7 @@ export class SimVfs implements Vfs {
   readonly endsBlocking = (path: string, head: Uint8Array, tail: Uint8Array): VfsEnds | undefined => {
     const machine = this.#machine;
     if (!this.#process.alive || !machine.faults.isEmpty) return undefined;
-    const call = machine.begin(this.#process, 'read', path, 'ends, blocking');
+    const call = machine.begin(this.#process, 'read', path, `ends, blocking, 0+${head.length + tail.length}`);
     machine.scheduler.spend(LOOKUP_US);
     try {
       const file = machine.image.file(this.#fileAt(path, 'open'));
