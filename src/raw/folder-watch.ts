@@ -49,7 +49,9 @@ export class FolderWatch {
     const told = new Set(this.#told);
     this.#told.clear();
     if (!this.#closed) for (const folder of folders) this.#watch(folder);
-    for (const folder of this.#watched.keys()) if (!folders.includes(folder)) this.#unwatch(folder);
+    // There may be thousands.
+    const wanted = new Set(folders);
+    for (const folder of this.#watched.keys()) if (!wanted.has(folder)) this.#unwatch(folder);
     this.#lookedMs = this.#options.elapsed();
     return told;
   }

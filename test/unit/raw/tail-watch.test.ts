@@ -141,6 +141,21 @@ describe('between two looks', () => {
     expect([...stage.watch.looking([DIR])]).toEqual([DIR]);
   });
 
+  test('P12: a look at twenty thousand folders costs a few steps for each', () => {
+    const stage = new Stage(100);
+    const folders = (): string[] => Array.from({ length: 20_000 }, (_, i) => `/a/store/queues/customer-${100_000 + i}`);
+    stage.watch.looking(folders());
+    expect(stage.watched).toBe(20_000);
+    // Made anew for each look: they are the same, and not the same objects.
+    const again = folders();
+    const started = performance.now();
+    stage.watch.looking(again);
+    expect(performance.now() - started).toBeLessThan(1000);
+    expect(stage.tells.size).toBe(20_000);
+    stage.watch.looking(again.slice(1));
+    expect(stage.tells.size).toBe(19_999);
+  });
+
   test('nothing is watched behind the end, and an aborted wait is over at once', async () => {
     const stage = new Stage(100);
     await stage.settle();
