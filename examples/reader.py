@@ -613,7 +613,7 @@ def read_log(data, header, removals, newest, tell, torn):
     for start, end, _ in bad:
         if start < durable:
             tell(start, end - start, "a round is damaged", not missing)
-    if missing and not any(start < durable for start, _, _ in bad):
+    if missing and not any(start < max(durable, good_end) for start, _, _ in bad):  # a torn range in front of a good round held them
         tell(HEADER, 0, "rounds of the tombstone log are missing", False)
     ends = [one for one in bad if one[0] >= durable and (one[2] is not None or one[1] <= good_end)]
     if ends:

@@ -59,8 +59,9 @@ export async function loadTombstones(
       }
       const promised = Math.max(scan.state.promisedOffset, scan.header.baseId);
       const lost = scan.state.missingRounds + (scan.state.snapshotComplete ? 0 : 1);
-      // Numbers that leave something out, and no byte that is bad: nobody writes that.
-      if (newest && lost > 0 && !scan.state.damaged.some(({ offset }) => offset < promised) && size >= promised) {
+      // Numbers that leave something out, and no byte in front that is bad: nobody writes that. What is torn in front of a good round held the others.
+      const badBefore = Math.max(promised, scan.state.end);
+      if (newest && lost > 0 && !scan.state.damaged.some(({ offset }) => offset < badBefore) && size >= promised) {
         const what = `${lost} rounds of removals are lost`;
         damage.push({ queue, file: path, offset: FILE_HEADER_BYTES, bytes: 0, what, lossless: false });
       }
