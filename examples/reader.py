@@ -613,7 +613,7 @@ def read_log(data, header, removals, newest, tell, torn):
     for start, end, _ in bad:
         if start < durable:
             tell(start, end - start, "a round is damaged", not missing)
-    if missing and not bad:
+    if missing and not any(start < max(durable, good_end) for start, _, _ in bad):  # a torn range in front of a good round held them
         tell(HEADER, 0, "rounds of the tombstone log are missing", False)
     ends = [one for one in bad if one[0] >= durable and (one[2] is not None or one[1] <= good_end)]
     if ends:
@@ -637,7 +637,7 @@ class Segment:
         self.commits, self.bad, self.records, self.lost = [], [], [], []
         self.last_id, self.durable, self.is_foreign, self.contradicts = self.base_id - 1, 0, False, False
         self.is_open = False  # how far it goes is not known
-        self.is_link_lost = False
+        self.is_link_lost, self.is_misplaced = False, False
         self.places = set()  # (offset, ID) of commits and frames
 
 
@@ -712,6 +712,7 @@ class Queue:
             if header is None:
                 continue
             if (header.base_id, header.file_id) != (segment.base_id, segment.id):
+                segment.is_misplaced = True
                 self.tell(segment.name, 0, len(segment.data), "another segment's file", False)
             elif header.queue_mark not in (0, mark):
                 self.tell(segment.name, 0, len(segment.data), "a segment of another queue", False)
@@ -836,6 +837,8 @@ class Queue:
                 segment.lost.append((commit.first_id, through if commit.flags & 1 else min(dense, MAX - 1)))
                 self.tell(segment.name, start, end - start, "a commit is damaged", False)
                 segment.contradicts = segment.contradicts or whole
+                if commit.flags & 1 and len(found) < commit.count and not following:
+                    segment.is_open = True
             place = commit.body
             for at_first, (id, _, word, _) in enumerate(found if whole else []):
                 segment.places |= {(place, id), (commit.at, id)} if at_first == 0 else {(place, id)}
@@ -966,7 +969,7 @@ class Queue:
         """Of the last segment with records, or of one behind it, nothing tells how many records it had (13)."""
         for segment in reversed(self.segments):
             if segment.header is None:
-                if len(segment.data) < self.removals.durable.get(segment.id, 0):
+                if segment.is_misplaced or len(segment.data) < self.removals.durable.get(segment.id, 0):
                     return True
                 continue
             intact = [one.at for one in segment.commits if one.kind == 1]

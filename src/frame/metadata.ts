@@ -40,6 +40,9 @@ export interface RecordCheckpoint {
 /** Failures within failures are read to this depth. */
 const FAILURE_DEPTH_MAX = 8;
 
+/** Values within values are read to this depth: what is nested deeper would be read or not by how much of the stack is left. */
+const NESTED_MAX = 64;
+
 export interface RecordMeta {
   readonly headers?: Readonly<Record<string, string>>;
   readonly origin?: RecordOrigin;
@@ -84,13 +87,12 @@ export function encodeMeta(meta: RecordMeta): Uint8Array {
  * counts as absent: metadata never keeps a payload from its reader.
  */
 export function decodeMeta(bytes: Uint8Array): RecordMeta {
-  let decoded: unknown;
+  let map: unknown;
   try {
-    decoded = decode(bytes, { keyDecoder: KEYS });
+    map = plain(decode(bytes, { keyDecoder: KEYS }), 0);
   } catch {
     return {};
   }
-  const map = plain(decoded);
   if (!isMap(map)) return {};
   const origin = originOf(map['o']);
   const identity = identityOf(map['i']);
@@ -131,12 +133,14 @@ const KEYS = {
     `.${utf8.decode(bytes.subarray(offset, offset + length))}`,
 };
 
-/** The same value with its keys as they were. */
-function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plain);
+/** The same value with its keys as they were. Throws where it is nested too deep, which the caller takes for a block that cannot be decoded. */
+function plain(value: unknown, depth: number): unknown {
+  if (depth > NESTED_MAX) throw new RangeError('metadata is nested too deep');
+  if (Array.isArray(value)) return value.map((one) => plain(one, depth + 1));
   if (!isMap(value) || ArrayBuffer.isView(value)) return value;
   const result: Record<string, unknown> = {};
-  for (const [key, one] of Object.entries(value)) setOwn(result, key.startsWith('.') ? key.slice(1) : key, plain(one));
+  for (const [key, one] of Object.entries(value))
+    setOwn(result, key.startsWith('.') ? key.slice(1) : key, plain(one, depth + 1));
   return result;
 }
 

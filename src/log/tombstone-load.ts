@@ -59,9 +59,9 @@ export async function loadTombstones(
       }
       const promised = Math.max(scan.state.promisedOffset, scan.header.baseId);
       const lost = scan.state.missingRounds + (scan.state.snapshotComplete ? 0 : 1);
-      // Numbers that leave something out, and no byte that is bad: nobody writes that. (Where rounds are not synced each, a power cut may take one and leave
-      // a later one: it is a bad range then, which is torn.)
-      if (newest && lost > 0 && scan.state.damaged.length === 0 && size >= promised) {
+      // Numbers that leave something out, and no byte in front that is bad: nobody writes that. What is torn in front of a good round held the others.
+      const badBefore = Math.max(promised, scan.state.end);
+      if (newest && lost > 0 && !scan.state.damaged.some(({ offset }) => offset < badBefore) && size >= promised) {
         const what = `${lost} rounds of removals are lost`;
         damage.push({ queue, file: path, offset: FILE_HEADER_BYTES, bytes: 0, what, lossless: false });
       }

@@ -149,6 +149,8 @@ export async function scanRounds(
     state.end = end;
     state.promisedOffset = Math.max(state.promisedOffset, header.durableOffset);
     if (round.kind === KIND_SNAPSHOT) {
+      // All parts, and their twins, have one number.
+      if (state.snapshotParts > 0 && round.round !== state.round) state.missingRounds++;
       const part = Math.floor(round.liveRecords / 2);
       if (part > state.snapshotParts) state.missingRounds += part - state.snapshotParts;
       state.snapshotParts = Math.max(state.snapshotParts, part + 1);

@@ -62,4 +62,19 @@ describe('metadata', () => {
       expect(decodeMeta(bytes)).toEqual({});
     }
   });
+
+  it('what is nested more than 64 deep is no metadata, and no error, however deep it is', () => {
+    /** A reason, and under another key arrays of one in each other: `x` is 1 deep. */
+    const nested = (arrays: number): Uint8Array =>
+      Buffer.concat([
+        Buffer.from([0x82, 0xa1, 0x72, 0xa3]),
+        Buffer.from('why'),
+        Buffer.from([0xa1, 0x78]),
+        Buffer.alloc(arrays, 0x91),
+        Buffer.from([1]),
+      ]);
+    expect(decodeMeta(nested(63))).toEqual({ reason: 'why' });
+    expect(decodeMeta(nested(64))).toEqual({});
+    expect(decodeMeta(nested(100_000))).toEqual({});
+  });
 });

@@ -16,16 +16,22 @@ async function filesOf(disk: SimDisk, end: string): Promise<string[]> {
   return names.sort().map((name) => `${DIR}/${name}`);
 }
 
-/** Some segments of records, of which a few are removed. Resolves with the last ID. */
-async function fill(disk: SimDisk, end: 'closed' | 'killed'): Promise<number> {
+type End = 'closed' | 'killed';
+
+/** Some segments of records, of which a few are removed, and the last ID. */
+async function fill(end: End): Promise<{ disk: SimDisk; last: number }> {
+  const disk = newDisk();
   const evaq = await openSim(disk, { segmentBytes: 64 * 1024, gc: false });
   let last = 0;
   for (let i = 0; i < 16 * SEGMENTS; i++) last = await evaq.wal.push(Buffer.alloc(4000, i));
   await evaq.wal.removeMany([3, 4, last - 1]);
   if (end === 'closed') await evaq.close();
   else disk.kill();
-  return last;
+  return { disk, last };
 }
+
+/** Each is filled once; tests get forks. */
+const filled = { closed: fill('closed'), killed: fill('killed') };
 
 type Harm = readonly [what: string, harm: (disk: SimDisk) => Promise<void>];
 
@@ -88,8 +94,8 @@ const states = ofLog.flatMap(([log, harmLog]) =>
 
 describe.each(states)('of a store that was $end the log is $log, and the newest segment is $segment', (state) => {
   async function harmed(): Promise<{ disk: SimDisk; last: number }> {
-    const disk = newDisk();
-    const last = await fill(disk, state.end);
+    const { disk: whole, last } = await filled[state.end];
+    const disk = whole.fork();
     await state.harmLog(disk);
     await state.harmSegment(disk);
     return { disk, last };

@@ -25,8 +25,14 @@ function treeOf(disk: SimDisk): string {
   return disk.tree().replaceAll(/.*LOCK.*\n/g, '');
 }
 
-/** Three queues of ten records each, of which two are removed. Resolves with the last ID. */
-async function fill(disk: SimDisk, end: 'closed' | 'killed'): Promise<number> {
+interface Filled {
+  readonly disk: SimDisk;
+  readonly last: number;
+}
+
+/** Three queues of ten records each, of which two are removed, and the last ID. */
+async function fill(end: 'closed' | 'killed'): Promise<Filled> {
+  const disk = newDisk();
   const evaq = await openSim(disk);
   const queues = [evaq.wal, evaq.deadLetters, await evaq.queue('jobs')];
   let last = 0;
@@ -36,7 +42,15 @@ async function fill(disk: SimDisk, end: 'closed' | 'killed'): Promise<number> {
   }
   if (end === 'closed') await evaq.close();
   else disk.kill();
-  return last;
+  return { disk, last };
+}
+
+const fills = { closed: fill('closed'), killed: fill('killed') };
+
+/** A store of that kind. Each is filled once; this is a fork. */
+async function filled(end: 'closed' | 'killed'): Promise<Filled> {
+  const { disk, last } = await fills[end];
+  return { disk: disk.fork(), last };
 }
 
 const queueOf = (evaq: Evaq, name: Name): Promise<Evaq['wal']> => evaq.queue(name);
@@ -61,8 +75,7 @@ const states = harms.flatMap(([what, harm]) =>
 
 describe.each(states)('of a store that was $end, queue $queue: $what', ({ harm, queue, end }) => {
   test('P8, P9: it is refused, by its name, with what to do, and nothing is changed; readers and verify tell, too', async () => {
-    const disk = newDisk();
-    await fill(disk, end);
+    const { disk } = await filled(end);
     await harm(disk, queue);
     const before = treeOf(disk);
     const error = await rejection(openSim(disk), 'EVAQ_CORRUPT');
@@ -86,8 +99,7 @@ describe.each(states)('of a store that was $end, queue $queue: $what', ({ harm, 
   });
 
   test('P8: with quarantine it goes on, with IDs above all that were given out, and nothing is told again', async () => {
-    const disk = newDisk();
-    const last = await fill(disk, end);
+    const { disk, last } = await filled(end);
     await harm(disk, queue);
     const evaq = await openSim(disk, { onCorruption: 'quarantine' });
     expect(evaq.recovery.clean).toBe(false);
@@ -106,8 +118,7 @@ describe.each(states)('of a store that was $end, queue $queue: $what', ({ harm, 
   });
 
   test('P15: repair notes that it is gone, and touches none of the others', async () => {
-    const disk = newDisk();
-    const last = await fill(disk, end);
+    const { disk, last } = await filled(end);
     await harm(disk, queue);
     const { plan } = await surveyRepair(SIM_PATH, { vfs: disk.vfs });
     expect(plan.steps).toContainEqual({ action: 'accept', queue, file: dirOf(queue) });
@@ -129,8 +140,7 @@ describe.each(states)('of a store that was $end, queue $queue: $what', ({ harm, 
 });
 
 test('P8: of half a restore, STORE and one queue, the other queues are missed', async () => {
-  const disk = newDisk();
-  await fill(disk, 'closed');
+  const { disk } = await filled('closed');
   const restored = newDisk({ seed: 2 });
   for (const path of [
     STORE,
@@ -141,8 +151,7 @@ test('P8: of half a restore, STORE and one queue, the other queues are missed', 
 });
 
 test('P11: a missing queue that is opened with quarantine stands there for the next open, also if nobody asks for it', async () => {
-  const disk = newDisk();
-  const last = await fill(disk, 'closed');
+  const { disk, last } = await filled('closed');
   disk.remove(dirOf('jobs'));
   await (await openSim(disk, { onCorruption: 'quarantine' })).close();
   const evaq = await openSim(disk);
@@ -155,8 +164,7 @@ describe('the register', () => {
   const ENTRIES = ['wal', 'dead-letters', 'jobs'].flatMap((name) => [48 + name.length, 48 + name.length]);
 
   test('P9: no rotten byte of it is in the way, and it is mended', async () => {
-    const disk = newDisk();
-    await fill(disk, 'closed');
+    const { disk } = await filled('closed');
     const bytes = disk.read(STORE) ?? Buffer.alloc(0);
     // The last entry takes up more than the longest twin, with zeros behind it.
     expect(bytes.length).toBe(128 + ENTRIES.reduce((sum, one) => sum + one, 0) + (118 - 2 * 52));
@@ -174,8 +182,7 @@ describe('the register', () => {
   });
 
   test('P9: an entry that is lost is told of, and made anew if its queue is there', async () => {
-    const disk = newDisk();
-    await fill(disk, 'closed');
+    const { disk } = await filled('closed');
     const bytes = Buffer.from(disk.read(STORE) ?? []);
     bytes.fill(0, 128, 128 + 2 * 51);
     disk.place(STORE, bytes);
@@ -189,8 +196,7 @@ describe('the register', () => {
   });
 
   test('P15: a store from before there was one opens, and gets one', async () => {
-    const disk = newDisk();
-    await fill(disk, 'closed');
+    const { disk } = await filled('closed');
     disk.place(STORE, (disk.read(STORE) ?? new Uint8Array()).subarray(0, 128));
     const evaq = await openSim(disk);
     expect(evaq.recovery.damage).toEqual([]);
@@ -201,8 +207,7 @@ describe('the register', () => {
   });
 
   test('P15: a STORE that is made anew enters the queues that are there', async () => {
-    const disk = newDisk();
-    await fill(disk, 'closed');
+    const { disk } = await filled('closed');
     disk.place(STORE, Buffer.alloc(300, 0xff));
     await repairStore(SIM_PATH, { vfs: disk.vfs, host: disk.host, lockNote: ownLockNote(0) });
     disk.remove(dirOf('jobs'));
@@ -332,8 +337,7 @@ describe('the register', () => {
   });
 
   test('P12: a queue costs it two writes, each with a sync, once', async () => {
-    const disk = newDisk();
-    await fill(disk, 'closed');
+    const { disk } = await filled('closed');
     const before = disk.calls.length;
     const evaq = await openSim(disk);
     await evaq.queue('jobs');

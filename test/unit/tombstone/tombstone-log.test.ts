@@ -202,6 +202,18 @@ describe('a round of removals', () => {
     }
   });
 
+  it('P9: parts of a snapshot that have not all the same number contradict each other: rounds may be missing', async () => {
+    for (const [first, second] of [
+      [1, 2 ** 40],
+      [2 ** 40, 1],
+    ] as const) {
+      const part = { kind: KIND_SNAPSHOT, liveRecords: 1 };
+      const front = encodeRound(statement(first, part), [], SEED, 0, 0);
+      const bytes = Buffer.concat([front, encodeRound(statement(second, part), [], SEED, front.length, 0)]);
+      expect((await scanBytes(bytes)).state.missingRounds).toBe(1);
+    }
+  });
+
   it('a body that is no round is damage, whatever its checksum says', async () => {
     const bytes = encodeRound(statement(1, { kind: 99 }), [], SEED, 0, 0);
     const { state, removed } = await scanBytes(bytes);
