@@ -65,22 +65,55 @@ export async function cutStore(
   for (const place of places) cuts.set(place.queue, { place, loaded: await loadIntact(place) });
   for (const place of places) laters.set(place.queue, await loadIntact(place));
   try {
-    // What had left a queue before the look at it, for one that had been looked at already, is nowhere: it is put back.
+    const late = new Map<string, readonly MovedRecord[]>();
+    const inCut = new Map<string, readonly MovedRecord[]>();
+    const ways = new Ways();
     for (const { place, loaded } of cuts.values()) {
-      for (const { id, origin } of await arrivals(place, laters.get(place.queue)?.found ?? [], settled)) {
-        if (id >= loaded.seenBelow && !putBack(origin, cuts.get(origin.queue), laters.get(origin.queue)))
-          return undefined;
+      late.set(place.queue, await arrivals(place, laters.get(place.queue)?.found ?? [], settled));
+      inCut.set(place.queue, await arrivals(place, loaded.found, settled));
+    }
+    for (const arrived of [late, inCut]) for (const [queue, records] of arrived) ways.add(queue, records);
+    // What had left a queue before the look at it, for one that had been looked at already, is nowhere: it is put back. Where it had gone on from there to a
+    // place that is in the cut, that one speaks for it.
+    for (const [queue, { loaded }] of cuts) {
+      for (const { id, origin } of late.get(queue) ?? []) {
+        if (id < loaded.seenBelow || ways.leadsInto(cuts, queue, id)) continue;
+        if (!putBack(origin, cuts.get(origin.queue), laters.get(origin.queue))) return undefined;
       }
     }
-    for (const { place, loaded } of cuts.values()) {
-      for (const { origin } of await arrivals(place, loaded.found, settled))
-        cuts.get(origin.queue)?.loaded.log.kill(origin.id);
-    }
+    for (const arrived of inCut.values())
+      for (const { origin } of arrived) cuts.get(origin.queue)?.loaded.log.kill(origin.id);
   } catch (error) {
     if (isNotFound(error) || (error instanceof EvaqError && isNotFound(error.cause))) return undefined;
     throw error;
   }
   return [...cuts.values()];
+}
+
+/** Where records went from where they had been: out of the dead letters and into them again, say. */
+class Ways {
+  /** By queue and ID. */
+  readonly #next = new Map<string, Map<number, { readonly queue: string; readonly id: number }>>();
+
+  add(queue: string, arrived: readonly MovedRecord[]): void {
+    for (const { id, origin } of arrived) {
+      const next = this.#next.get(origin.queue) ?? new Map<number, { queue: string; id: number }>();
+      this.#next.set(origin.queue, next.set(origin.id, { queue, id }));
+    }
+  }
+
+  /** Whether the record that came to `id` went on to a place that is in the cut, live or dead. */
+  leadsInto(cuts: ReadonlyMap<string, QueueCut>, queue: string, id: number): boolean {
+    const been = new Set<object>();
+    let at = this.#next.get(queue)?.get(id);
+    while (at !== undefined && !been.has(at)) {
+      been.add(at);
+      const cut = cuts.get(at.queue)?.loaded;
+      if (cut !== undefined && at.id < cut.seenBelow && isIn(cut.found, at.id)) return true;
+      at = this.#next.get(at.queue)?.get(at.id);
+    }
+    return false;
+  }
 }
 
 /** Loads a queue. Rejects with EVAQ_CORRUPT where it is damaged so that something is lost. */
