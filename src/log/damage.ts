@@ -26,6 +26,12 @@ export interface Damage {
   readonly lossless: boolean;
 }
 
+/** What is told of a file whose header stands there once instead of twice. */
+export function headerCopyDamage(queue: string, file: string): Damage {
+  const what = 'one copy of a header is damaged; the other is intact';
+  return { queue, file, offset: 0, bytes: FILE_HEADER_BYTES, what, lossless: true };
+}
+
 /** Whether removals are lost, if anything is. A log that is missing is told of a segment, of which nothing is damaged. */
 export function isOfRemovals({ file, bytes, firstId }: Damage): boolean {
   return file.endsWith('.tomb') || (file.endsWith('.seg') && bytes === 0 && firstId === undefined);

@@ -22,7 +22,7 @@ import {
   timesToTell,
 } from '../segment/segment-scan.js';
 import { bytesAt } from '../vfs/held-bytes.js';
-import type { Damage } from './damage.js';
+import { type Damage, headerCopyDamage } from './damage.js';
 import { LogSegment } from './log-segment.js';
 import type { LoadedFile } from './opened-ahead.js';
 import { type SegmentFile, unsupportedError } from './queue-listing.js';
@@ -105,16 +105,7 @@ export async function loadSegment(
     }
     return decoding.kind === 'ok' ? 'misplaced' : 'unreadable';
   }
-  if (decoding.damaged) {
-    damage.push({
-      queue,
-      file: path,
-      offset: 0,
-      bytes: FILE_HEADER_BYTES,
-      what: 'one copy of a header is damaged; the other is intact',
-      lossless: true,
-    });
-  }
+  if (decoding.damaged) damage.push(headerCopyDamage(queue, path));
   const { header, seed } = decoding;
   const headed: HeadedSegment = { file, header, seed, headerDamaged: decoding.damaged, fileBytes };
   const footer = await readFooter(handle, fileBytes, seed);

@@ -10,7 +10,7 @@ import {
   type TombstoneState,
 } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
-import type { Damage } from './damage.js';
+import { type Damage, headerCopyDamage } from './damage.js';
 import { openListed, type QueueListing, unsupportedError } from './queue-listing.js';
 
 /**
@@ -47,16 +47,7 @@ export async function loadTombstones(
         });
         continue;
       }
-      if (scan.headerDamaged) {
-        damage.push({
-          queue,
-          file: path,
-          offset: 0,
-          bytes: FILE_HEADER_BYTES,
-          what: 'one copy of a header is damaged; the other is intact',
-          lossless: true,
-        });
-      }
+      if (scan.headerDamaged) damage.push(headerCopyDamage(queue, path));
       const promised = Math.max(scan.state.promisedOffset, scan.header.baseId);
       const lost = scan.state.missingRounds + (scan.state.snapshotComplete ? 0 : 1);
       // Numbers that leave something out, and no byte in front that is bad: nobody writes that. What is torn in front of a good round held the others.

@@ -16,6 +16,16 @@ async function filesOn(vfs: BudgetedVfs, count: number): Promise<VfsFile[]> {
   return files;
 }
 
+/** A file that was written to, and rests. */
+async function restingOn(vfs: BudgetedVfs): Promise<VfsFile> {
+  const file = await vfs.create('/f0');
+  await write(file, 'old');
+  await file.sync();
+  for (let i = 0; i < FEW; i++) await vfs.create(`/other${i}`);
+  expect(file.isAtHand).toBe(false);
+  return file;
+}
+
 function write(file: VfsFile, text: string, at = 0): Promise<void> {
   const bytes = Buffer.from(text);
   return file.writeAt(bytes, 0, bytes.length, at);
@@ -63,12 +73,7 @@ describe('a bound on descriptors', () => {
   it('what rests is found under its new name', async () => {
     const disk = newDisk();
     const vfs = new BudgetedVfs(disk.vfs, FEW);
-    const [file] = await filesOn(vfs, 1);
-    if (file === undefined) return;
-    await write(file, 'old');
-    await file.sync();
-    for (let i = 0; i < FEW; i++) await vfs.create(`/other${i}`);
-    expect(file.isAtHand).toBe(false);
+    const file = await restingOn(vfs);
     await vfs.rename('/f0', '/g0');
     await write(file, 'new');
     expect(Buffer.from(disk.read('/g0') ?? []).toString()).toBe('new');
@@ -83,12 +88,7 @@ describe('a bound on descriptors', () => {
     for (let turns = 0; turns < 40; turns++) {
       const disk = newDisk();
       const vfs = new BudgetedVfs(disk.vfs, FEW);
-      const [file] = await filesOn(vfs, 1);
-      if (file === undefined) return;
-      await write(file, 'old');
-      await file.sync();
-      for (let i = 0; i < FEW; i++) await vfs.create(`/other${i}`);
-      expect(file.isAtHand).toBe(false);
+      const file = await restingOn(vfs);
       const writing = write(file, 'new', 3);
       for (let turn = 0; turn < turns; turn++) await disk.host.yield();
       file.writeAndSyncBlocking([{ source: Buffer.from('now'), length: 3, position: 6 }]);
