@@ -6,7 +6,6 @@
  * back. Each of these calls waits for the claims that are there at the call and for at most two rounds, whatever others do meanwhile (P14).
  */
 import type { FailStop } from '../fail-stop.js';
-import type { IdRange } from '../ids.js';
 import type { LogSegment } from '../log/log-segment.js';
 import type { SegmentLog } from '../log/segment-log.js';
 import type { Host } from '../vfs/host.js';
@@ -109,16 +108,20 @@ export class Removing {
     const first = sorted[0];
     const last = sorted.at(-1);
     if (first === undefined || last === undefined) return 0;
-    const kill = (): KilledRuns => this.#kill(sorted);
+    // In one stretch: who finds them dead waits for the rounds that there are.
+    const take = (): Taken => {
+      failStop.throwIfFailed();
+      const { removed, runs, touched, isHeld } = this.#kill(sorted);
+      return taken(removed, isHeld, () => rounds.submitRuns(runs, touched));
+    };
     const isNamed = (id: number): boolean => sorted[lowerBound(sorted, id)] === id;
     const waits = claims.within(first, last).some(({ id }) => isNamed(id));
-    const { removed, runs, touched, isHeld } = waits
-      ? await this.waiting(claims.whenFree(first, last, isNamed, kill))
-      : kill();
-    failStop.throwIfFailed();
-    if (removed > 0) {
-      // In this very stretch: who finds them dead waits for the rounds that there are. What others are removing goes with this one or the one before.
-      await rounds.submitRuns(runs, touched);
+    const { removed, isHeld, written } = waits
+      ? await this.waiting(claims.whenFree(first, last, isNamed, take))
+      : take();
+    if (written !== undefined) {
+      // What others are removing goes with this one or the one before.
+      await written;
     } else if (isHeld) {
       await rounds.written();
       failStop.throwIfFailed();
@@ -133,24 +136,24 @@ export class Removing {
     failStop.throwIfFailed();
     // What comes later is not meant.
     const last = Math.min(id, log.lastVisibleId);
-    const kill = (): Killed => {
+    const take = (): Taken => {
+      failStop.throwIfFailed();
       const touched = new Map<LogSegment, number>();
       const first = log.firstLive(0);
-      if (first === undefined || first > last) return { removed: 0, ranges: [], touched, isHeld: last > 0 };
+      if (first === undefined || first > last) return { removed: 0, isHeld: last > 0, written: undefined };
       const ranges = exactly ? log.liveRanges(first, last) : [{ first, last }];
       const removed = log.killRange(first, last, (segment, killed) => {
         segment.hold(killed);
         touched.set(segment, killed);
       });
-      return { removed, ranges, touched, isHeld: true };
+      return taken(removed, true, () => rounds.submit(ranges, touched));
     };
     const waits = claims.touches(0, last);
-    const { removed, ranges, touched, isHeld } = waits
-      ? await this.waiting(claims.whenFree(0, last, () => true, kill))
-      : kill();
-    failStop.throwIfFailed();
-    if (removed > 0) {
-      await rounds.submit(ranges, touched);
+    const { removed, isHeld, written } = waits
+      ? await this.waiting(claims.whenFree(0, last, () => true, take))
+      : take();
+    if (written !== undefined) {
+      await written;
     } else if (isHeld) {
       await rounds.written();
       failStop.throwIfFailed();
@@ -226,7 +229,7 @@ export class Removing {
   }
 
   /** Synchronous. */
-  #kill(sorted: Float64Array): KilledRuns {
+  #kill(sorted: Float64Array): Killed {
     const { log } = this.#options;
     const runs: number[] = [];
     const touched = new Map<LogSegment, number>();
@@ -267,17 +270,26 @@ export class Removing {
   }
 }
 
-interface KilledRuns extends Omit<Killed, 'ranges'> {
-  /** First and last of each, ascending. An object for each of half a million would hold the loop longer than killing them. */
-  readonly runs: readonly number[];
-}
-
 interface Killed {
   readonly removed: number;
-  readonly ranges: readonly IdRange[];
+  /** First and last of each, ascending. An object for each of half a million would hold the loop longer than killing them. */
+  readonly runs: readonly number[];
   readonly touched: ReadonlyMap<LogSegment, number>;
   /** Some of what was named and not live may be on its way out. */
   readonly isHeld: boolean;
+}
+
+/** What a call has taken out, and its round. */
+interface Taken extends Pick<Killed, 'removed' | 'isHeld'> {
+  /** Undefined where it is none. */
+  readonly written: Promise<unknown> | undefined;
+}
+
+function taken(removed: number, isHeld: boolean, submit: () => Promise<unknown>): Taken {
+  const written = removed > 0 ? submit() : undefined;
+  // Whoever gets this awaits it, some turns of the microtasks later.
+  written?.catch(() => undefined);
+  return { removed, isHeld, written };
 }
 
 /** Mostly IDs come as they were read, and of a million that are in order sorting costs ten times as much as to see it. */
