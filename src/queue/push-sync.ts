@@ -5,7 +5,7 @@
  * same bytes to the same place, so that order and atomicity stay as they are. It goes in steps, each of which leaves a known state:
  *
  *     1. weaker modes: sync what was left to the kernel, then the removals that refer to it    a failed open: nothing was done
- *     2. open a descriptor of its own                                                         the same
+ *     2. open a descriptor of its own, if a commit or a sync is under way                     the same
  *     3. give all batches their places, and write them                    failed: cut away, durably; their pushes are rejected, but not
  *                                                                         those of the commit in flight, which goes on
  *     4. sync                                                             failed: unknown what is there, and the store stops

@@ -232,12 +232,8 @@ export class SimFile implements VfsFile {
     this.#live();
     const call = machine.begin(this.#process, name, this.path, detail);
     try {
-      // With a sync it goes through a descriptor of its own, which is opened by the name.
-      const inode = sync ? machine.image.names.lookup(this.path) : this.inode;
-      if (typeof inode === 'string') throw new SimSystemError(inode, 'open', this.path);
-      const refused = sync ? machine.faults.hit('open', call) : undefined;
-      if (refused !== undefined) throw new SimSystemError(refused.error ?? 'EIO', 'open', this.path);
-      if (sync) machine.requireDescriptor(this.#process, 'open', this.path);
+      const own = sync && !this.isQuiet;
+      const inode = own ? this.#openedAgain(call) : this.inode;
       // Whatever is under way on this file in the thread pool happens before or after: it is not stopped by a blocked main thread.
       if (sync) machine.scheduler.hasten(inode, () => machine.prng.chance(0.5));
       for (const chunk of chunks) {
@@ -260,7 +256,7 @@ export class SimFile implements VfsFile {
       this.#live();
       if (sync) {
         machine.scheduler.spend(SYNC_US);
-        this.#syncBlocking(inode, call);
+        this.#syncBlocking(inode, call, own);
         machine.step('effect', call);
         this.#live();
       }
@@ -307,11 +303,29 @@ export class SimFile implements VfsFile {
     this.#machine.end(call, 'ok');
   }
 
-  /** An error that a sync under way elsewhere ran into, and that nobody heard of yet, is reported here, too. */
-  #syncBlocking(inode: number, call: SimCall): void {
+  /** A descriptor of its own is opened by the name. */
+  #openedAgain(call: SimCall): number {
+    const machine = this.#machine;
+    const inode = machine.image.names.lookup(this.path);
+    if (typeof inode === 'string') throw new SimSystemError(inode, 'open', this.path);
+    const refused = machine.faults.hit('open', call);
+    if (refused !== undefined) throw new SimSystemError(refused.error ?? 'EIO', 'open', this.path);
+    machine.requireDescriptor(this.#process, 'open', this.path);
+    return inode;
+  }
+
+  get isQuiet(): boolean {
+    return this.#underWay === 0;
+  }
+
+  /**
+   * An error that a sync under way elsewhere ran into, and that nobody heard of yet, is reported to a descriptor of its own, too; to the same one it is
+   * not.
+   */
+  #syncBlocking(inode: number, call: SimCall, own: boolean): void {
     const machine = this.#machine;
     const fault = machine.faults.hit('sync', call);
-    const unreported = machine.image.file(inode)?.errorUnreported === true;
+    const unreported = own && machine.image.file(inode)?.errorUnreported === true;
     if (fault !== undefined || unreported) {
       machine.failSync(inode).errorUnreported = unreported;
       throw new SimSystemError(fault?.error ?? 'EIO', 'fdatasync');

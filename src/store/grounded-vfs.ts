@@ -8,6 +8,8 @@ import type { Ground, HeldFile } from './store-ground.js';
 
 /** Between two looks while a file is written to. One costs five calls in the thread pool, beside those that write and sync. */
 const LOOK_MS = 100;
+/** The same where the thread is blocked by it: some 30 microseconds. */
+const BLOCKING_LOOK_MS = 10;
 
 export class GroundedVfs implements Vfs {
   readonly #vfs: Vfs;
@@ -107,6 +109,7 @@ class GroundedFile implements VfsFile, HeldFile {
   #name: string;
   #closed = false;
   #lookedAt: number;
+  #lookedBlockingAt = -Infinity;
   #looking: Promise<void> | undefined;
 
   constructor(file: VfsFile, name: string, host: Host, ground: Ground) {
@@ -160,7 +163,12 @@ class GroundedFile implements VfsFile, HeldFile {
   }
 
   writeAndSyncBlocking(chunks: Iterable<VfsChunk>): void {
-    this.#ground.checkFileBlocking(this.#name);
+    // A program may do nothing else for long, without a turn of the event loop.
+    const now = this.#host.elapsed();
+    if (now - this.#lookedBlockingAt >= BLOCKING_LOOK_MS) {
+      this.#lookedBlockingAt = now;
+      this.#ground.checkFileBlocking(this.#name);
+    }
     // By the path under which it was opened: only segments that have got their name are written to so.
     this.#file.writeAndSyncBlocking(chunks);
   }

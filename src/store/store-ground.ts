@@ -5,7 +5,7 @@
  *
  * - Before a file is made, named, removed or opened for writing by its path: nothing is ever changed in a folder that has come to be another's.
  * - At `flush` and `close`, before they resolve: what they vouch for can be found again.
- * - While a file is written to, ten times a second at most; never for each push.
+ * - While a file is written to, ten times a second at most; never for each push. By calls that block, before a write, a hundred times.
  *
  * A look that cannot be made (an error of the disk) tells nothing, and stops nothing.
  */

@@ -159,7 +159,7 @@ export class BudgetedFile implements VfsFile, RestingFile {
       isBegun = true;
       yield* chunks;
     }
-    this.#withBlocking((handle) => {
+    const write = (handle: VfsFile): void => {
       this.#begun++;
       this.#size = -1;
       try {
@@ -171,7 +171,12 @@ export class BudgetedFile implements VfsFile, RestingFile {
         this.#ended++;
       }
       if (this.#ended === this.#begun) this.#synced = this.#begun;
-    });
+    };
+    // No other is opened then, so that its name does not matter.
+    if (this.#failure === undefined && this.#handle?.isQuiet === true) {
+      this.#usedAt = budget.tick;
+      write(this.#handle);
+    } else this.#withBlocking(write);
   }
 
   /** As it was when it was opened: no other file is opened in its place. */

@@ -32,6 +32,8 @@ class NodeFile implements VfsFile {
   readonly path: string;
   readonly #fd: number;
   #closed = false;
+  /** Changes and syncs in the thread pool, until their callers hear of them. */
+  #underWay = 0;
 
   constructor(path: string, fd: number) {
     this.path = path;
@@ -61,8 +63,14 @@ class NodeFile implements VfsFile {
   }
 
   writeAt(source: Uint8Array, offset: number, length: number, position: number): Promise<void> {
+    this.#underWay++;
     return new Promise((resolve, reject) => {
       let done = 0;
+      const over = (error: Error | null): void => {
+        this.#underWay--;
+        if (error === null) resolve();
+        else reject(error);
+      };
       const next = (): void => {
         fs.write(
           this.#fd,
@@ -71,15 +79,15 @@ class NodeFile implements VfsFile {
           Math.min(length - done, IO_BYTES_MAX),
           position + done,
           (error, n) => {
-            if (error) return reject(error);
+            if (error) return over(error);
             done += n;
-            if (done === length) return resolve();
+            if (done === length) return over(null);
             // A short write is not an error: the next one says why (ENOSPC, EFBIG), or goes on.
             next();
           },
         );
       };
-      if (length === 0) resolve();
+      if (length === 0) over(null);
       else next();
     });
   }
@@ -97,18 +105,34 @@ class NodeFile implements VfsFile {
   }
 
   sync(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      fs.fdatasync(this.#fd, (error) => (error ? reject(error) : resolve()));
-    });
+    return this.#change((over) => fs.fdatasync(this.#fd, over));
   }
 
   truncate(size: number): Promise<void> {
+    return this.#change((over) => fs.ftruncate(this.#fd, size, over));
+  }
+
+  #change(call: (over: (error: Error | null) => void) => void): Promise<void> {
+    this.#underWay++;
     return new Promise((resolve, reject) => {
-      fs.ftruncate(this.#fd, size, (error) => (error ? reject(error) : resolve()));
+      call((error) => {
+        this.#underWay--;
+        if (error === null) resolve();
+        else reject(error);
+      });
     });
   }
 
+  get isQuiet(): boolean {
+    return this.#underWay === 0;
+  }
+
   writeAndSyncBlocking(chunks: Iterable<VfsChunk>): void {
+    if (this.isQuiet) {
+      for (const chunk of chunks) writeAllSync(this.#fd, chunk);
+      fs.fdatasyncSync(this.#fd);
+      return;
+    }
     const fd = fs.openSync(this.path, O_RDWR | O_NOFOLLOW);
     try {
       this.#requireSameFile(fd);

@@ -67,12 +67,15 @@ export interface VfsFile {
   /** Cuts or extends (with zeros) to `size`. Durable with the next `sync`. */
   truncate(size: number): Promise<void>;
   /**
-   * Writes every chunk and syncs before it returns; throws a system error. Blocks the thread: for exit handlers. It goes through a
+   * Writes every chunk and syncs before it returns; throws a system error. Blocks the thread. Where the file is not quiet it goes through a
    * descriptor of its own, so that an error of a sync under way elsewhere is reported to both callers and not to just one (Linux
-   * reports a write-back error once per open file description). The chunks are asked for one by one when that is open: before the first,
-   * nothing was done; when the last was taken, all are written and the sync is next. Without any it is a sync alone.
+   * reports a write-back error once per open file description); that is opened by the path, and rejects with ESTALE where another file is there. The
+   * chunks are asked for one by one when there is a descriptor: before the first, nothing was done; when the last was taken, all are written and the
+   * sync is next. Without any it is a sync alone.
    */
   writeAndSyncBlocking(chunks: Iterable<VfsChunk>): void;
+  /** No change or sync of the file is under way through this descriptor. Missing: that is not known. */
+  readonly isQuiet?: boolean;
   /** As `truncate`, before it returns. Throws a system error. */
   truncateBlocking(size: number): void;
   /**

@@ -54,11 +54,25 @@ describe('P14: a blocking push that cannot open its descriptor', () => {
   it.each(['ENOENT', 'ENOTDIR'] as const)('%s: the ground has changed, and the store stops', async (error) => {
     const disk = newDisk();
     const evaq = await openSim(disk);
-    const calls = [evaq.wal.push('a')];
+    const calls = [evaq.wal.push(Buffer.alloc(200 * KIB, 'x'))];
+    await poolWrites(disk);
     disk.fault({ on: 'open', path: '.seg', error });
     expect(thrownBy(() => evaq.wal.pushSync('b'))).toMatchObject({ code: 'EVAQ_FAILED', cause: { code: error } });
     expect(await outcomesOf(calls)).toEqual(['EVAQ_FAILED']);
     await rejection(evaq.close(), 'EVAQ_FAILED');
+  });
+
+  it('needs none where nothing is under way: the one at hand will do, in whatever segment', async () => {
+    const disk = newDisk();
+    const evaq = await openSim(disk, SMALL);
+    for (let i = 0; i < 40; i++) await evaq.wal.push(Buffer.alloc(4 * KIB));
+    await evaq.wal.flush();
+    disk.fault({ on: 'open', path: '.seg', error: 'EMFILE', times: Infinity });
+    const calls = disk.calls.length;
+    expect(evaq.wal.pushSync('a')).toBe(41);
+    expect(evaq.wal.pushSync('b')).toBe(42);
+    expect(disk.calls.slice(calls).map(({ name }) => name)).not.toContain('open');
+    expect((await durableTexts(disk)).slice(-2)).toEqual(['a', 'b']);
   });
 
   it('a file that is another one by now is not written to', async () => {
