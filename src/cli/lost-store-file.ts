@@ -1,9 +1,10 @@
 /** A store whose file STORE is gone: damage, in the same words and with the same code whatever the command. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { EvaqError } from '../errors.js';
+import { EvaqError, isSystemError } from '../errors.js';
 import { STORE_FILE } from '../layout/store-file.js';
 import { storeUsage } from '../raw.js';
+import { Refused } from './exit-code.js';
 
 export const STORE_FILE_LOST: string = `the file ${STORE_FILE} is missing`;
 
@@ -15,8 +16,10 @@ export function storeFileLost(path: string): EvaqError {
   });
 }
 
-/** What ended a command, as it is to be told: of a folder that is said to be no store, and was one, `storeFileLost`. Never rejects. */
+/** What ended a command, as it is to be told: where the shell is in a folder that is gone, that; of a folder that is said to be no store, and was one, `storeFileLost`. Never rejects. */
 export async function asTold(error: unknown): Promise<unknown> {
+  if (isSystemError(error) && 'syscall' in error && error.syscall === 'uv_cwd')
+    return new Refused('the current folder is gone: go to another one, or give absolute paths');
   if (!(error instanceof EvaqError) || error.code !== 'EVAQ_NOT_A_STORE') return error;
   const { path } = error.details;
   if (typeof path !== 'string' || !existsSync(path) || existsSync(join(path, STORE_FILE))) return error;

@@ -41,7 +41,7 @@ export function repairCommand(): Command {
     .option('--json', 'as JSON', false)
     .addHelpText(
       'after',
-      '\nWithout --apply nothing is changed and no lock is taken.\nExit codes: 0 intact or repaired, 3 damaged and not (wholly) repaired, 5 open for writing elsewhere.\n\nExamples:\n  evaq repair ./orders\n  evaq repair ./orders --apply',
+      '\nWithout --apply nothing is changed and no lock is taken.\nExit codes: 0 intact or repaired, 3 damaged and not (wholly) repaired, 5 it is to be mended, and\nopen for writing elsewhere.\n\nExamples:\n  evaq repair ./orders\n  evaq repair ./orders --apply',
     )
     .action((dir: string, flags: RepairFlags) => interruptible((signal) => repair(dir, flags, signal)));
 }

@@ -16,6 +16,7 @@
  * Rooms: how many may begin (`pace.ts`), who is running (`jobs.ts`), what the end of a handler says (`judge.ts`), what becomes of a record
  * (`settlement.ts`). Here is its life, and the handing out.
  */
+import { onceAborted } from '../abortable.js';
 import { optionNames, requireNoMore, requireOptions } from '../arguments.js';
 import { assert } from '../assert.js';
 import { EvaqError } from '../errors.js';
@@ -312,13 +313,8 @@ export class Delivery implements AsyncDisposable {
 
   #watchSignal(signal: AbortSignal | undefined): void {
     if (signal === undefined) return;
-    const stop = (): void => this.#stop(signal.reason, GRACE_MS);
-    if (signal.aborted) {
-      stop();
-      return;
-    }
-    signal.addEventListener('abort', stop, { once: true });
-    this.#undo.push(() => signal.removeEventListener('abort', stop));
+    if (signal.aborted) this.#stop(signal.reason, GRACE_MS);
+    else this.#undo.push(onceAborted(signal, (reason) => this.#stop(reason, GRACE_MS)));
   }
 
   #stop(reason: unknown, graceMs: number): void {

@@ -4,12 +4,13 @@
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { requireWellFormed } from '../arguments.js';
+import { EvaqError } from '../errors.js';
 import { describe } from '../ids.js';
 
 /** More than one letter, which on Windows is that of a disk. */
 const SCHEME = /^([a-z][a-z0-9+.-]+:)\/\//i;
 
-/** Absolute. Throws a TypeError where it is no path; `argument` names it. */
+/** Absolute. Throws a TypeError where it is no path; `argument` names it. EVAQ_IO where it is relative to a folder that is gone. */
 export function storePathOf(path: unknown, argument = 'path'): string {
   const url = urlOf(path, argument);
   const text = url === undefined ? path : fileURLToPath(url);
@@ -19,7 +20,19 @@ export function storePathOf(path: unknown, argument = 'path'): string {
   }
   if (text.includes('\0')) throw new TypeError(`${argument} must not hold a NUL character, got ${describe(text)}`);
   requireWellFormed(text, argument);
-  return resolve(text);
+  return absolute(text);
+}
+
+function absolute(path: string): string {
+  try {
+    return resolve(path);
+  } catch (cause) {
+    throw new EvaqError('EVAQ_IO', `${path} leads nowhere: the current folder is gone`, {
+      details: { path },
+      cause,
+      hint: 'Go to another folder, or give an absolute path.',
+    });
+  }
 }
 
 /** A URL of any realm, or what reads as one; only those of files name a path, and all that such a one says has to be in it. */

@@ -39,7 +39,7 @@ export function isOfTheSystem(name: string): boolean {
 export type StorePlace =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'folder'; readonly entries: readonly VfsEntry[] }
-  /** A link that leads nowhere, or to something else. */
+  /** A link that leads nowhere. */
   | { readonly kind: 'lost link' }
   | { readonly kind: 'other' };
 
@@ -52,6 +52,8 @@ export async function lookAtPlace(vfs: Vfs, path: string): Promise<StorePlace> {
     return { kind: 'folder', entries: await vfs.list(path) };
   } catch (error) {
     if (!isSystemError(error) || !LEADS_NOWHERE.has(error.code)) throw error;
+    // A device, say, or a link to a file.
+    if (error.code === 'ENOTDIR') return { kind: 'other' };
     if (stat.kind === 'other') return { kind: 'lost link' };
     // It was removed in between.
     return { kind: 'nothing' };

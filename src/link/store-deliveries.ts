@@ -5,6 +5,7 @@
  * A link that is lost takes its handlers with it: what was in them has crashed, and costs what a crash of the process would (`HandlerDied`).
  */
 import { AsyncResource } from 'node:async_hooks';
+import { onceAborted } from '../abortable.js';
 import { askedOrder, type FoundKey } from '../delivery/asked-keys.js';
 import { classifyFailure, type FailureClass } from '../delivery/classify.js';
 import type { Delivery } from '../delivery/delivery.js';
@@ -180,9 +181,8 @@ export class StoreDeliveries {
     this.#port.schedule();
     return new Promise((resolve, reject) => {
       // It is known there by then: whoever could abort it has no turn before this turn's post.
-      const abort = (): void => this.#port.send({ kind: 'abort run', run, reason: packThrown(signal.reason) });
-      signal.addEventListener('abort', abort, { once: true });
-      const over = (): void => signal.removeEventListener('abort', abort);
+      const abort = (reason: unknown): void => this.#port.send({ kind: 'abort run', run, reason: packThrown(reason) });
+      const over = onceAborted(signal, abort);
       const scope = new AsyncResource('evaq.link', { requireManualDestroy: true });
       const ids = records.map(({ id }) => id);
       this.#runs.set(run, { delivery, scope, batch, ids, resolve, reject, over });

@@ -2,6 +2,7 @@
  * Handlers at the end of a link that has not the store: calls them with what comes, and says how they ended.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { onceAborted } from '../abortable.js';
 import type { FailureClass } from '../delivery/classify.js';
 import {
   type BatchContext,
@@ -196,9 +197,7 @@ export class ThreadDeliveries {
 
   #haltWith(signal: AbortSignal | undefined, delivery: number): () => void {
     if (signal === undefined || signal.aborted) return () => undefined;
-    const halt = (): void => this.#ends.send({ kind: 'halt', delivery, reason: packThrown(signal.reason) });
-    signal.addEventListener('abort', halt, { once: true });
-    return () => signal.removeEventListener('abort', halt);
+    return onceAborted(signal, (reason) => this.#ends.send({ kind: 'halt', delivery, reason: packThrown(reason) }));
   }
 
   #finish(

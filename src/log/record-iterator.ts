@@ -4,6 +4,7 @@
  * Not a generator: `return()` of one that waits has to end the wait and not to queue up behind it. Calls of `next` take their turns, in order;
  * `return` ends the one that waits and all behind it, and resolves when nothing is under way any more.
  */
+import { onceAborted } from '../abortable.js';
 import type { QueueRecord } from './queue-record.js';
 
 export interface RecordSource<R = QueueRecord> {
@@ -31,7 +32,7 @@ export class RecordIterator<R = QueueRecord> implements AsyncGenerator<R, void, 
   readonly #begin: () => Beginning<R>;
   #source: RecordSource<R> | undefined;
   #signal: AbortSignal | undefined;
-  readonly #onAbort = (): void => this.#end();
+  #unheed: () => void = () => undefined;
   /** Its turn is over when this resolves. Never rejects. */
   #turn: Promise<unknown> = Promise.resolve();
   #turns = 0;
@@ -103,8 +104,8 @@ export class RecordIterator<R = QueueRecord> implements AsyncGenerator<R, void, 
     const { source, signal } = this.#begin();
     this.#source = source;
     this.#signal = signal;
-    signal?.addEventListener('abort', this.#onAbort);
     if (signal?.aborted === true) this.#end();
+    else this.#unheed = onceAborted(signal, () => this.#end());
     return source;
   }
 
@@ -123,7 +124,7 @@ export class RecordIterator<R = QueueRecord> implements AsyncGenerator<R, void, 
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#unheed();
     this.#source?.stop();
   }
 }

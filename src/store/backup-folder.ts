@@ -24,6 +24,37 @@ export async function takeFolder(vfs: Vfs, to: string, onFolder: (path: string) 
   await vfs.syncDir(to);
 }
 
+/** Of what leads up from a folder to the root, by whatever links it was come by. */
+const DEPTH_MAX = 256;
+
+/**
+ * Rejects unless `to` lies outside of the store at `from`, whatever links its path goes through: in it it would be one of the files that are copied, and
+ * go where the store goes.
+ */
+export async function requireOutside({ identities }: Vfs, from: string, to: string): Promise<void> {
+  const store = await identities?.of(from);
+  if (identities === undefined || store === undefined) return;
+  let place = to;
+  let identity = await identities.of(place);
+  while (identity === undefined && parentOf(place) !== place) {
+    place = parentOf(place);
+    identity = await identities.of(place);
+  }
+  for (let depth = 0; identity !== undefined && depth < DEPTH_MAX; depth++) {
+    if (identity === store) {
+      throw new EvaqError('EVAQ_IO', `${to} lies in the store that is to be copied to it`, {
+        details: { path: to },
+        hint: 'Name a folder outside of the store.',
+      });
+    }
+    // What is above a folder that was come by a link is not what is above the link.
+    place = `${place}/..`;
+    const above = await identities.of(place);
+    if (above === identity) return;
+    identity = above;
+  }
+}
+
 /** Removes what a backup has made in a folder that was taken. First STORE, durably: from then on it is no store, whatever comes in between. */
 export async function emptyFolder(vfs: Vfs, to: string): Promise<void> {
   await removeFile(vfs, `${to}/${STORE_FILE}`);

@@ -30,7 +30,7 @@ import { DESCRIPTORS_MAX } from '../vfs/descriptor-budget.js';
 import { type Host, timeOf } from '../vfs/host.js';
 import type { Vfs } from '../vfs/vfs.js';
 import { BackupFiles } from './backup-files.js';
-import { emptyFolder, takeFolder } from './backup-folder.js';
+import { emptyFolder, requireOutside, takeFolder } from './backup-folder.js';
 import { openStore } from './open-store.js';
 import type { LockNote } from './store-lock.js';
 
@@ -84,6 +84,7 @@ export async function backUpStore(from: string, to: string, options: BackupOptio
   const { vfs, signal, onFolder } = options;
   let isTaken = false;
   try {
+    await requireOutside(vfs, from, to);
     await takeFolder(vfs, to, (path) => onFolder?.(path));
     isTaken = true;
     return await backUp(from, to, options);
@@ -240,11 +241,11 @@ class Target {
   /** Adds all segments of the cut. False: one is gone. */
   async addCut(cuts: readonly QueueCut[]): Promise<boolean> {
     for (const { place, loaded } of cuts) {
-      for (const { segment, footer, contentEnd } of loaded.found) {
+      for (const { segment, footer, contentEnd, isFooterRotten } of loaded.found) {
         const to = await this.#place(place.queue, segment.path);
         const isThere =
           footer === undefined
-            ? await this.#files.addFront(segment.path, to, contentEnd)
+            ? await this.#files.addFront(segment.path, to, isFooterRotten ? Infinity : contentEnd)
             : await this.#files.addWhole(segment.path, to);
         if (!isThere) return false;
       }

@@ -124,14 +124,14 @@ describe('replay to a server', () => {
     expect(to.taken.size).toBeLessThan(300);
     const second = await evaq(args);
     expect(second).toMatchObject({ code: 0 });
-    expect(second.stderr).toMatch(/replayed \d+ records to http, \d+ before/);
+    expect(second.stderr).toMatch(/replayed \d+ records to http:\/\/\S+, \d+ before/);
     expect([...to.taken.values()].map(({ n }) => Number(n)).sort((a, b) => a - b)).toEqual(
       Array.from({ length: 300 }, (_, i) => i + 1),
     );
     for (const { body, times, n } of to.taken.values())
       expect({ body, times }).toEqual({ body: `record ${n}`, times: 1 });
     // Nothing is left to do.
-    expect((await evaq(args)).stderr).toMatch(/replayed 0 records to http, 300 before/);
+    expect((await evaq(args)).stderr).toMatch(/replayed 0 records to http:\/\/\S+, 300 before/);
   });
 
   test('what it never takes is named, and tried again by the next run; the rest arrives', async () => {
@@ -143,14 +143,14 @@ describe('replay to a server', () => {
     to.answer = (_request, body) => (bad.has(body) ? (body === 'record 9' ? 422 : 500) : 200);
     const first = await evaq(args);
     expect(first.code).toBe(7);
-    expect(first.stderr).toMatch(/replayed 8 records to http\n.*4 records failed: 3 to 5, 9 \(HTTP 500\)/);
+    expect(first.stderr).toMatch(/replayed 8 records to http:\/\/\S+\n.*4 records failed: 3 to 5, 9 \(HTTP 500\)/);
     // 'rejected' is for good: it is not tried twice.
     expect(to.requests).toBe(8 + 3 * 2 + 1);
     bad.delete('record 3');
     bad.delete('record 9');
     const second = await evaq(args);
     expect(second.code).toBe(7);
-    expect(second.stderr).toMatch(/replayed 2 records to http, 8 before\n.*2 records failed: 4 to 5/);
+    expect(second.stderr).toMatch(/replayed 2 records to http:\/\/\S+, 8 before\n.*2 records failed: 4 to 5/);
     expect([...to.taken.values()].every(({ times }) => times === 1)).toBe(true);
     expect(JSON.parse(readFileSync(checkpoint, 'utf8'))).toMatchObject({
       v: 1,
@@ -309,7 +309,7 @@ describe('a replay that goes on', () => {
     expect((await result).code).toBe(130);
     expect(await evaq(args)).toMatchObject({ code: 0 });
     expect(to.taken.size).toBe(6);
-    expect((await evaq(args)).stderr).toMatch(/replayed 0 records to http, 6 before/);
+    expect((await evaq(args)).stderr).toMatch(/replayed 0 records to http:\/\/\S+, 6 before/);
     expect((await evaq(['cat', store, '--format', '%i', '-n', '1'])).stdout.toString()).toBe('7\n');
   });
 

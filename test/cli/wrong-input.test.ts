@@ -1,4 +1,5 @@
 /** Called wrongly: a line that says so and an exit code of 2, and nothing is done. */
+import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -118,3 +119,40 @@ test('a replay to somewhere does not take what is about printing', async () => {
   expect(readFileSync(out, 'utf8')).toBe('');
   expect(await evaq(['replay', store, '--json'])).toMatchObject({ code: 0 });
 });
+
+test('a device in the place of a store is said to be no folder', async () => {
+  const { code, stderr } = await evaq(['stats', '/dev/null']);
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringContaining('/dev/null is not an evaq store: it is not a folder'),
+  });
+});
+
+test('in a folder that is gone a relative path is said to lead nowhere', async () => {
+  const folder = temporary();
+  const gone = join(folder, 'gone');
+  for (const args of [
+    ['cat', 'orders'],
+    ['push', 'orders'],
+    ['verify', 'orders'],
+    ['backup', 'orders', 'copy'],
+    ['doctor', 'orders'],
+  ]) {
+    mkdirSync(gone);
+    const { code, stderr } = await evaqInGone(gone, ...args);
+    expect({ args, code, stderr }).toEqual({
+      args,
+      code: 1,
+      stderr: expect.stringContaining('the current folder is gone'),
+    });
+  }
+});
+
+/** In a folder that was removed when the program starts: the shell is in it by then. */
+async function evaqInGone(folder: string, ...args: string[]): Promise<CliResult> {
+  const shell = spawn('sh', ['-c', 'rmdir "$PWD" && exec "$0" "$@"', process.execPath, await cliPath(), ...args], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  return finished(shell);
+}

@@ -1,5 +1,6 @@
 /** Where `evaq replay` sends records: a destination by its URL, another store, a command, or standard output. */
 import { once } from 'node:events';
+import { onceAborted } from '../../abortable.js';
 import type { Queue } from '../../evaq.js';
 import { isSinkError, SinkError } from '../../forward/sink-error.js';
 import type { QueueRecord } from '../../log/queue-record.js';
@@ -25,7 +26,7 @@ export interface ReplayTarget {
 export async function sinkTarget(to: string, headers: Readonly<Record<string, string>>): Promise<ReplayTarget> {
   const { sink, close } = await openDestination(to, { format: 'raw', headers, follow: false });
   return {
-    name: sink.name,
+    name: placeOf(to) ?? sink.name,
     send: async ({ record, queue, deliveryId, attempt }, signal) => {
       const { id, payload, timestamp } = record;
       const one = { id, payload, timestamp, headers: record.headers ?? {}, deliveryId, attempt, key: undefined };
@@ -35,6 +36,13 @@ export async function sinkTarget(to: string, headers: Readonly<Record<string, st
     },
     close,
   };
+}
+
+/** Without what is secret in it. */
+function placeOf(url: string): string | undefined {
+  if (!URL.canParse(url)) return undefined;
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname}`;
 }
 
 /** What a store remembers of what came in: a replay that is interrupted and begun again pushes nothing twice. */
@@ -74,8 +82,7 @@ export function execTarget(command: string): ReplayTarget {
           EVAQ_ATTEMPT: String(attempt),
         },
       });
-      const stop = (): void => void child.kill();
-      signal.addEventListener('abort', stop, { once: true });
+      const over = onceAborted(signal, () => child.kill());
       try {
         // It need not read what it is given.
         child.stdin?.on('error', () => undefined);
@@ -83,7 +90,7 @@ export function execTarget(command: string): ReplayTarget {
         const [code, killed]: (number | string | null)[] = await once(child, 'close');
         if (code !== 0) throw new SinkError('retry', killed === null ? `exit code ${code}` : `ended by ${killed}`);
       } finally {
-        signal.removeEventListener('abort', stop);
+        over();
       }
     },
     close: () => Promise.resolve(),

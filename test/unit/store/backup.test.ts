@@ -1,5 +1,15 @@
 /** Backups of stores that are in use: each is a store that holds what it must, once, and nothing that had gone before. */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -494,5 +504,30 @@ describe('a backup of a store in use', () => {
     writeFileSync(path, bytes);
     expect(await codeOf(store, join(folder, 'to-3'))).toBe('EVAQ_CORRUPT');
     await expect(Evaq.openReadOnly(join(folder, 'to-3'))).rejects.toThrow();
+  });
+
+  test('is not made in the store itself, whatever way its path takes there', async () => {
+    const folder = temporary();
+    const store = join(folder, 'store');
+    await (await Evaq.open(store)).close();
+    symlinkSync(store, join(folder, 'other'));
+    symlinkSync(join(store, 'queues'), join(folder, 'inside'));
+    const before = readdirSync(store, { recursive: true, encoding: 'utf8' }).sort();
+    for (const to of [
+      'store',
+      'store/copy',
+      'store/a/b',
+      'store/queues/copy',
+      'other/copy',
+      'inside/copy',
+      'other/../store/x',
+    ]) {
+      await expect(backUp(store, `${folder}/${to}`, NODE), to).rejects.toMatchObject({
+        code: 'EVAQ_IO',
+        message: expect.stringContaining('lies in the store'),
+      });
+    }
+    expect(readdirSync(store, { recursive: true, encoding: 'utf8' }).sort()).toEqual(before);
+    await backUp(store, join(folder, 'store-2'), NODE);
   });
 });
