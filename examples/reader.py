@@ -638,6 +638,7 @@ class Segment:
         self.last_id, self.durable, self.is_foreign, self.contradicts = self.base_id - 1, 0, False, False
         self.is_open = False  # how far it goes is not known
         self.is_link_lost, self.is_misplaced = False, False
+        self.footer_at = MAX  # of a footer of which at least the header is intact: no record stands behind it
         self.places = set()  # (offset, ID) of commits and frames
 
 
@@ -767,8 +768,17 @@ class Queue:
         is_rotten = any(start == HEADER and commit is None for start, end, commit in segment.bad if start < end)
         return is_rotten and not segment.header.flags & 1 and not any(commit.kind == 2 for commit in segment.commits)
 
+    def footer_at(self, segment):
+        """From where on damage costs nothing (12)."""
+        heads = [one for one in segment.commits + [bad[2] for bad in segment.bad] if one is not None]
+        at = max((one.at for one in heads if one.kind == 3), default=MAX)
+        if segment.header.flags & 1 or any(one.at > at for one in segment.commits if one.kind in (1, 2)):
+            return MAX
+        return MAX if any(start > at and head is not None for start, _, head in segment.bad) else at
+
     def judge_unsealed(self, segment, is_witnessed):
         """The table of 12: cuts what is torn off the lists of the segment."""
+        segment.footer_at = self.footer_at(segment)
         sealed = self.is_known_sealed(segment)
         durable = max(segment.durable, 0 if is_witnessed else self.end_of_life(segment))
         torn_at = next((start for start, _, _ in segment.bad if not sealed and start >= durable), None)
@@ -781,6 +791,7 @@ class Queue:
         has_footer = any(commit.kind == 3 for commit in segment.commits)
         size = max(len(segment.data), HEADER)
         told = bool(segment.bad) and segment.bad[-1][1] >= max(size, segment.durable)
+        told = told or any(start >= segment.footer_at for start, _, _ in segment.bad)
         if not told and (size < segment.durable or (sealed and not has_footer)):
             segment.bad.append((size, max(size, segment.durable), None))
 
@@ -804,6 +815,9 @@ class Queue:
                     behind = next((id for offset, id, _ in footer.entries if offset >= wide[1]), footer.last_id + 1)
                     body = Body(segment.data, seed, wide[0] + COMMIT, wide[1], wide[2], behind - wide[2], wide[3], sparse, entries)
                     segment.records += body.salvaged()
+            if start >= segment.footer_at and not whole:
+                self.tell(segment.name, start, end - start, "the footer is damaged; what it says stands in the commits", True)
+                continue
             if commit is None or (commit.kind != 1 and not whole):
                 following = [item[2].first_id for item in items[at + 1 :] if item[2] and item[2].kind == 1]
                 segment.lost.append((nxt, following[0] - 1 if following else last))
@@ -974,7 +988,7 @@ class Queue:
                 continue
             intact = [one.at for one in segment.commits if one.kind == 1]
             for start, _, commit in [] if segment.footer else segment.bad:
-                if (commit is None or commit.kind != 1) and start > max(intact, default=0):
+                if (commit is None or commit.kind != 1) and max(intact, default=0) < start < segment.footer_at:
                     return True
             if segment.is_open and not segment.footer:
                 return True

@@ -1,13 +1,8 @@
 /**
  * Reads a queue's folder as a crash, or somebody's disk, left it: scans and judges. Never writes, takes no lock: what opening for writing,
- * opening for reading and `verify` share. Which files there are says `queue-listing`, what was removed `tombstone-load`, and what should be
- * there and is not `missing-segments`.
- *
- * Tombstones first, for they say up to where the data had been synced; then segments from the newest to the oldest, for each one's link
- * says that of the one before it.
+ * opening for reading and `verify` share. Which files there are says `queue-listing`, what was removed `tombstone-load`, which segments there are
+ * `segments-found`, and what should be there and is not `losses`. Tombstones first, for they say up to where the data had been synced.
  */
-import { EvaqError } from '../errors.js';
-import { DENSE_FRAME_BYTES } from '../frame/record-frame.js';
 import { FIRST_RECORD_ID, highestGiven, NEXT_ID_MAX } from '../ids.js';
 import { loadIntake } from '../intake/intake-load.js';
 import { IntakeState } from '../intake/intake-state.js';
@@ -16,11 +11,12 @@ import type { TombstoneState } from '../tombstone/tombstone-scan.js';
 import type { Vfs } from '../vfs/vfs.js';
 import type { Damage } from './damage.js';
 import { findLosses, isEndMissing, type LossFacts, type PresentSegment } from './losses.js';
-import { type EndsLook, FileVanished, openedAhead } from './opened-ahead.js';
+import type { EndsLook } from './opened-ahead.js';
 import { missingEvidence } from './queue-evidence.js';
 import { listQueue, openListed, type QueueListing, unsupportedError } from './queue-listing.js';
-import { type FoundSegment, linkOf, loadSegment, type SegmentLoading } from './segment-load.js';
+import type { FoundSegment, SegmentLoading } from './segment-load.js';
 import { SegmentLog } from './segment-log.js';
+import { findSegments, withoutReplaced } from './segments-found.js';
 import { loadTombstones } from './tombstone-load.js';
 
 export type { Damage } from './damage.js';
@@ -89,16 +85,6 @@ export async function loadQueue(
   const removed = new RemovedRanges();
   const tombstones = await loadTombstones(vfs, listing, queue, storeUuid, damage, removed);
 
-  const found: FoundSegment[] = [];
-  const unreadable: string[] = [];
-  const replacedIds = new Set<number>();
-  let vanished = 0;
-  let unreadableEnd = 0;
-  let isEndShort = false;
-  // Raised by the links as they are met; one map for all segments, of which there may be ten thousand.
-  const durable = new Map(tombstones.durableData);
-  const links = new Map<number, number | 'unreadable'>();
-  let isLinkLost = false;
   const loading: SegmentLoading = {
     queue,
     storeUuid,
@@ -108,80 +94,19 @@ export async function loadQueue(
     sealedBelow: tombstones.sealedBelow,
     // What they said of the data is lost with removals.
     isWitnessed: damage.every(({ lossless }) => lossless),
-    durable,
+    // Raised by the links as they are met; one map for all segments, of which there may be ten thousand.
+    durable: new Map(tombstones.durableData),
     damage,
   };
-  // From the newest on, so that the link of each is known before the one it speaks of is judged.
-  const files = [...listing.segments].sort((a, b) => b.baseId - a.baseId || b.id - a.id);
-  let at = 0;
-  for await (const handle of openedAhead(
-    files.map(({ path }) => path),
-    (path) => openListed(vfs, path, queue),
-    options.look,
-  )) {
-    const newest = at === 0;
-    const file = files[at++];
-    if (handle === undefined || file === undefined) {
-      vanished++;
-      continue;
-    }
-    // What a link that cannot be read said of this one is lost, too.
-    const witnessed = isLinkLost ? { ...loading, isWitnessed: false } : loading;
-    isLinkLost = false;
-    const one = await unlessVanished(loadSegment(handle, file, newest, witnessed));
-    if (one === undefined) {
-      vanished++;
-      continue;
-    }
-    if (typeof one === 'string') {
-      unreadable.push(file.path);
-      // Its IDs were handed out, whatever became of them; a record takes 8 bytes at least.
-      const bytes = await handle.size();
-      unreadableEnd = Math.max(unreadableEnd, file.baseId + Math.ceil(bytes / DENSE_FRAME_BYTES));
-      // Nor does that tell how many there were, if it is not all of it, or none of it.
-      const isPart = one === 'misplaced' || bytes < (durable.get(file.id) ?? 0);
-      if (isPart && found.every(({ segment }) => segment.isEmpty)) isEndShort = true;
-      continue;
-    }
-    found.push(one);
-    for (const id of one.footer?.summary.replaces ?? []) if (id !== one.segment.id) replacedIds.add(id);
-    const link = await linkOf(handle, one);
-    if (link === 'unreadable') {
-      links.set(one.segment.id, link);
-      isLinkLost = true;
-    } else if (link !== 'none') {
-      links.set(one.segment.id, link.segmentId);
-      durable.set(link.segmentId, Math.max(durable.get(link.segmentId) ?? 0, link.durableOffset));
-    }
-  }
-
-  found.reverse();
+  const segments = await findSegments(vfs, listing, loading, options.look);
+  const { unreadable, vanished } = segments;
   const intake = await loadIntakeOf(vfs, dir, queue, storeUuid, listing, options.intakeMs, damage);
   intake.isNamed = tombstones.hasIntake && intake.file !== undefined;
   if (options.intakeMs !== undefined && tombstones.hasIntake && listing.intake.length === 0)
     damage.push({ queue, file: dir, offset: 0, bytes: 0, what: INTAKE_MISSING, lossless: false });
 
   const log = new SegmentLog(options.indexIntervalBytes);
-  const kept: FoundSegment[] = [];
-  const replaced: string[] = [];
-  for (const one of found) {
-    if (replacedIds.has(one.segment.id)) {
-      replaced.push(one.segment.path);
-      continue;
-    }
-    const newest = kept.at(-1)?.segment;
-    if (newest !== undefined && !one.segment.isEmpty && !newest.isEmpty && newest.lastId >= one.segment.firstId) {
-      throw new EvaqError(
-        'EVAQ_CORRUPT',
-        `queue '${queue}': ${one.segment.path} holds IDs that ${newest.path} holds too`,
-        {
-          details: { queue, path: one.segment.path, id: one.segment.firstId, lastId: one.segment.lastId },
-          hint: 'A foreign or restored file is in the folder; move it away.',
-        },
-      );
-    }
-    kept.push(one);
-  }
+  const { kept, replaced } = withoutReplaced(segments.found, queue);
   // Of what does not count no damage is told: another speaks for it.
   for (let i = damage.length - 1; i >= 0; i--) if (replaced.includes(damage[i]?.file ?? '')) damage.splice(i, 1);
   if (options.intakeMs !== undefined) {
@@ -191,8 +116,6 @@ export async function loadQueue(
   // Empty segments have nothing to be found by, and would stand in the way of the order.
   for (const one of kept) if (!one.segment.isEmpty) addToLog(log, one);
   await removeFrom(log, removed, options.pause);
-  let nextId = Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd, removed.last + 1);
-
   const mentioned = mentionedRound(kept, tombstones.round);
   if (mentioned > tombstones.round && vanished === 0) {
     damage.push({
@@ -207,26 +130,17 @@ export async function loadQueue(
     tombstones.round = mentioned;
     tombstones.isLastLost = true;
   }
-  let clean = tombstones.closedWithLive !== undefined;
-  for (const one of kept) if (one.footer === undefined && !one.segment.isEmpty) clean = false;
-  let seenBelow = nextId;
-  for (const one of kept) {
-    seenBelow = Math.max(seenBelow, one.header.baseId, one.segment.isEmpty ? 0 : one.segment.lastId + 1);
-    for (const { lastId } of one.scan?.damaged ?? []) seenBelow = Math.max(seenBelow, lastId + 1);
-  }
-  // Of a file that cannot be read the IDs are guessed.
-  seenBelow = Math.min(seenBelow, NEXT_ID_MAX);
-  nextId = seenBelow;
-  for (const one of kept) {
-    // IDs that were handed out before they were durable must not come again, though their records may be gone.
-    if (one.segment.relaxed && one.footer === undefined && !clean) nextId = Math.max(nextId, one.header.idHighWater);
-  }
-  nextId = Math.min(nextId, NEXT_ID_MAX);
+  const clean =
+    tombstones.closedWithLive !== undefined &&
+    kept.every(({ footer, segment }) => footer !== undefined || segment.isEmpty);
+  const known = Math.max(FIRST_RECORD_ID, tombstones.nextId, segments.unreadableEnd, removed.last + 1);
+  let seenBelow = endOfIds(kept, known);
+  let nextId = clean ? seenBelow : Math.max(seenBelow, highWater(kept));
   const evidence = options.isRegistered === true ? missingEvidence(listing) : undefined;
   const facts: LossFacts = {
     queue,
     dir,
-    segments: kept.map((one) => presentIn(one, links)),
+    segments: kept.map((one) => presentIn(one, segments.links)),
     there: new Set(listing.segments.map(({ id }) => id)),
     removed,
     tombstones,
@@ -235,7 +149,7 @@ export async function loadQueue(
     liveCount: log.liveCount,
     closedWithLive: clean ? tombstones.closedWithLive : undefined,
     damage,
-    isEndGone: isEndShort || isEndGone(kept),
+    isEndGone: segments.isEndShort || isEndGone(kept),
     hasVanished: vanished > 0,
     evidence,
   };
@@ -259,7 +173,10 @@ export async function loadQueue(
     ),
     seenBelow,
     nextId,
-    segmentIdMax: found.reduce((highest, { segment }) => Math.max(highest, segment.id), tombstones.segmentIdMax),
+    segmentIdMax: segments.found.reduce(
+      (highest, { segment }) => Math.max(highest, segment.id),
+      tombstones.segmentIdMax,
+    ),
     segmentIds: listing.segmentIds,
     damage: told,
     vanished,
@@ -267,14 +184,22 @@ export async function loadQueue(
   };
 }
 
-/** Undefined: the file is gone. */
-async function unlessVanished<T>(loading: Promise<T>): Promise<T | undefined> {
-  try {
-    return await loading;
-  } catch (error) {
-    if (error instanceof FileVanished) return undefined;
-    throw error;
+/** Behind the last ID that `kept` tell of, damage included; `known` at least. Of a file that cannot be read the IDs are guessed. */
+function endOfIds(kept: readonly FoundSegment[], known: number): number {
+  let end = known;
+  for (const { header, segment, scan } of kept) {
+    end = Math.max(end, header.baseId, segment.isEmpty ? 0 : segment.lastId + 1);
+    for (const { lastId } of scan?.damaged ?? []) end = Math.max(end, lastId + 1);
   }
+  return Math.min(end, NEXT_ID_MAX);
+}
+
+/** IDs that were handed out before they were durable must not come again, though their records may be gone. */
+function highWater(kept: readonly FoundSegment[]): number {
+  let high = 0;
+  for (const { header, segment, footer } of kept)
+    if (segment.relaxed && footer === undefined) high = Math.max(high, header.idHighWater);
+  return Math.min(high, NEXT_ID_MAX);
 }
 
 const INTAKE_MISSING = 'the intake log is missing: message IDs and checkpoints are forgotten';

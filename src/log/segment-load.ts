@@ -40,6 +40,8 @@ export interface FoundSegment {
   readonly verdict: SegmentVerdict | undefined;
   /** Where its content ends: behind it goes a footer, if it has none. */
   readonly contentEnd: number;
+  /** Behind its content its footer stands, damaged. It stays there until it is written anew: without one the segment would seem to have lost its end. */
+  readonly isFooterRotten: boolean;
   /** How much of it had been synced, by the best statement there is. */
   readonly durableOffset: number;
   /** Of those without a valid footer: what they tell of what came in. */
@@ -59,7 +61,7 @@ export interface SegmentLoading {
   /** Nothing that speaks of the data is lost: neither removals nor the link behind. */
   readonly isWitnessed: boolean;
   /** How much of each segment had been synced, as far as that is known by now. */
-  readonly durable: ReadonlyMap<number, number>;
+  readonly durable: Map<number, number>;
   /** Added to. */
   readonly damage: Damage[];
 }
@@ -142,6 +144,7 @@ function sealed(
     scan: undefined,
     verdict: undefined,
     contentEnd: end,
+    isFooterRotten: false,
     // It was synced before it got its name, or something says so; else it may be in the page cache only.
     durableOffset: wasSealed(file, header, loading) || durableOffset >= footer.end ? footer.end : end,
   };
@@ -188,7 +191,7 @@ async function scanned(
   const segment = new LogSegment({ id, baseId, path, seed, flags: header.flags, phase: 'rolled', end, fileBytes });
   const whole = scan.count === scan.lastId - scan.firstId + 1;
   segment.adopt({ ...scan, ...summaryTimes(scan.times), runs: whole ? undefined : scan.runs });
-  segment.damaged = verdict.damage.length > 0;
+  segment.damaged = verdict.damage.some(({ isFooter }) => isFooter !== true);
   return {
     segment,
     header,
@@ -198,6 +201,7 @@ async function scanned(
     scan,
     verdict,
     contentEnd,
+    isFooterRotten: verdict.damage.some(({ isFooter }) => isFooter === true),
     durableOffset: promised,
     ...(marks === undefined ? {} : { marks }),
   };
@@ -211,12 +215,14 @@ function tellDamage(
   { queue, damage }: SegmentLoading,
 ): void {
   for (const range of verdict.damage) {
+    const place = { queue, file: path, offset: range.offset, bytes: range.end - range.offset };
+    if (range.isFooter === true) {
+      damage.push({ ...place, what: 'the footer is damaged; what it says stands in the commits', lossless: true });
+      continue;
+    }
     const lost = range.lastId >= range.firstId;
     damage.push({
-      queue,
-      file: path,
-      offset: range.offset,
-      bytes: range.end - range.offset,
+      ...place,
       ...(lost ? { firstId: range.firstId, lastId: range.lastId, ...timesToTell(range.fromMs, range.toMs) } : {}),
       // Nothing intact follows in this file: what comes behind it says how far it goes.
       ...(!lost && range.toMs === undefined ? { firstId: range.firstId } : {}),

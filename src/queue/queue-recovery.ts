@@ -7,11 +7,12 @@
  *     they may exist in the page cache only
  *  3. (the store settles moves between queues, in memory)
  *  4. a new generation of the tombstone log: all that was given out and is not live
- *  5. segments without a footer get one
+ *  5. segments without a footer get one; a damaged one is overwritten, its body first: with an intact header it costs nothing (FORMAT.md, 12)
  *  6. leftovers are removed; a new active segment
  */
 import { isNoSpace, isNotFound } from '../errors.js';
 import { type FailStop, SyncFailure } from '../fail-stop.js';
+import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import { encodeFileHeader } from '../frame/file-header.js';
 import type { SegmentId } from '../ids.js';
 import type { LoadedQueue } from '../log/log-load.js';
@@ -99,7 +100,7 @@ async function settleTail(
   file: VfsFile,
 ): Promise<TornTail | undefined> {
   const { segment, footer, contentEnd, fileBytes, durableOffset } = found;
-  const end = footer?.end ?? contentEnd;
+  const end = footer?.end ?? (found.isFooterRotten ? fileBytes : contentEnd);
   let torn: TornTail | undefined;
   let held: Buffer | undefined;
   if (found.verdict?.cutAt !== undefined && found.verdict.cutHoldsBytes) {
@@ -285,6 +286,14 @@ function runsOf(segment: LogSegment, scan: SegmentScan | undefined): SegmentSumm
   return segment.rewritten || segment.damaged || !isWhole ? scan.runs : undefined;
 }
 
+/** All of it but its header, durably, where the header of an older one stands. */
+async function writeFooterBody(env: RecoveryEnvironment, file: VfsFile, footer: Buffer, at: number): Promise<void> {
+  const bytes = footer.length - COMMIT_HEADER_BYTES;
+  await env.reserve.spend(() => file.writeAt(footer, COMMIT_HEADER_BYTES, bytes, at + COMMIT_HEADER_BYTES));
+  await file.truncate(at + footer.length);
+  await syncOrStop(env, file);
+}
+
 /** Step 5. Where there is no space for it, it is left for later: without a footer a segment is read from end to end, and loses nothing. */
 export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, removalRound: number): Promise<number> {
   let sealed = 0;
@@ -305,12 +314,13 @@ export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, r
     const footer = encodeFooter(summary, scan.index, segment.seed, contentEnd, timeOf(env.host));
     const file = await env.vfs.open(segment.path, 'write');
     try {
+      if (found.isFooterRotten) await writeFooterBody(env, file, footer, contentEnd);
       await env.reserve.spend(() => file.writeAt(footer, 0, footer.length, contentEnd));
       await file.truncate(contentEnd + footer.length);
       await syncOrStop(env, file);
     } catch (error) {
       unlessFull(error);
-      await file.truncate(contentEnd);
+      if (!found.isFooterRotten) await file.truncate(contentEnd);
       segment.fileBytes = contentEnd;
       continue;
     } finally {
@@ -331,8 +341,8 @@ export function reusable({ found, nextId }: LoadedQueue): FoundSegment | undefin
     undefined,
   );
   if (newest === undefined) return undefined;
-  const { segment, footer, headerDamaged } = newest;
-  const isBlank = segment.isEmpty && !segment.damaged && footer === undefined;
+  const { segment, footer, headerDamaged, isFooterRotten } = newest;
+  const isBlank = segment.isEmpty && !segment.damaged && footer === undefined && !isFooterRotten;
   return isBlank && !headerDamaged && segment.baseId <= nextId ? newest : undefined;
 }
 

@@ -5,6 +5,7 @@
  *         segment, a frame of the tombstone log
  *
  *     a bad range at f < W, or in a segment that was sealed              DAMAGE: step over, report, keep
+ *     the same, from the intact header of its footer on                  DAMAGE that costs nothing: records stand in front of it
  *     bytes end before W, or a sealed segment has no footer              DAMAGE: its end is gone
  *     a commit whose checksums hold and whose records contradict it       DAMAGE: no write that was cut short has right checksums
  *     W is not wholly known, and something of this life of the file       DAMAGE: it may have been synced
@@ -54,6 +55,8 @@ export function judgeSegment(scan: SegmentScan, evidence: SegmentEvidence): Segm
     }
   }
   const footerMissing = evidence.sealed && scan.footerAt < 0;
+  // All records stand in front of it, however much of it is there.
+  const isFooterSeen = damage.some((range) => range.isFooter === true);
   const missing = Math.max(evidence.durableOffset - scan.end, footerMissing && damage.length === 0 ? 1 : 0, 0);
   return {
     cutAt: cut?.offset,
@@ -61,7 +64,7 @@ export function judgeSegment(scan: SegmentScan, evidence: SegmentEvidence): Segm
       cut !== undefined && !scan.damaged.filter((range) => range.offset >= cut.offset).every((range) => range.allZero),
     cutHoldsCommits: cut !== undefined && scan.dataEnd > cut.offset,
     damage,
-    missingBytes: missing,
+    missingBytes: isFooterSeen ? 0 : missing,
   };
 }
 

@@ -29,6 +29,8 @@ export interface DamagedRange {
   readonly allZero: boolean;
   /** Its checksums hold, and its records contradict it or those in front of them: no crash leaves that behind. */
   readonly contradicts?: true;
+  /** It begins at the header of a footer, which is intact, or behind it, where no record is: none can have stood there. */
+  isFooter?: true;
   /**
    * IDs that may have stood there and are gone: those between the intact neighbours. Empty if `lastId < firstId`; without `toMs` the end is
    * open, for no intact commit follows.
@@ -74,7 +76,7 @@ export interface SegmentScan {
   /** The highest number of a durable round of removals that a commit mentions, low 32 bits. */
   removalSeq: number;
   readonly damaged: DamagedRange[];
-  /** Offset of an intact footer commit, or -1. */
+  /** Offset of a footer whose header at least is intact, or -1; of a rewritten segment, which needs all of it, only of one that is intact. */
   footerAt: number;
 }
 
@@ -132,7 +134,20 @@ export async function scanSegment(
     await scanner.settled();
   }
   scan.end = scanner.offset;
+  if (!salvage.rewritten) markFooter(scan);
   return scan;
+}
+
+/** What is damaged from the footer on has cost no record: all stand in front of it. Not so if anything behind it tells of records. */
+function markFooter({ damaged, dataEnd, footerAt }: SegmentScan): void {
+  if (footerAt < 0 || dataEnd > footerAt) return;
+  const behind = damaged.filter(({ offset }) => offset >= footerAt);
+  if (behind.some(({ offset, headerIntact }) => headerIntact && offset !== footerAt)) return;
+  for (const range of behind) {
+    range.isFooter = true;
+    range.lastId = range.firstId - 1;
+    range.toMs = range.fromMs ?? 0;
+  }
 }
 
 /** Whether all that the footer tells of can be read, body and all: what a segment replaces may go only then. */
@@ -349,6 +364,7 @@ async function noteDamage(
   state: IndexState,
 ): Promise<void> {
   const { bad } = scanner;
+  if (bad.headerIntact && scanner.header.kind === KIND_FOOTER && !from.rewritten) scan.footerAt = bad.offset;
   const header = bad.headerIntact && scanner.header.kind === KIND_RECORDS ? { ...scanner.header } : undefined;
   if (header !== undefined) closeDamage(scan, header.firstId, header.timestamp);
   const expected = header?.firstId ?? scan.lastId + 1;
