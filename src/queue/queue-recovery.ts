@@ -7,12 +7,12 @@
  *     they may exist in the page cache only
  *  3. (the store settles moves between queues, in memory)
  *  4. a new generation of the tombstone log: all that was given out and is not live
- *  5. segments without a footer get one; a damaged one is overwritten, its body first: with an intact header it costs nothing (FORMAT.md, 12)
+ *  5. segments without a footer get one, which overwrites one that is damaged: however much of each is there, an intact header of a footer tells that nothing
+ *     is lost (FORMAT.md, 12)
  *  6. leftovers are removed; a new active segment
  */
 import { isNoSpace, isNotFound } from '../errors.js';
 import { type FailStop, SyncFailure } from '../fail-stop.js';
-import { COMMIT_HEADER_BYTES } from '../frame/commit-header.js';
 import { encodeFileHeader } from '../frame/file-header.js';
 import type { SegmentId } from '../ids.js';
 import type { LoadedQueue } from '../log/log-load.js';
@@ -286,14 +286,6 @@ function runsOf(segment: LogSegment, scan: SegmentScan | undefined): SegmentSumm
   return segment.rewritten || segment.damaged || !isWhole ? scan.runs : undefined;
 }
 
-/** All of it but its header, durably, where the header of an older one stands. */
-async function writeFooterBody(env: RecoveryEnvironment, file: VfsFile, footer: Buffer, at: number): Promise<void> {
-  const bytes = footer.length - COMMIT_HEADER_BYTES;
-  await env.reserve.spend(() => file.writeAt(footer, COMMIT_HEADER_BYTES, bytes, at + COMMIT_HEADER_BYTES));
-  await file.truncate(at + footer.length);
-  await syncOrStop(env, file);
-}
-
 /** Step 5. Where there is no space for it, it is left for later: without a footer a segment is read from end to end, and loses nothing. */
 export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, removalRound: number): Promise<number> {
   let sealed = 0;
@@ -314,7 +306,6 @@ export async function sealFound(env: RecoveryEnvironment, loaded: LoadedQueue, r
     const footer = encodeFooter(summary, scan.index, segment.seed, contentEnd, timeOf(env.host));
     const file = await env.vfs.open(segment.path, 'write');
     try {
-      if (found.isFooterRotten) await writeFooterBody(env, file, footer, contentEnd);
       await env.reserve.spend(() => file.writeAt(footer, 0, footer.length, contentEnd));
       await file.truncate(contentEnd + footer.length);
       await syncOrStop(env, file);

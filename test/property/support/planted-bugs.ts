@@ -338,18 +338,18 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'in a weaker mode an ID whose record was lost is given out again',
     ['weak'],
     'log/log-load.ts',
-    'nextId = Math.max(nextId, one.header.idHighWater);',
-    'nextId += 0;',
+    'high = Math.max(high, header.idHighWater);',
+    'high += 0;',
   ),
   {
     title: 'a tombstone outlives its record, and the next record is born dead',
     hunts: ['weak'],
     edits: [
-      { file: 'log/log-load.ts', find: 'nextId = Math.max(nextId, one.header.idHighWater);', put: 'nextId += 0;' },
+      { file: 'log/log-load.ts', find: 'high = Math.max(high, header.idHighWater);', put: 'high += 0;' },
       {
         file: 'log/log-load.ts',
-        find: 'Math.max(FIRST_RECORD_ID, tombstones.nextId, unreadableEnd, removed.last + 1)',
-        put: 'Math.max(FIRST_RECORD_ID, unreadableEnd)',
+        find: 'Math.max(FIRST_RECORD_ID, tombstones.nextId, segments.unreadableEnd, removed.last + 1)',
+        put: 'Math.max(FIRST_RECORD_ID, segments.unreadableEnd)',
       },
     ],
   },

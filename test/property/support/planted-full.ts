@@ -30,7 +30,7 @@ export const BUGS_ON_A_FULL_DISK: readonly PlantedBug[] = [
   }),
   full('a segment that has no footer for want of space keeps the store shut', {
     file: 'queue/queue-recovery.ts',
-    find: '      unlessFull(error);\n      await file.truncate(contentEnd);',
+    find: '      unlessFull(error);\n      if (!found.isFooterRotten) await file.truncate(contentEnd);',
     put: '      if (error !== undefined) throw error;\n      await file.truncate(contentEnd);',
   }),
 ];
