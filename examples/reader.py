@@ -534,7 +534,7 @@ class Footer:
         for _ in range(varints.next()):
             gap, packed = varints.next(), varints.next()
             id, offset = id + gap, offset + packed // 2
-            if offset >= self.data_end or id < 1 or (gap == 0 and self.entries):
+            if offset >= self.data_end or not 1 <= id <= MAX or (gap == 0 and self.entries):
                 raise Malformed("index")
             self.entries.append((offset, id, packed % 2))
         id = offset = 0
@@ -542,8 +542,10 @@ class Footer:
             offset += varints.next()
             size, id = varints.next(), id + varints.next()
             self.wide.append((offset, offset + size, id, varints.next()))
-            if offset + size > self.data_end:
+            if offset + size > self.data_end or id > MAX or self.wide[-1][3] >= 2**48:
                 raise Malformed("index")
+        if varints.at != len(varints.data):
+            raise Malformed("index")
 
 
 def footer_of(data, seed):
@@ -590,7 +592,7 @@ class Removals:
 def read_log(data, header, removals, newest, tell, torn):
     """Takes in all that is valid; judges it if it is the newest one (12)."""
     commits, bad = scan(data, len(data), header.seed)
-    parts, rounds, last, good_end, decoded = {}, set(), None, HEADER, []
+    parts, highest, is_whole, missing, last, good_end, decoded = 0, 0, False, False, None, HEADER, []
     for commit in commits:
         try:
             numbers = removals.take(commit, data[commit.body : commit.end], header.flags & 1)
@@ -598,16 +600,21 @@ def read_log(data, header, removals, newest, tell, torn):
             bad = sorted(bad + [(commit.at, commit.end, commit)], key=lambda one: one[:2])
             continue
         decoded.append(commit)
+        # The snapshot first, all parts of it, with one number; then one round after the other. Twins have the same.
         if commit.kind == 16:
-            parts[numbers[5] >> 1] = numbers[5] & 1
-        rounds.add(commit.first_id)
+            part = numbers[5] >> 1
+            missing = missing or (parts > 0 and commit.first_id != highest) or part > parts
+            parts, is_whole = max(parts, part + 1), is_whole or numbers[5] & 1 == 1
+        else:
+            missing = missing or not is_whole or commit.first_id > highest + 1
+            is_whole = True
+        highest = max(highest, commit.first_id)
         last = (commit.at, commit.kind, numbers[5])
         good_end, removals.data_segment = commit.end, numbers[1]
     if not newest:
         return
     durable = max([header.base_id] + [commit.durable for commit in decoded])
-    missing = not parts or 1 not in parts.values() or max(parts) + 1 != len(parts)
-    missing = missing or max(rounds) - min(rounds) + 1 != len(rounds)
+    missing = missing or not is_whole
     if header.base_id > len(data) or durable > len(data):
         tell(len(data), 0, "the end of the tombstone log is gone", False)
     for start, end, _ in bad:
@@ -815,7 +822,7 @@ class Queue:
                     behind = next((id for offset, id, _ in footer.entries if offset >= wide[1]), footer.last_id + 1)
                     body = Body(segment.data, seed, wide[0] + COMMIT, wide[1], wide[2], behind - wide[2], wide[3], sparse, entries)
                     segment.records += body.salvaged()
-            if start >= segment.footer_at and not whole:
+            if segment.footer_at <= start < len(segment.data) and not whole:
                 self.tell(segment.name, start, end - start, "the footer is damaged; what it says stands in the commits", True)
                 continue
             if commit is None or (commit.kind != 1 and not whole):
@@ -873,11 +880,12 @@ class Queue:
         if not footer.index_holds or sealing is None or not is_whole(segment.data, len(segment.data), segment.header.seed, sealing):
             self.tell(segment.name, end, len(segment.data) - end, "the footer is damaged; its summary is intact", True)
         if segment.bad or segment.contradicts:
+            segment.lost.append((footer.first_id, footer.last_id))
             return
         if not all((offset, id) in segment.places for offset, id, _ in footer.entries):
             self.tell(segment.name, end, len(segment.data) - end, "the index points to where no record is", False)
         times = [time for _, time, _, _ in segment.records]
-        if times and (min(times), max(times)) != (footer.least, footer.greatest):
+        if times and ((min(times), max(times)) != (footer.least, footer.greatest) or not self.are_in_spans(segment)):
             self.tell(segment.name, end, len(segment.data) - end, "the footer tells of other times", False)
         payload = sum(len(body) - (4 + u32(body, 0) if word & 0x80000000 else 0) for _, _, word, body in segment.records)
         ids = [id for id, _, _, _ in segment.records]
@@ -885,6 +893,17 @@ class Queue:
         lies = (len(ids), payload, *ends) != (footer.count, footer.payload, footer.first_id, footer.last_id)
         if lies or any(not footer.ids.has(id) for id in ids):
             self.tell(segment.name, end, len(segment.data) - end, "the footer tells of other records", False)
+            segment.lost.append((footer.first_id, footer.last_id))
+
+    def are_in_spans(self, segment):
+        """Whether the time of each record lies within its span (8)."""
+        spans, at = segment.footer.spans, -1
+        for id, time, _, _ in segment.records if spans else []:
+            while at + 1 < len(spans) and spans[at + 1][0] <= id:
+                at += 1
+            if at < 0 or not spans[at][1] <= time <= spans[at][2]:
+                return False
+        return True
 
     def judge_all(self):
         """What is known of the whole queue: 12 behind the table, and 13."""
@@ -921,18 +940,22 @@ class Queue:
             self.records += [one for one in segment.records if not removed.has(one[0])]
             if segment.footer is None:
                 self.moved += [record_of(self.name, *one).get("origin") for one in segment.records if one[2] & 0x80000000]
-        self.check_overlaps()
+        if self.check_overlaps():
+            return
         self.check_rounds()
         self.check_missing(here, removed)
 
     def check_overlaps(self):
+        """Whether two segments hold the same IDs: nobody may choose between them, and nothing else is said of the queue."""
         before = None
         for segment in self.segments:
             if segment.records:
                 if before and before.records[-1][0] >= segment.records[0][0]:
-                    self.tell(segment.name, 0, len(segment.data), f"it holds the same IDs as {before.name}", False)
-                    self.records = []  # nobody may choose between them
+                    self.records, self.damage, self.torn, self.lost, self.moved = [], [], [], Ids(), []
+                    self.tell(segment.name, 0, 0, f"it holds the same IDs as {before.name}", False)
+                    return True
                 before = segment
+        return False
 
     def check_rounds(self):
         last = self.removals.last_round
@@ -941,7 +964,8 @@ class Queue:
             for commit in [] if segment.footer else segment.commits:
                 if commit.kind != 2:
                     ahead = (commit.round - last) & U32
-                    told.append(last + ahead if ahead < 2**31 else last)
+                    # Behind the first one there is none.
+                    told.append(last + ahead if ahead < 2**31 or last + ahead < 2**32 else last)
             if told and max(told) > last and not self.beside:
                 self.tell("", 0, 0, f"rounds of removals are lost: {segment.name} knows of one behind the last", False)
                 self.removals_lost = True

@@ -72,6 +72,8 @@ export async function buildCli(folder) {
     splitting: true,
     metafile: true,
     format: 'esm',
+    // What is never run is known before it is cut into parts.
+    minifySyntax: true,
     mainFields: ['module', 'main'],
     plugins: [withoutProcesses],
   });

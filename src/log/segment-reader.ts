@@ -26,7 +26,16 @@ import type { FileCache } from './file-cache.js';
 import type { LogSegment } from './log-segment.js';
 import type { QueueRecord } from './queue-record.js';
 import type { SegmentLog } from './segment-log.js';
-import { collectFrames, copyOf, passCommit, type Taking, take, type Walk, type Wish } from './segment-walk.js';
+import {
+  collectFrames,
+  copyOf,
+  holdsTogether,
+  passCommit,
+  type Taking,
+  take,
+  type Walk,
+  type Wish,
+} from './segment-walk.js';
 
 /** The most that one read of a sequential walk asks for at a time. */
 const CHUNK_BYTES_MAX = 512 * 1024;
@@ -127,6 +136,7 @@ export class SegmentReader {
       commitEnd: 0,
       commitNextId: undefined,
       commitFirstId: 0,
+      commitFloor: 0,
       commitTimestamp: 0,
       commitSparse: segment.rewritten,
       denseId: 0,
@@ -182,6 +192,7 @@ export class SegmentReader {
         walk.commitEnd = 0;
         return;
       }
+      walk.verified &&= holdsTogether(walk);
     } else if (!walk.window.holds(walk.at, DENSE_FRAME_BYTES)) {
       await this.#fill(walk, COMMIT_HEADER_BYTES);
     }
@@ -203,7 +214,7 @@ export class SegmentReader {
       !window.holds(walk.at, COMMIT_HEADER_BYTES) ||
       !decodeCommitHeader(window.chunk, walk.at - window.from, segment.seed, walk.at, commit)
     ) {
-      await this.#damagedCommit(walk);
+      await this.#damagedCommit(walk, walk.nextId);
       return false;
     }
     const { kind, flags, bodyBytes, bodyCrc, firstId, timestamp, count } = commit;
@@ -233,6 +244,7 @@ export class SegmentReader {
     walk.commitEnd = start + total;
     walk.commitNextId = firstId + count;
     walk.commitFirstId = firstId;
+    walk.commitFloor = walk.nextId;
     walk.commitTimestamp = timestamp;
     walk.commitSparse = sparse;
     walk.denseId = firstId;
@@ -244,17 +256,21 @@ export class SegmentReader {
   async #damagedRest(walk: Walk): Promise<void> {
     walk.at = walk.commitAt;
     walk.commitEnd = 0;
-    await this.#damagedCommit(walk);
+    await this.#damagedCommit(walk, walk.commitFloor);
   }
 
-  /** No valid commit stands where the walk is: takes what can be read of it, as everybody does, and says how far the damage goes. */
-  async #damagedCommit(walk: Walk): Promise<void> {
+  /**
+   * No valid commit stands where the walk is: takes what can be read of it, as everybody does, and says how far the damage goes. Of what stands there
+   * no record has an ID below `first`.
+   */
+  async #damagedCommit(walk: Walk, first: number): Promise<void> {
     const { segment, at: badAt, nextId: lostFrom } = walk;
     const { file: source, to } = walk.wish;
     const { seed, rewritten } = segment;
     const found: Salvaged[] = [];
     const from: SalvageSource = { source, seed, rewritten, index: this.#log.indexOf(segment) };
-    const { end, lastId } = await salvageAt(from, badAt, segment.end, (view, buffer, at) => {
+    const ids = { first, last: segment.lastId };
+    const { end, lastId } = await salvageAt(from, badAt, segment.end, ids, (view, buffer, at) => {
       // What came before is taken already.
       if (view.id < lostFrom) return;
       const record = view.id > to || walk.wish.taking.full ? undefined : copyOf(buffer, at, view);

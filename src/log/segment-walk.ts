@@ -95,6 +95,8 @@ export interface Walk {
   /** ID behind its last record, where that is known: its frames have to lead there. */
   commitNextId: number | undefined;
   commitFirstId: number;
+  /** No record of it has a lower ID, for those in front of it have them; 0 where the walk began inside. */
+  commitFloor: number;
   commitTimestamp: number;
   commitSparse: boolean;
   /** ID of the next frame, if they do not say it themselves. */
@@ -117,7 +119,10 @@ export function collectFrames(walk: Walk): number | 'damaged' {
   const { chunk, from: chunkFrom, bytes: chunkBytes } = walk.window;
   const headBytes = commitSparse ? SPARSE_FRAME_BYTES : DENSE_FRAME_BYTES;
   const heldEnd = Math.min(chunkFrom + chunkBytes, commitEnd);
+  const idsEnd = commitSparse ? Infinity : (walk.commitNextId ?? Infinity);
   while (walk.at < commitEnd) {
+    // Behind as many as it has there is none, whatever stands there.
+    if (walk.denseId >= idsEnd) return 'damaged';
     if (walk.at + headBytes > heldEnd)
       return commitEnd - walk.at < headBytes || heldEnd === commitEnd ? 'damaged' : headBytes;
     const at = walk.at - chunkFrom;
@@ -130,6 +135,8 @@ export function collectFrames(walk: Walk): number | 'damaged' {
       const { commitFirstId: first, commitTimestamp: timestamp } = walk;
       if (!viewFrame(chunk, at, heldEnd - chunkFrom, true, first, first, timestamp, frame)) return 'damaged';
       if (!frameIsIntact(chunk, at, frameBytes, segment.seed, walk.at, frame.id)) return 'damaged';
+      // Nor is one that is not above those in front of it, or above all of the segment.
+      if (frame.id < walk.nextId || frame.id > segment.lastId) return 'damaged';
     }
     const id = commitSparse ? sparseIdAt(walk, at) : walk.denseId;
     if (id > to) {
@@ -202,7 +209,30 @@ export function passCommit(walk: Walk): boolean {
   return true;
 }
 
-/** Whether the lengths in the frames of a dense commit lead to its very end, by as many as it has. */
+/**
+ * Whether the frames of a commit, all of which is in hand and at whose front the walk is, lead to its very end, by as many as it has, with IDs that ascend. A
+ * checksum holds over whatever it was made of: one of frames that do not says nothing of them.
+ */
+export function holdsTogether(walk: Walk): boolean {
+  const { window, segment, commitEnd, commitNextId, commitFirstId, commitTimestamp, commitSparse } = walk;
+  if (commitFirstId < walk.commitFloor) return false;
+  const begin = walk.at - window.from;
+  const end = commitEnd - window.from;
+  if (!commitSparse) return areFramesWhole(walk, begin, end);
+  const { chunk } = window;
+  let last = 0;
+  let at = begin;
+  let id = commitFirstId;
+  for (; at < end; id++) {
+    if (!viewFrame(chunk, at, end, true, commitFirstId, commitFirstId, commitTimestamp, frame)) return false;
+    if (frame.id <= last || frame.id > segment.lastId) return false;
+    last = frame.id;
+    at += frame.frameBytes;
+  }
+  return at === end && id === commitNextId;
+}
+
+/** The same of a dense one. */
 function areFramesWhole(
   { window, commitNextId, denseId: firstId, commitTimestamp }: Walk,
   begin: number,

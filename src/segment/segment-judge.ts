@@ -57,7 +57,9 @@ export function judgeSegment(scan: SegmentScan, evidence: SegmentEvidence): Segm
   const footerMissing = evidence.sealed && scan.footerAt < 0;
   // All records stand in front of it, however much of it is there.
   const isFooterSeen = damage.some((range) => range.isFooter === true);
-  const missing = Math.max(evidence.durableOffset - scan.end, footerMissing && damage.length === 0 ? 1 : 0, 0);
+  // What is damaged up to the end may have been the footer.
+  const isEndTold = damage.some(({ end }) => end >= scan.end);
+  const missing = Math.max(evidence.durableOffset - scan.end, footerMissing && !isEndTold ? 1 : 0, 0);
   return {
     cutAt: cut?.offset,
     cutHoldsBytes:

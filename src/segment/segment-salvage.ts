@@ -112,50 +112,64 @@ export interface SalvagedPlace {
   readonly lastId: number | undefined;
 }
 
+/** Between which IDs records are looked for: those outside are none of the segment, or were in front. */
+export interface SalvagedIds {
+  readonly first: number;
+  readonly last: number;
+}
+
 /**
  * The same for one who knows the place: the commit that begins at `offset`, or the bad ranges there, up to a commit that is whole. If the first is,
- * it tells all its records. `limit`: where the segment ends.
+ * it tells all its records. `limit`: where the segment ends. A commit whose records contradict it, or whose IDs are not among `ids`, is not whole.
  */
 export async function salvageAt(
   from: SalvageSource,
   offset: number,
   limit: number,
+  ids: SalvagedIds,
   intact: OnIntact,
 ): Promise<SalvagedPlace> {
   const scanner = new CommitScanner(from.source, from.seed, offset, limit, 'resync');
+  let next = ids.first;
+  const tell: OnIntact = (frame, ...place) => {
+    if (frame.id < next || frame.id > ids.last) return;
+    next = frame.id + 1;
+    intact(frame, ...place);
+  };
   for (;;) {
     const outcome = await scanner.next();
     if (outcome === 'end') return { end: limit, lastId: undefined };
     if (outcome === 'bad') {
-      await salvageBad(scanner, from, intact);
+      await salvageBad(scanner, from, tell);
       continue;
     }
     const { header } = scanner;
     if (header.kind !== KIND_RECORDS) continue;
-    if (scanner.offset > offset) return { end: scanner.offset, lastId: header.firstId - 1 };
-    return { end: offset + COMMIT_HEADER_BYTES + header.bodyBytes, lastId: tellAll(scanner, from, intact) };
+    const isIn = header.firstId >= next && header.firstId <= ids.last;
+    if (scanner.offset > offset && isIn) return { end: scanner.offset, lastId: header.firstId - 1 };
+    const lastId = isIn ? tellFront(scanner, ids.last, tell) : undefined;
+    if (lastId !== undefined) return { end: offset + COMMIT_HEADER_BYTES + header.bodyBytes, lastId };
+    salvageBody(scanner, scanner.bodyHeld, from, tell);
   }
 }
 
-/** All records of the valid commit on which the scanner stands; returns the last ID. */
-function tellAll(scanner: CommitScanner, from: Indexed, intact: OnIntact): number {
+/**
+ * Tells the records of the valid commit on which the scanner stands, up to the first that contradicts it or has an ID past `idMax`. The last ID; undefined
+ * where there is such a one.
+ */
+function tellFront(scanner: CommitScanner, idMax: number, intact: OnIntact): number | undefined {
   const { header, buffer, bodyAt, offset } = scanner;
   const { firstId, timestamp, count, bodyBytes } = header;
   const sparse = (header.flags & COMMIT_FLAG_SPARSE) !== 0;
+  const end = bodyAt + bodyBytes;
   const frame = newFrameView();
   let lastId = firstId - 1;
-  let told = 0;
   let at = bodyAt;
-  for (; told < count; told++, at += frame.frameBytes) {
-    if (!viewFrame(buffer, at, bodyAt + bodyBytes, sparse, firstId + told, firstId, timestamp, frame)) break;
-    if (frame.id <= lastId) break;
+  for (let told = 0; told < count; told++, at += frame.frameBytes) {
+    if (!viewFrame(buffer, at, end, sparse, firstId + told, firstId, timestamp, frame)) return undefined;
+    if (frame.id <= lastId || frame.id > idMax) return undefined;
     intact(frame, buffer, at, offset + COMMIT_HEADER_BYTES + at - bodyAt);
     lastId = frame.id;
   }
-  if (told === count && at === bodyAt + bodyBytes) return lastId;
-  salvageBehind(scanner, lastId, from, (view, ...place) => {
-    intact(view, ...place);
-    lastId = view.id;
-  });
-  return lastId;
+  return at === end ? lastId : undefined;
 }

@@ -118,7 +118,7 @@ export async function scanRounds(
   state: TombstoneState,
   removed: (first: number, last: number) => void,
 ): Promise<void> {
-  let twin = { sum: -1, kind: 0, round: 0, count: 0, bytes: 0 };
+  let twin = { sum: -1, kind: 0, flags: 0, round: 0, count: 0, bytes: 0, durable: 0 };
   for (;;) {
     const outcome = await scanner.next();
     if (outcome === 'end') return;
@@ -127,14 +127,16 @@ export async function scanRounds(
       continue;
     }
     const { header } = scanner;
-    // Of twins, which differ in nothing but their places, one says it all.
+    // Of twins, which differ in nothing but their places, one says it all. Those that lie are both heard.
     const sum = scanner.bodySum;
     if (
       twin.sum === sum &&
       twin.kind === header.kind &&
       twin.round === header.firstId &&
+      twin.flags === header.flags &&
       twin.count === header.count &&
-      twin.bytes === header.bodyBytes
+      twin.bytes === header.bodyBytes &&
+      twin.durable === header.durableOffset
     ) {
       state.end = scanner.offset + COMMIT_HEADER_BYTES + header.bodyBytes;
       continue;
@@ -145,7 +147,8 @@ export async function scanRounds(
       state.damaged.push({ offset: scanner.offset, end, allZero: false, headerIntact: true });
       continue;
     }
-    twin = { sum, kind: header.kind, round: header.firstId, count: header.count, bytes: header.bodyBytes };
+    const { kind, flags, firstId, count, bodyBytes, durableOffset } = header;
+    twin = { sum, kind, flags, round: firstId, count, bytes: bodyBytes, durable: durableOffset };
     state.end = end;
     state.promisedOffset = Math.max(state.promisedOffset, header.durableOffset);
     if (round.kind === KIND_SNAPSHOT) {

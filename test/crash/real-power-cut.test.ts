@@ -116,8 +116,8 @@ test.skipIf(missing !== undefined)(
     const program = await bundle(`${projectRoot}/test/crash/support/real-process.ts`, {
       name: 'unsynced',
       file: '/src/vfs/node-vfs.ts',
-      find: 'fs.fdatasync(this.#fd, (error) => (error ? reject(error) : resolve()));',
-      put: "if (this.path.endsWith('.seg')) setImmediate(resolve);\n      else fs.fdatasync(this.#fd, (error) => (error ? reject(error) : resolve()));",
+      find: 'return this.#change((over) => fs.fdatasync(this.#fd, over));',
+      put: "return this.#change((over) => this.path.endsWith('.seg') ? void setImmediate(over, null) : fs.fdatasync(this.#fd, over));",
     });
     const { cuts, broken } = await cutPower(program, 3 * CUTS);
     console.log(

@@ -29,6 +29,13 @@ const LYING = [
   ...Array.from({ length: 44 }, (_, i) => [200 + i, 300] as const),
   ...([139, 244] as const).map((seed) => [seed, 300] as const),
   ...([47, 64, 178] as const).map((seed) => [seed, 100] as const),
+  // Rounds out of order and twins that differ; spans of time; an index and footers that tell of what is not there.
+  ...([6, 27, 30, 32, 62, 96, 112, 121, 138, 173] as const).map((seed) => [seed, 300] as const),
+  ...([97, 150] as const).map((seed) => [seed, 100] as const),
+  ...([101, 194] as const).map((seed) => [seed, 700] as const),
+  // Commits whose sums hold and whose frames, counts or IDs do not: reading passed over what follows, or took other bytes for records.
+  ...([9, 34, 75, 83, 85, 100, 118] as const).map((seed) => [seed, 300] as const),
+  ...([14, 41, 63, 70, 72, 73, 84, 102, 111, 118] as const).map((seed) => [seed, 100] as const),
 ];
 
 const hasPython = PythonReader.isThere;

@@ -159,7 +159,8 @@ describe('P15: who knows the place of a commit', () => {
     offset: number,
   ): Promise<{ readonly place: SalvagedPlace; readonly seen: Seen[] }> {
     const seen: Seen[] = [];
-    const place = await salvageAt(sourceOf(commits.bytes), offset, commits.bytes.length, note(seen));
+    const ids = { first: 0, last: Number.MAX_SAFE_INTEGER };
+    const place = await salvageAt(sourceOf(commits.bytes), offset, commits.bytes.length, ids, note(seen));
     return { place, seen };
   }
 
@@ -231,23 +232,26 @@ describe('P15: who knows the place of a commit', () => {
       .dense(1, 2, 1000)
       .dense(3, 1, 2000)
       .rewrite((body) => body.writeUInt32LE(4000, 0));
-    const place = { end: commits.bytes.length, lastId: 2 };
+    const place = { end: commits.bytes.length, lastId: undefined };
     expect(await at(commits, commits.start(1))).toEqual({ place, seen: [] });
+    commits.dense(9, 1, 3000);
+    expect(await at(commits, commits.start(1))).toEqual({ place: { end: commits.start(2), lastId: 8 }, seen: [] });
   });
 
   it('is told as many records as there are of one that says there are more or fewer', async () => {
-    for (const [count, lastId] of [
-      [1, 3],
-      [9, 4],
-    ]) {
+    for (const [count, ids] of [
+      [1, [3]],
+      [9, [3, 4]],
+    ] as const) {
       const commits = new Commits()
         .dense(1, 2, 1000)
         .dense(3, 2, 2000)
         .lie((header) => {
-          header.count = count ?? 0;
+          header.count = count;
         });
-      const { place } = await at(commits, commits.start(1));
-      expect(place).toEqual({ end: commits.bytes.length, lastId });
+      const { place, seen } = await at(commits, commits.start(1));
+      expect(place).toEqual({ end: commits.bytes.length, lastId: undefined });
+      expect(seen.map(([id]) => id)).toEqual(ids);
     }
   });
 });
