@@ -674,14 +674,14 @@ export const SURVIVORS: readonly Survivor[] = [
   },
   {
     file: 'tombstone/tombstone-scan.ts',
-    text: 'let twin = { sum: -1, kind: 0, round: 0, count: 0, bytes: 0 };',
+    text: 'let twin = { sum: -1, kind: 0, flags: 0, round: 0, count: 0, bytes: 0, durable: 0 };',
     from: '-1',
     to: '+1',
     equivalent: 'no round is of kind 0',
   },
   {
     file: 'tombstone/tombstone-scan.ts',
-    text: 'twin.bytes === header.bodyBytes',
+    text: 'twin.bytes === header.bodyBytes &&',
     from: 'twin.bytes === header.bodyBytes',
     to: 'true',
     equivalent: 'what has one sum has one length, but by chance',
