@@ -18,6 +18,8 @@ const RECORDS_A_STEP = 1024;
 const STEP_SHARE = 1 / 4;
 /** In steps of what file systems give out. */
 const BLOCK_BYTES = 4096;
+/** It is given back where it is so many times what is needed: what comes and goes again needs it again. */
+const SURPLUS = 4;
 
 export interface PushReserveOptions {
   readonly log: SegmentLog;
@@ -25,7 +27,11 @@ export interface PushReserveOptions {
   readonly dying: Iterable<LogSegment>;
   readonly openingFile: OpeningFile;
   /** Where removals are written. */
-  readonly removals: { readonly reserveBytes: number; reserve(bytes: number): Promise<void> };
+  readonly removals: {
+    readonly reserveBytes: number;
+    reserve(bytes: number): Promise<void>;
+    giveBack(bytes: number): Promise<void>;
+  };
   readonly failStop: FailStop;
   readonly nextId: number;
 }
@@ -41,7 +47,7 @@ export class PushReserve {
 
   constructor(options: PushReserveOptions) {
     this.#options = options;
-    this.#measure(options.nextId);
+    this.#measure(options.nextId, options.removals.reserveBytes);
     this.#isRefused = !options.openingFile.isThere || options.removals.reserveBytes === 0;
   }
 
@@ -71,15 +77,25 @@ export class PushReserve {
     return this.#renewing;
   }
 
+  /** For a queue that has come to rest: of many records that were there once only what those need is kept that are there. Never rejects. */
+  giveBack(nextId: number): Promise<void> {
+    const { removals } = this.#options;
+    const wanted = this.#wanted(0);
+    if (this.#renewing !== undefined || removals.reserveBytes <= SURPLUS * wanted) return Promise.resolve();
+    // What is pushed meanwhile goes by what will be there.
+    this.#measure(nextId, wanted);
+    this.#renewing = removals.giveBack(wanted).finally(() => {
+      this.#renewing = undefined;
+    });
+    return this.#renewing;
+  }
+
   async #renew(nextId: number, count: number): Promise<void> {
     const { openingFile, removals, failStop } = this.#options;
     try {
       await openingFile.ensure();
-      const { bytes, ofRecord, records } = this.#needed();
-      const step = Math.ceil(Math.max(RECORDS_A_STEP, records * STEP_SHARE, count));
-      const wanted = Math.ceil((bytes + step * ofRecord) / BLOCK_BYTES) * BLOCK_BYTES;
-      await removals.reserve(Math.min(RESERVE_BYTES_MAX, wanted));
-      this.#measure(nextId);
+      await removals.reserve(this.#wanted(count));
+      this.#measure(nextId, removals.reserveBytes);
       this.#isRefused = false;
     } catch (error) {
       if (error instanceof SyncFailure) throw failStop.fail(error, 'keeping space for opening', error.path);
@@ -88,9 +104,15 @@ export class PushReserve {
     }
   }
 
-  /** What there is of it does for so many more records. */
-  #measure(nextId: number): void {
-    const { reserveBytes } = this.#options.removals;
+  /** For all records that there are, and a step of them more. */
+  #wanted(count: number): number {
+    const { bytes, ofRecord, records } = this.#needed();
+    const step = Math.ceil(Math.max(RECORDS_A_STEP, records * STEP_SHARE, count));
+    return Math.min(RESERVE_BYTES_MAX, Math.ceil((bytes + step * ofRecord) / BLOCK_BYTES) * BLOCK_BYTES);
+  }
+
+  /** So much of it does for so many more records. */
+  #measure(nextId: number, reserveBytes: number): void {
     const { bytes, ofRecord } = this.#needed();
     const isLargest = reserveBytes >= RESERVE_BYTES_MAX;
     const more = isLargest ? Number.MAX_SAFE_INTEGER : Math.max(0, Math.floor((reserveBytes - bytes) / ofRecord));

@@ -284,7 +284,10 @@ export class QueueCore {
       limits: backgroundLimits(options.gcAutomatic ? options.gcLiveShareMax : 0, segmentBytes),
       liveBytes: new LiveBytes({ log: this.log, files: this.#files, host }),
       rollActive: () => this.commits.roll(),
-      atRest: () => this.removals.shrink(),
+      atRest: async () => {
+        await this.removals.shrink();
+        await this.#reserve.giveBack(this.commits.nextId);
+      },
       isDiskFull: () => this.commits.foundNoSpace,
     });
     this.#sealer.adopt(unsealed);

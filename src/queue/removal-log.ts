@@ -125,6 +125,13 @@ export class RemovalLog {
     this.#reserveBytes = Math.max(this.#reserveBytes, bytes);
   }
 
+  /** From now on it is so much, if it was more. Rejects with a system error: then it may be. */
+  async giveBack(bytes: number): Promise<void> {
+    this.#options.failStop.throwIfFailed();
+    this.#reserveBytes = Math.max(RESERVE_BYTES_MIN, Math.min(this.#reserveBytes, bytes));
+    await this.#log.giveBack(this.#options.vfs, this.#reserveBytes);
+  }
+
   /** Rejects with a system error where there is no space for it, or with EVAQ_FAILED. */
   async reserve(bytes: number): Promise<void> {
     const { failStop, vfs } = this.#options;

@@ -25,9 +25,9 @@ export interface RemovalPipelineOptions extends RemovalLogOptions, OwedRemovalsO
   readonly onSettled: (touched: ReadonlyMap<LogSegment, number>) => void;
 }
 
-/** Who wants space kept for removals. */
-interface Reserving {
-  readonly bytes: number;
+/** What is to be done with the log between two rounds. */
+interface Chore {
+  readonly work: () => Promise<void>;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -58,9 +58,7 @@ export class RemovalPipeline {
   #state:
     | { readonly kind: 'resting' | 'due' | 'rewriting' | 'between' }
     | { readonly kind: 'writing'; readonly round: RemovalRound } = RESTING;
-  /** Those who want the log replaced by its snapshot. */
-  #shrinking: (() => void)[] = [];
-  #reserving: Reserving[] = [];
+  readonly #chores: Chore[] = [];
   #idle: (() => void)[] = [];
 
   constructor(options: RemovalPipelineOptions, log: TombstoneLog, round: number) {
@@ -87,10 +85,7 @@ export class RemovalPipeline {
   /** Sees to it that `reserveBytes` is that much. Rejects with a system error where there is no space for it, or with EVAQ_FAILED. */
   reserve(bytes: number): Promise<void> {
     this.#log.expectReserve(bytes);
-    return new Promise((resolve, reject) => {
-      this.#reserving.push({ bytes, resolve, reject });
-      this.#schedule();
-    });
+    return this.#chore(() => this.#log.reserve(bytes));
   }
 
   /** Records whose removal is not written yet, for want of space. */
@@ -165,8 +160,18 @@ export class RemovalPipeline {
   /** Replaces the log by a snapshot if that halves it: for a queue that has come to rest. Never rejects; does nothing beside removals. */
   async shrink(): Promise<void> {
     if (this.#state.kind !== 'resting' || !this.#log.isWorthShrinking()) return;
-    await new Promise<void>((resolve) => {
-      this.#shrinking.push(resolve);
+    await this.#chore(async () => void (await this.#log.rewrite())).catch(() => undefined);
+  }
+
+  /** For a queue that has come to rest: `reserveBytes` need not be more than so much. Never rejects; does nothing beside removals. */
+  async giveBack(bytes: number): Promise<void> {
+    if (this.#state.kind !== 'resting') return;
+    await this.#chore(() => this.#log.giveBack(bytes)).catch(() => undefined);
+  }
+
+  #chore(work: Chore['work']): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      this.#chores.push({ work, resolve, reject });
       this.#schedule();
     });
   }
@@ -212,21 +217,18 @@ export class RemovalPipeline {
   /** Writes round after round until there is none. Never rejects: what is thrown in here is a bug, and stops the store instead of hanging it. */
   async #run(): Promise<void> {
     try {
-      while (!this.#open.isEmpty || this.#shrinking.length > 0 || this.#reserving.length > 0) {
+      while (!this.#open.isEmpty || this.#chores.length > 0) {
         const round = this.#open;
         this.#open = new RemovalRound();
         this.#state = { kind: 'writing', round };
         await this.#write(round);
-        const shrinking = this.#shrinking.splice(0);
-        if (this.#log.isDueForRewrite || shrinking.length > 0) {
+        if (this.#log.isDueForRewrite) {
           this.#state = { kind: 'rewriting' };
           await this.#log.rewrite();
         }
-        for (const tell of shrinking) tell();
-        const reserving = this.#reserving.splice(0);
-        if (reserving.length > 0) {
+        for (const { work, resolve, reject } of this.#chores.splice(0)) {
           this.#state = { kind: 'rewriting' };
-          for (const { bytes, resolve, reject } of reserving) await this.#log.reserve(bytes).then(resolve, reject);
+          await work().then(resolve, reject);
         }
         this.#state = BETWEEN;
         await new Promise<void>((resolve) => this.#options.host.soon(resolve));
@@ -244,8 +246,7 @@ export class RemovalPipeline {
     if (this.#state.kind === 'writing') rounds.push(this.#state.round);
     this.#open = new RemovalRound();
     for (const round of rounds) this.#reject(round, error);
-    for (const tell of this.#shrinking.splice(0)) tell();
-    for (const { reject } of this.#reserving.splice(0)) reject(error);
+    for (const { reject } of this.#chores.splice(0)) reject(error);
   }
 
   async #write(round: RemovalRound): Promise<void> {

@@ -255,6 +255,23 @@ export class TombstoneLog {
     this.spare = spare;
   }
 
+  /**
+   * The other way round: `reserveBytes` is so much at most, or what the rounds that are there need. No append may be under way. Rejects with a system error:
+   * then the files are as long as they were, or not.
+   */
+  async giveBack(vfs: Vfs, bytes: number): Promise<void> {
+    if (this.spare !== undefined && this.spare.bytes > bytes) {
+      this.spare = { ...this.spare, bytes };
+      await cut(vfs, this.spare);
+    }
+    const kept = Math.max(bytes, this.#end);
+    if (this.#filled <= kept) return;
+    this.#filled = kept;
+    this.#sound = Math.min(this.#sound, kept);
+    await this.#file.truncate(kept);
+    this.#changes++;
+  }
+
   /** A generation could not be made: is the spare file still there? Never rejects. */
   async missSpare(vfs: Vfs): Promise<void> {
     if (this.spare === undefined) return;

@@ -237,6 +237,22 @@ describe('P7: what a log keeps', () => {
     await log.close();
   });
 
+  it('is given back down to what is asked for, and to the rounds that are there', async () => {
+    const disk = await newDisk();
+    const log = await makeLog(disk);
+    await log.reserve(disk.vfs, 400 * KIB);
+    await log.giveBack(disk.vfs, 20 * KIB);
+    expect([log.reserveBytes, sizeOf(disk, log.path), sizeOf(disk, SPARE_2)]).toEqual([20 * KIB, 20 * KIB, 20 * KIB]);
+    const after = disk.crash(disk.nothingSurvives());
+    expect([sizeOf(after, log.path), sizeOf(after, SPARE_2)].every((size) => (size ?? 0) >= 20 * KIB)).toBe(true);
+    const calls = disk.calls.length;
+    await log.giveBack(disk.vfs, 30 * KIB);
+    expect(disk.calls.length).toBe(calls);
+    await log.giveBack(disk.vfs, 0);
+    expect([log.reserveBytes, sizeOf(disk, log.path)]).toEqual([0, log.bytes]);
+    await log.close();
+  });
+
   it('is not made less where there is no space', async () => {
     const disk = await newDisk();
     const log = await makeLog(disk);
