@@ -737,6 +737,11 @@ class Queue:
             was_lost, link_lost = link_lost, False
             if segment.header is None:
                 continue
+            if segment.footer and not self.is_known_sealed(segment) and durable.get(segment.id, 0) < len(segment.data):
+                # Nothing says that it was synced: a crash may have left the end of it alone.
+                sealing = commit_at(segment.data, len(segment.data), segment.header.seed, segment.footer.data_end)
+                if sealing is None or not is_whole(segment.data, len(segment.data), segment.header.seed, sealing):
+                    segment.footer = None
             end = segment.footer.data_end if segment.footer else len(segment.data)
             segment.commits, segment.bad = scan(segment.data, end, segment.header.seed)
             own = [commit.durable for commit in segment.commits if commit.kind != 2]
@@ -788,7 +793,9 @@ class Queue:
         segment.footer_at = self.footer_at(segment)
         sealed = self.is_known_sealed(segment)
         durable = max(segment.durable, 0 if is_witnessed else self.end_of_life(segment))
-        torn_at = next((start for start, _, _ in segment.bad if not sealed and start >= durable), None)
+        of_footer = any(segment.footer_at <= start < durable for start, _, _ in segment.bad)  # then what follows is of it, too
+        torn = [start for start, _, _ in segment.bad if not sealed and start >= durable]
+        torn_at = next((start for start in torn if not (of_footer and start >= segment.footer_at)), None)
         if torn_at is not None:
             segment.commits = [commit for commit in segment.commits if commit.end <= torn_at]
             segment.bad = [bad for bad in segment.bad if bad[0] < torn_at]

@@ -11,7 +11,7 @@ import {
   HEADER_FLAG_REWRITTEN,
 } from '../frame/file-header.js';
 import { IntakeMarks } from '../frame/intake-marks.js';
-import { type Footer, readFooter, summaryTimes } from '../segment/segment-footer.js';
+import { type Footer, isFooterWhole, readFooter, summaryTimes } from '../segment/segment-footer.js';
 import { judgeSegment, type SegmentVerdict } from '../segment/segment-judge.js';
 import { segmentQueueMark } from '../segment/segment-name.js';
 import {
@@ -111,7 +111,11 @@ export async function loadSegment(
   const { header, seed } = decoding;
   const headed: HeadedSegment = { file, header, seed, headerDamaged: decoding.damaged, fileBytes };
   const footer = await readFooter(handle, fileBytes, seed);
-  return footer === undefined ? scanned(handle, headed, loading) : sealed(headed, footer, loading);
+  if (footer === undefined) return scanned(handle, headed, loading);
+  // Of one that may never have been synced the end alone may be there: it is torn then, as everything else would be.
+  const isCertain = wasSealed(file, header, loading) || (loading.durable.get(id) ?? 0) >= footer.end;
+  const isWhole = isCertain || (await isFooterWhole(handle, footer, seed));
+  return isWhole ? sealed(headed, footer, loading) : scanned(handle, headed, loading);
 }
 
 /** A file whose header is this segment's. */

@@ -260,12 +260,12 @@ function unsealed({ found }: LoadedQueue): FoundSegment[] {
 export async function openUnsealed({ vfs }: RecoveryEnvironment, loaded: LoadedQueue): Promise<LeftSegment[]> {
   const left: LeftSegment[] = [];
   try {
-    for (const { segment, scan, contentEnd } of unsealed(loaded)) {
+    for (const { segment, scan, contentEnd, isFooterRotten } of unsealed(loaded)) {
       segment.building = scan?.index;
       const active = newActiveSegment(segment, await vfs.open(segment.path, 'write'), undefined);
       active.writtenEnd = contentEnd;
       active.durableEnd = contentEnd;
-      left.push({ active, runs: runsOf(segment, scan) });
+      left.push({ active, runs: runsOf(segment, scan), isFooterRotten });
     }
   } catch (error) {
     await closeUnsealed(left);

@@ -43,12 +43,15 @@ export interface SegmentSealerOptions {
 export interface LeftSegment {
   readonly active: ActiveSegment;
   readonly runs: SegmentSummary['runs'];
+  /** Behind its content a footer stands, damaged: without it the segment would seem to have lost its end. */
+  readonly isFooterRotten: boolean;
 }
 
 interface Due {
   readonly left: ActiveSegment;
   /** For the footer, where not all IDs between first and last are there. */
   readonly runs: SegmentSummary['runs'];
+  readonly isFooterRotten: boolean;
   /** Moves whose records may be in it. */
   readonly moves: readonly symbol[];
 }
@@ -87,7 +90,7 @@ export class SegmentSealer {
 
   /** Seals a segment that was left, once the moves that may have gone into it are settled. */
   seal(left: ActiveSegment): void {
-    this.#due.push({ left, runs: undefined, moves: [...this.#moves] });
+    this.#due.push({ left, runs: undefined, isFooterRotten: false, moves: [...this.#moves] });
     if (this.#options.patient) {
       this.#cancelTimer ??= this.#options.host.after(PATIENCE_MS, () => {
         this.#cancelTimer = undefined;
@@ -99,7 +102,7 @@ export class SegmentSealer {
 
   /** Takes over what opening had to leave: from then on it is due. */
   adopt(found: readonly LeftSegment[]): void {
-    for (const { active, runs } of found) this.#due.push({ left: active, runs, moves: [] });
+    for (const { active, ...rest } of found) this.#due.push({ left: active, ...rest, moves: [] });
     this.retry();
   }
 
@@ -125,8 +128,8 @@ export class SegmentSealer {
 
   /** Seals what is due and then `active`, for a clean close. Rejects if it cannot. */
   async sealAll(active: ActiveSegment): Promise<void> {
-    for (const { left, runs } of this.#due) await this.#writeFooter(left, runs);
-    if (!active.segment.isEmpty) await this.#writeFooter(active, undefined);
+    for (const { left, runs, isFooterRotten } of this.#due) await this.#writeFooter(left, runs, isFooterRotten);
+    if (!active.segment.isEmpty) await this.#writeFooter(active, undefined, false);
   }
 
   async close(): Promise<void> {
@@ -143,7 +146,7 @@ export class SegmentSealer {
     for (const next of this.#due) {
       await next.left.filling;
       if (this.#stopped) return;
-      const { left, runs, moves } = next;
+      const { left, runs, isFooterRotten, moves } = next;
       const { segment } = left;
       if (this.#options.failStop.error !== undefined || moves.some((move) => this.#moves.has(move))) return;
       // One in which nothing is live is to be dropped: it needs no footer for that.
@@ -153,7 +156,7 @@ export class SegmentSealer {
         if (!hurried && this.#isPatient()) return;
         try {
           if (isDead) await this.#keep(left);
-          else await this.#writeFooter(left, runs);
+          else await this.#writeFooter(left, runs, isFooterRotten);
         } catch (cause) {
           const { queue } = this.#options;
           const { path } = left.file;
@@ -190,7 +193,7 @@ export class SegmentSealer {
     return this.#options.patient && this.#due.reduce((sum, { left }) => sum + left.writtenEnd, 0) < PATIENCE_BYTES;
   }
 
-  async #writeFooter(left: ActiveSegment, runs: SegmentSummary['runs']): Promise<void> {
+  async #writeFooter(left: ActiveSegment, runs: SegmentSummary['runs'], isFooterRotten: boolean): Promise<void> {
     const { segment, file } = left;
     const { host, removalRound } = this.#options;
     await left.filling;
@@ -212,7 +215,7 @@ export class SegmentSealer {
       await file.writeAt(footer, 0, footer.length, left.writtenEnd);
     } catch (error) {
       // Half a footer is nothing, and would have to be kept aside by the next open. That is tidiness: should it fail, it is so.
-      await file.truncate(left.writtenEnd).catch(() => undefined);
+      if (!isFooterRotten) await file.truncate(left.writtenEnd).catch(() => undefined);
       throw error;
     }
     await file.truncate(left.writtenEnd + footer.length);

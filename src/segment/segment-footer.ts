@@ -24,7 +24,9 @@ import { crc32, placeMask } from '../checksum.js';
 import {
   COMMIT_HEADER_BYTES,
   type CommitHeader,
+  commitBodyCrc,
   completeCommit,
+  decodeCommitHeader,
   KIND_FOOTER,
   newCommitHeader,
 } from '../frame/commit-header.js';
@@ -185,6 +187,19 @@ export async function readFooter(source: HoldingSource, size: number, seed: numb
     return undefined;
   if (!isConsistent(summary)) return undefined;
   return { summary, indexAt, indexBytes, indexCrc: s.readUInt32LE(60), end: size };
+}
+
+/** Whether the commit of a footer is valid, too: of one that nothing says was synced a crash may have left the end alone. */
+export async function isFooterWhole(
+  source: HoldingSource,
+  { summary: { dataEnd }, end }: Footer,
+  seed: number,
+): Promise<boolean> {
+  const bytes = await bytesAt(source, dataEnd, end - dataEnd);
+  const header = newCommitHeader();
+  if (bytes.length !== end - dataEnd || !decodeCommitHeader(bytes, 0, seed, dataEnd, header)) return false;
+  if (header.kind !== KIND_FOOTER || COMMIT_HEADER_BYTES + header.bodyBytes !== bytes.length) return false;
+  return commitBodyCrc(bytes.subarray(COMMIT_HEADER_BYTES), seed, dataEnd) === header.bodyCrc;
 }
 
 /** FORMAT.md, 10: sums may hold over numbers that cannot be. What is made of a footer has the size of its numbers. */

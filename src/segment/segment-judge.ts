@@ -48,7 +48,9 @@ export function judgeSegment(scan: SegmentScan, evidence: SegmentEvidence): Segm
   const doubtedTo = evidence.isWitnessed ? 0 : endOfLife(scan, evidence);
   const durableTo = Math.max(evidence.durableOffset, doubtedTo);
   for (const range of scan.damaged) {
-    if (evidence.sealed || range.offset < durableTo || range.contradicts === true) damage.push(range);
+    // What follows a footer that is damaged is of it: no content stands there that could be torn.
+    const isOfFooter = range.isFooter === true && damage.at(-1)?.isFooter === true;
+    if (evidence.sealed || range.offset < durableTo || range.contradicts === true || isOfFooter) damage.push(range);
     else {
       cut = range;
       break;
