@@ -644,7 +644,7 @@ class Segment:
         self.commits, self.bad, self.records, self.lost = [], [], [], []
         self.last_id, self.durable, self.is_foreign, self.contradicts = self.base_id - 1, 0, False, False
         self.is_open = False  # how far it goes is not known
-        self.is_link_lost, self.is_misplaced = False, False
+        self.is_link_lost, self.is_misplaced, self.mentioned = False, False, 0
         self.footer_at = MAX  # of a footer of which at least the header is intact: no record stands behind it
         self.places = set()  # (offset, ID) of commits and frames
 
@@ -741,7 +741,7 @@ class Queue:
                 # Nothing says that it was synced: a crash may have left the end of it alone.
                 sealing = commit_at(segment.data, len(segment.data), segment.header.seed, segment.footer.data_end)
                 if sealing is None or not is_whole(segment.data, len(segment.data), segment.header.seed, sealing):
-                    segment.footer = None
+                    segment.mentioned, segment.footer = segment.footer.round, None
             end = segment.footer.data_end if segment.footer else len(segment.data)
             segment.commits, segment.bad = scan(segment.data, end, segment.header.seed)
             own = [commit.durable for commit in segment.commits if commit.kind != 2]
@@ -967,7 +967,7 @@ class Queue:
     def check_rounds(self):
         last = self.removals.last_round
         for segment in self.segments:
-            told = [segment.footer.round] if segment.footer else []
+            told = [segment.footer.round if segment.footer else segment.mentioned]
             for commit in [] if segment.footer else segment.commits:
                 if commit.kind != 2:
                     ahead = (commit.round - last) & U32

@@ -1,12 +1,16 @@
 /** `evaq compact`: gives back all the space that can be had, now. Opens the store for writing. */
 import { Command, Option } from 'commander';
 import { Evaq } from '../evaq.js';
+import type { Damage } from '../log/damage.js';
+import { rangesOf } from '../log/losses.js';
 import { ReadOnlyEvaq, storeUsage } from '../raw.js';
 import { parseQueue } from './arguments.js';
+import { EXIT_CORRUPT, say } from './exit-code.js';
+import { describeRanges } from './id-ranges-text.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
 import { plainTable } from './plain-table.js';
-import { formatBytes } from './record-format.js';
+import { formatBytes, formatCount } from './record-format.js';
 
 interface CompactFlags {
   readonly queue?: string;
@@ -43,7 +47,9 @@ async function compact(dir: string, { queue, json }: CompactFlags, signal: Abort
       const opened = await evaq.queue(name);
       await opened.compact();
       // With what GC had done by itself by then.
-      const { droppedSegments, rewrittenSegments, copiedBytes, reclaimedBytes } = opened.stats().gc;
+      const { gc, damage } = opened.stats();
+      sayLost(name, damage);
+      const { droppedSegments, rewrittenSegments, copiedBytes, reclaimedBytes } = gc;
       done.push({ queue: name, droppedSegments, rewrittenSegments, copiedBytes, reclaimedBytes });
       signal.throwIfAborted();
     }
@@ -56,6 +62,16 @@ async function compact(dir: string, { queue, json }: CompactFlags, signal: Abort
       : render(done, before, after),
   );
   await out.flush();
+}
+
+/** What could not be copied is set aside, and not missed by the next open: so it is told here. */
+function sayLost(queue: string, damage: readonly Damage[]): void {
+  const lost = rangesOf(damage.filter(({ lossless }) => !lossless));
+  if (lost.length === 0) return;
+  const count = lost.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+  const which = `${formatCount(count, 'record')}: ${describeRanges(lost)}`;
+  say(`queue '${queue}' is damaged: what cannot be read is lost and was set aside in quarantine/: among ${which}`);
+  process.exitCode = EXIT_CORRUPT;
 }
 
 /** Opening a queue for writing would make it. */

@@ -74,7 +74,7 @@ async function readInto(target: Target, meter: Meter, isCut: boolean, signal: Ab
   let isWhole = false;
   const take = (text: Buffer): Promise<void> | undefined => {
     line++;
-    const parsed = parseRecordLine(text.toString());
+    const parsed = parseRecordLine(text);
     if (parsed.kind === 'wrong') throw new UsageError(`line ${line} of the input: ${parsed.why}`);
     if (isWhole) throw new UsageError(`line ${line} of the input stands behind the end of the export`);
     if (line === 1) return target.begin(parsed);
@@ -104,7 +104,7 @@ async function readInto(target: Target, meter: Meter, isCut: boolean, signal: Ab
   signal.throwIfAborted();
   const rest = splitter.rest();
   // Of an export that was cut off it is a piece of a line, unless all but the newline is there.
-  const isPiece = isCut && line > 0 && rest !== undefined && parseRecordLine(rest.toString()).kind === 'wrong';
+  const isPiece = isCut && line > 0 && rest !== undefined && parseRecordLine(rest).kind === 'wrong';
   if (rest !== undefined && !isPiece) await take(rest);
   if (line === 0) throw new UsageError('there is nothing on standard input');
   return isWhole;

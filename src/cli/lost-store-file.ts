@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { EvaqError, isSystemError } from '../errors.js';
 import { STORE_FILE } from '../layout/store-file.js';
 import { storeUsage } from '../raw.js';
-import { Refused } from './exit-code.js';
+import { Refused, UsageError } from './exit-code.js';
 
 export const STORE_FILE_LOST: string = `the file ${STORE_FILE} is missing`;
 
@@ -16,10 +16,20 @@ export function storeFileLost(path: string): EvaqError {
   });
 }
 
+/** What is thrown for what cannot be a path (`layout/store-path.ts`), by us or by Node. */
+function isOfPath({ message, ...error }: Error): boolean {
+  const code = 'code' in error ? error.code : undefined;
+  return (
+    /^\w+ must (?:not hold a NUL|be a (?:file URL|non-empty))/.test(message) ||
+    String(code).startsWith('ERR_INVALID_FILE_URL')
+  );
+}
+
 /** What ended a command, as it is to be told: where the shell is in a folder that is gone, that; of a folder that is said to be no store, and was one, `storeFileLost`. Never rejects. */
 export async function asTold(error: unknown): Promise<unknown> {
   if (isSystemError(error) && 'syscall' in error && error.syscall === 'uv_cwd')
     return new Refused('the current folder is gone: go to another one, or give absolute paths');
+  if (error instanceof TypeError && isOfPath(error)) return new UsageError(`${error.message}: name a folder`);
   if (!(error instanceof EvaqError) || error.code !== 'EVAQ_NOT_A_STORE') return error;
   const { path } = error.details;
   if (typeof path !== 'string' || !existsSync(path) || existsSync(join(path, STORE_FILE))) return error;

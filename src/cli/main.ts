@@ -7,6 +7,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { commandsFor } from './commands.js';
 import { refuseEmpty } from './empty-arguments.js';
 import { EXIT_USAGE, exitCodeOf, printError, say } from './exit-code.js';
+import { refuseTwice } from './given-twice.js';
 import { guardStandardStreams } from './output.js';
 
 async function makeProgram(): Promise<Command> {
@@ -17,7 +18,7 @@ async function makeProgram(): Promise<Command> {
     .configureOutput({ outputError: (text) => say(text.trimEnd().replace(/^error: /, '')) })
     .addHelpText(
       'after',
-      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 3 damage found, 4 torn end (verify --strict), 5 locked,\n6 no such record or queue, 7 some became dead letters, 128 + n ended by signal n.',
+      '\nExit codes: 0 done, 1 failed, 2 called wrongly, 3 damage found, 4 torn end (verify --strict), 5 locked,\n6 no such record or queue, 7 some failed, 128 + n ended by signal n.',
     );
   program.hook('preAction', (_program, command) => refuseEmpty(command));
   for (const command of await commandsFor(process.argv.slice(2))) program.addCommand(inheriting(command, program));
@@ -27,6 +28,7 @@ async function makeProgram(): Promise<Command> {
 /** Commands within a command, too: each has its own way to end and to speak, unless it is told. */
 function inheriting(command: Command, parent: Command): Command {
   command.copyInheritedSettings(parent);
+  refuseTwice(command);
   for (const inner of command.commands) inheriting(inner, command);
   return command;
 }

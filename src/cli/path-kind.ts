@@ -20,6 +20,7 @@ export type PathKind =
   /** A folder of something else, or nothing at all. */
   | { readonly kind: 'none' };
 
+const MAGIC_BYTES = 4;
 const QUARANTINE_DIR = 'quarantine';
 /** What `repair` leaves of the files that it changes. */
 const REPAIR_BACKUP = /^\.evaq-backup-/;
@@ -70,7 +71,23 @@ function fileKind(path: string): PathKind {
   if (name === STORE_FILE)
     return { kind: 'store-file', what: 'the file that makes its folder a store; it holds no records' };
   if (name === LOCK_FILE) return { kind: 'lock', what: 'the lock of a store; it holds no records' };
-  return { kind: 'other-file' };
+  return kindByMagic(path);
+}
+
+/** Of a file that was copied out under another name. */
+function kindByMagic(path: string): PathKind {
+  switch (frontOf(path, MAGIC_BYTES).toString('latin1')) {
+    case 'EvqT':
+      return { kind: 'tombstones', what: 'a tombstone log: it tells which records were removed, and holds none' };
+    case 'EvqD':
+      return { kind: 'deliveries', what: 'a delivery log: it tells of attempts and due times, and holds no records' };
+    case 'EvqI':
+      return { kind: 'intake', what: 'an intake log: it tells which messages came in, and holds no records' };
+    case 'EvqM':
+      return { kind: 'store-file', what: 'the file that makes its folder a store; it holds no records' };
+    default:
+      return { kind: 'other-file' };
+  }
 }
 
 function segmentWhat(path: string, kind: 'segment' | 'unfinished' | 'free'): string | undefined {
@@ -82,11 +99,14 @@ function segmentWhat(path: string, kind: 'segment' | 'unfinished' | 'free'): str
 /** Made ahead, or emptied, for the next segment or log: zeros where its header will be. A file that has its own name already has one. */
 export function isSpare(path: string): boolean {
   if (!/\.(?:tmp|free)$/.test(path)) return false;
-  const front = Buffer.alloc(FILE_HEADER_BYTES);
+  return frontOf(path, FILE_HEADER_BYTES).every((byte) => byte === 0);
+}
+
+function frontOf(path: string, length: number): Buffer {
+  const front = Buffer.alloc(length);
   const fd = openSync(path, 'r');
   try {
-    const bytes = readSync(fd, front, 0, front.length, 0);
-    return front.subarray(0, bytes).every((byte) => byte === 0);
+    return front.subarray(0, readSync(fd, front, 0, length, 0));
   } finally {
     closeSync(fd);
   }

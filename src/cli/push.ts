@@ -130,7 +130,7 @@ function entryReader({ json, header }: PushFlags): (record: Buffer) => Buffer | 
   let line = 0;
   return (record) => {
     line++;
-    const parsed = parseRecordLine(record.toString());
+    const parsed = parseRecordLine(record);
     if (parsed.kind === 'wrong') throw new UsageError(`line ${line} of the input: ${parsed.why}`);
     if (parsed.kind !== 'record') return undefined;
     const { payload, headers: own, dueMs } = parsed.record;

@@ -44,6 +44,9 @@ async function remove(dir: string, ids: readonly number[], flags: RemoveFlags, s
     throw new UsageError('name the IDs to remove, or --through one, or a selection, and one of these');
   }
   if (isSelected) return removeSelected(dir, selectionOf(flags), flags, signal);
+  // Who names one twice means it once.
+  const wanted = [...new Set(ids)];
+  if (flags.dryRun) return sayWhich(dir, wanted, flags, signal);
   await requireQueue(dir, flags.queue);
   await using evaq = await openExisting(dir);
   const queue = await evaq.queue(flags.queue);
@@ -51,15 +54,42 @@ async function remove(dir: string, ids: readonly number[], flags: RemoveFlags, s
     say(`removed ${formatCount(await queue.removeThrough(through), 'record')}`);
     return;
   }
-  // Who names one twice means it once.
-  const wanted = [...new Set(ids)];
   const results = await Promise.all(wanted.map((id) => queue.remove(id)));
   say(`removed ${formatCount(results.filter((removed) => removed).length, 'record')}`);
-  const missing = wanted.filter((_, i) => results[i] !== true);
+  requireAll(
+    queue.name,
+    wanted.filter((_, i) => results[i] !== true),
+  );
+}
+
+/** @throws EVAQ_RECORD_NOT_FOUND for those that were named and are not there */
+function requireAll(queue: string, missing: readonly number[]): void {
   if (missing.length === 0) return;
-  throw new EvaqError('EVAQ_RECORD_NOT_FOUND', `queue '${queue.name}' has no live record ${describeIds(missing)}`, {
-    details: { queue: queue.name },
+  throw new EvaqError('EVAQ_RECORD_NOT_FOUND', `queue '${queue}' has no live record ${describeIds(missing)}`, {
+    details: { queue },
   });
+}
+
+/** What would be removed of what is named. */
+async function sayWhich(
+  dir: string,
+  ids: readonly number[],
+  { queue: name, through }: RemoveFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  await using store = await ReadOnlyEvaq.open(dir);
+  const queue = await queueToRead(store, name);
+  const missing: number[] = [];
+  async function* live(): AsyncGenerator<number, void, undefined> {
+    for (const id of ids) {
+      if ((await queue.get(id)) !== undefined) yield id;
+      else missing.push(id);
+    }
+  }
+  const upTo = through === undefined ? undefined : selectionOf({ to: { kind: 'id', id: through } });
+  sayPlan('remove', name, await tallyOf(upTo === undefined ? live() : idsOf(queue, upTo, signal)));
+  say('nothing was changed; without --dry-run it is done');
+  requireAll(name, missing);
 }
 
 async function removeSelected(

@@ -95,13 +95,18 @@ function renderStep({ action, file }: RepairStep): string {
   return `repair    ${file}: ${WORDS[action]}`;
 }
 
-function losses({ lost, removalsLost }: RepairPlan): string[] {
+function losses({ damage, lost, removalsLost }: RepairPlan): string[] {
   const lines: string[] = [];
   for (const queue of new Set(lost.map((one) => one.queue))) {
     const ranges = lost.filter((one) => one.queue === queue);
     const count = ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
     lines.push(`lost      queue '${queue}': ${formatCount(count, 'record')}: ${describeRanges(ranges)}`);
   }
+  const isVague = damage.some(({ vague, lossless }) => vague === true && !lossless);
+  if (isVague)
+    lines.push(
+      `lost      ${lines.length === 0 ? 'records, perhaps' : 'beside that others, perhaps'}: nothing tells which`,
+    );
   if (lines.length === 0) lines.push('lost      no record');
   for (const queue of removalsLost)
     lines.push(`lost      queue '${queue}': removals; removed records may be there again`);

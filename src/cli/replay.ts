@@ -18,7 +18,14 @@ import { readCheckpoint } from './replay/replay-checkpoint.js';
 import { ReplayProgress } from './replay/replay-progress.js';
 import { ReplayRun } from './replay/replay-run.js';
 import { keptSelection, requireSame, selectionGiven } from './replay/replay-selection.js';
-import { execTarget, type ReplayTarget, sinkTarget, stdoutTarget, storeTarget } from './replay/replay-target.js';
+import {
+  execTarget,
+  placeOf,
+  type ReplayTarget,
+  sinkTarget,
+  stdoutTarget,
+  storeTarget,
+} from './replay/replay-target.js';
 import { type Position, parsePosition } from './selection/position.js';
 import { type Selection, type SelectionFlags, selectionOf } from './selection/selection.js';
 import { addSelection } from './selection/selection-options.js';
@@ -68,9 +75,12 @@ export function replayCommand(): Command {
     .action((dir: string, flags: ReplayFlags) => interruptible((signal) => replay(dir, flags, given(), signal)));
 }
 
-function parseTo(text: string, before: ReplayTo = {}): ReplayTo {
+function parseTo(text: string, given: ReplayTo | undefined): ReplayTo {
+  const before = given ?? {};
   if (text === '') throw new InvalidArgumentError('It is empty.');
   const position = parsePosition(text, Date.now());
+  if ((position === undefined ? before.target : before.position) !== undefined)
+    throw new InvalidArgumentError('It is given twice.');
   return position === undefined ? { ...before, target: text } : { ...before, position };
 }
 
@@ -87,7 +97,8 @@ async function replay(dir: string, flags: ReplayFlags, given: readonly string[],
   if (to?.target !== undefined || exec !== undefined) requireNoOutput(flags);
   await using store = await ReadOnlyEvaq.open(dir);
   const queue = await queueToRead(store, flags.queue);
-  const before = path === undefined ? undefined : readCheckpoint(path, store.uuid, queue.name);
+  const where = whereTo(flags);
+  const before = path === undefined ? undefined : readCheckpoint(path, store.uuid, queue.name, where);
   if (path !== undefined && before !== undefined) requireSame(path, before, given);
   const selection = selectionIn(flags);
   const kept = before?.selection ?? (await keptSelection(queue, selection, given));
@@ -97,6 +108,7 @@ async function replay(dir: string, flags: ReplayFlags, given: readonly string[],
   const progress = new ReplayProgress({
     store: store.uuid,
     queue: queue.name,
+    to: where,
     selection: kept,
     before,
     path,
@@ -125,6 +137,13 @@ async function replay(dir: string, flags: ReplayFlags, given: readonly string[],
     }
   }
   signal.throwIfAborted();
+}
+
+/** What a checkpoint is of. What is run may be mended in between: that it is run is what counts. Without what is secret. */
+function whereTo({ exec, to }: ReplayFlags): string {
+  if (exec !== undefined) return '--exec';
+  if (to?.target === undefined) return 'standard output';
+  return isUrl(to.target) ? (placeOf(to.target) ?? to.target) : storePathOf(to.target);
 }
 
 function selectionIn({ to, ...rest }: ReplayFlags): Selection {

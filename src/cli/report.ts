@@ -1,8 +1,8 @@
 /** `evaq report`: a store as one page of HTML, to be sent to somebody. Takes no lock, and writes nothing to the store. */
 import { writeFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, relative, resolve } from 'node:path';
 import { Command } from 'commander';
-import { EXIT_CORRUPT, say } from './exit-code.js';
+import { EXIT_CORRUPT, say, UsageError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
 import { Output } from './output.js';
 import { gather } from './report/gathered.js';
@@ -26,6 +26,8 @@ export function reportCommand(): Command {
 }
 
 async function report(dir: string, { output, write }: ReportFlags, signal: AbortSignal): Promise<void> {
+  if (output !== undefined && !relative(resolve(dir), resolve(output)).startsWith('..'))
+    throw new UsageError(`-o: ${output} is in the store, in which nothing is written`);
   const gathered = await gather(dir, write ? dirname(resolve(dir)) : undefined, signal);
   const page = renderPage(gathered);
   if (output === undefined) {
@@ -36,5 +38,5 @@ async function report(dir: string, { output, write }: ReportFlags, signal: Abort
     writeFileSync(output, page);
     say(`wrote ${output}`);
   }
-  if (gathered.verified.damage.some(({ lossless }) => !lossless)) process.exitCode = EXIT_CORRUPT;
+  if (gathered.verified.damage.length > 0) process.exitCode = EXIT_CORRUPT;
 }

@@ -2,9 +2,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { EvaqError } from '../errors.js';
 import { STORE_FILE } from '../layout/store-file.js';
 import {
   type QueueUsage,
+  ReadOnlyEvaq,
   type SegmentFate,
   type SegmentUsage,
   type StoreUsage,
@@ -12,6 +14,7 @@ import {
   type UsedSpace,
 } from '../raw.js';
 import { parseBytes, parseShare } from './arguments.js';
+import { damagedPlaces, sayPassedOver } from './damage-told.js';
 import { formatAge } from './durations.js';
 import { exitCodeOf, printError } from './exit-code.js';
 import { interruptible } from './interrupt.js';
@@ -55,6 +58,22 @@ async function why(dir: string, { json, segmentBytes, liveShare }: WhyFlags, sig
   const out = new Output();
   await out.line(json ? toJson(usage) : render(usage, holderOf(usage.path) !== undefined, Date.now()));
   await out.flush();
+  if (existsSync(join(usage.path, STORE_FILE))) sayPassedOver(await damagedIn(usage.path));
+}
+
+/** Places that are damaged so that something is lost, as far as that shows without reading every byte: what is told may not be all then, or not so. */
+async function damagedIn(path: string): Promise<number> {
+  await using store = await ReadOnlyEvaq.open(path);
+  let places = 0;
+  for (const name of await store.queueNames()) {
+    try {
+      places += await damagedPlaces(await store.queue(name));
+    } catch (error) {
+      if (!(error instanceof EvaqError) || error.code !== 'EVAQ_CORRUPT') throw error;
+      places++;
+    }
+  }
+  return places;
 }
 
 /** Version 1 of this layout. */

@@ -111,11 +111,12 @@ export async function loadSegment(
   const { header, seed } = decoding;
   const headed: HeadedSegment = { file, header, seed, headerDamaged: decoding.damaged, fileBytes };
   const footer = await readFooter(handle, fileBytes, seed);
-  if (footer === undefined) return scanned(handle, headed, loading);
+  if (footer === undefined) return scanned(handle, headed, loading, 0);
   // Of one that may never have been synced the end alone may be there: it is torn then, as everything else would be.
   const isCertain = wasSealed(file, header, loading) || (loading.durable.get(id) ?? 0) >= footer.end;
   const isWhole = isCertain || (await isFooterWhole(handle, footer, seed));
-  return isWhole ? sealed(headed, footer, loading) : scanned(handle, headed, loading);
+  // The round that it mentions was durable all the same.
+  return isWhole ? sealed(headed, footer, loading) : scanned(handle, headed, loading, footer.summary.removalSeq);
 }
 
 /** A file whose header is this segment's. */
@@ -162,11 +163,12 @@ function isRewritten({ flags }: FileHeader): boolean {
   return (flags & HEADER_FLAG_REWRITTEN) !== 0;
 }
 
-/** There is no footer, or none that is whole: what it holds is looked for. */
+/** There is no footer, or none that is whole: what it holds is looked for. `round`: one of removals that is mentioned there. */
 async function scanned(
   handle: LoadedFile,
   { file, header, seed, headerDamaged, fileBytes }: HeadedSegment,
   loading: SegmentLoading,
+  round: number,
 ): Promise<FoundSegment> {
   const { path, baseId, id } = file;
   let marks: IntakeMarks | undefined;
@@ -186,6 +188,7 @@ async function scanned(
     isRecycled: (header.flags & HEADER_FLAG_RECYCLED) !== 0,
   });
   if (verdict.cutAt !== undefined && scan.dataEnd > verdict.cutAt) scan = await scanTo(verdict.cutAt);
+  scan.removalSeq = Math.max(scan.removalSeq, round % 2 ** 32);
   // A copy had its footer before it had its name, and what it was made of had one before: those moves were over by then. In a store that was imported
   // an origin may be an ID that is another record's now.
   if (isRewritten(header)) scan.moved.length = 0;

@@ -293,6 +293,6 @@ describe('a line of JSON', () => {
     ['{"payload":"x","error":{}}', "'error' has no message"],
     ['{"payload":"x","more":1}', "there is no field 'more'"],
   ])('%s is refused', (line, why) => {
-    expect(parseRecordLine(line)).toMatchObject({ kind: 'wrong', why: expect.stringContaining(why) });
+    expect(parseRecordLine(Buffer.from(line))).toMatchObject({ kind: 'wrong', why: expect.stringContaining(why) });
   });
 });

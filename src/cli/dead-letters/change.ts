@@ -46,8 +46,14 @@ export async function changeLetters(
     left -= changed;
     found += chosen.seen;
   }
-  if (found === 0) say('there are no dead letters');
+  if (found === 0) say(isChoice(ids, flags) ? 'no dead letter is meant by that' : 'there are no dead letters');
   else if (!isMeant(flags)) sayNothingChanged();
+}
+
+/** Not all of a queue are meant. */
+function isChoice(ids: readonly number[], flags: ChangeFlags): boolean {
+  const { from, to, since, until, grep, header, reason, count, code } = flags;
+  return ids.length > 0 || [from, to, since, until, grep, header, reason, count, code].some((one) => one !== undefined);
 }
 
 /** What goes for good is named. @throws UsageError unless it is said in one way which are meant */

@@ -2,8 +2,8 @@
  * A line of JSON back into a record: what `-o json` and `export` write, and what somebody writes by hand, of which `payload` is all that there must be.
  * What is not understood is refused, so that nothing is lost in silence; the fields that say where a record stood are allowed and mean nothing to a push.
  */
+import { isUtf8 } from 'node:buffer';
 import type { FailureDetail, RecordIdentity, RecordOrigin } from '../../frame/metadata.js';
-
 import { parseIsoTime } from '../selection/point-in-time.js';
 
 export const EXPORT_VERSION = 1;
@@ -48,10 +48,12 @@ const HALF = /\p{Surrogate}/u;
 /** Thrown within this file only. */
 class Wrong extends Error {}
 
-export function parseRecordLine(line: string): ParsedLine {
+export function parseRecordLine(bytes: Buffer): ParsedLine {
+  // What is none would be read as other characters.
+  if (!isUtf8(bytes)) return { kind: 'wrong', why: 'it is no UTF-8' };
   let value: unknown;
   try {
-    value = JSON.parse(line);
+    value = JSON.parse(bytes.toString());
   } catch {
     return { kind: 'wrong', why: 'it is no JSON' };
   }

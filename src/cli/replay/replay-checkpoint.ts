@@ -29,6 +29,8 @@ export interface Checkpoint {
   /** Of the store that is replayed. */
   readonly store: string;
   readonly queue: string;
+  /** Where to. Missing: it is of an older version. */
+  readonly to?: string;
   readonly selection: KeptSelection;
   /** All that are selected up to here are settled, and these beyond it. */
   readonly through: number;
@@ -40,8 +42,8 @@ export interface Checkpoint {
   readonly removing: readonly number[];
 }
 
-/** `undefined`: there is none yet. @throws UsageError for a file that is none, or of another store or queue */
-export function readCheckpoint(path: string, store: string, queue: string): Checkpoint | undefined {
+/** `undefined`: there is none yet. @throws UsageError for a file that is none, or of another store, queue or destination */
+export function readCheckpoint(path: string, store: string, queue: string, to: string): Checkpoint | undefined {
   const text = readTextFile(path);
   if (text === undefined) return undefined;
   let value: unknown;
@@ -53,6 +55,11 @@ export function readCheckpoint(path: string, store: string, queue: string): Chec
   if (!isCheckpoint(value)) throw new UsageError(`${path} is no checkpoint of a replay`);
   if (value.store !== store || value.queue !== queue) {
     throw new UsageError(`${path} is the checkpoint of queue '${value.queue}' of the store ${value.store}`);
+  }
+  if (value.to !== undefined && value.to !== to) {
+    throw new UsageError(
+      `${path} is the checkpoint of a replay to ${value.to}, and this one is to ${to}: say the same, or name another file`,
+    );
   }
   return value;
 }
@@ -81,6 +88,7 @@ function isCheckpoint(value: unknown): value is Checkpoint {
   if (!('beyond' in value) || !Array.isArray(value.beyond) || !value.beyond.every(isId)) return false;
   if (!('removing' in value) || !Array.isArray(value.removing) || !value.removing.every(isId)) return false;
   if (!('failed' in value) || !Array.isArray(value.failed) || !value.failed.every(isFailed)) return false;
+  if ('to' in value && typeof value.to !== 'string') return false;
   return 'selection' in value && isKept(value.selection);
 }
 

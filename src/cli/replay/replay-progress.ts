@@ -10,6 +10,8 @@ import type { TakenRecord } from './replayer.js';
 export interface ReplayProgressOptions {
   readonly store: string;
   readonly queue: string;
+  /** As the checkpoint has it. */
+  readonly to: string;
   readonly selection: KeptSelection;
   readonly before: Checkpoint | undefined;
   /** `undefined`: nothing is written down. */
@@ -82,7 +84,7 @@ export class ReplayProgress {
   }
 
   #write(): void {
-    const { path, store, queue, selection } = this.#options;
+    const { path, store, queue, to, selection } = this.#options;
     if (path === undefined) return;
     const { through, beyond } = this.window;
     const settled = new Set([...beyond, ...[...this.done].filter((id) => id > through)]);
@@ -92,6 +94,7 @@ export class ReplayProgress {
       v: 1,
       store,
       queue,
+      to,
       selection: { given, first, last, sinceMs, untilMs, left },
       through,
       beyond: [...settled].sort((a, b) => a - b),

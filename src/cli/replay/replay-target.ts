@@ -38,8 +38,8 @@ export async function sinkTarget(to: string, headers: Readonly<Record<string, st
   };
 }
 
-/** Without what is secret in it. */
-function placeOf(url: string): string | undefined {
+/** Without what is secret in it; `undefined` where it cannot be read as one. */
+export function placeOf(url: string): string | undefined {
   if (!URL.canParse(url)) return undefined;
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname}`;

@@ -55,9 +55,9 @@ function patternArgument(text: string): RegExp {
   }
 }
 
-function headerArgument(text: string, before: readonly HeaderWanted[] = []): HeaderWanted[] {
+function headerArgument(text: string, before: readonly HeaderWanted[] | undefined): HeaderWanted[] {
   const at = text.indexOf('=');
   const name = at < 0 ? text : text.slice(0, at);
   if (name === '') throw new InvalidArgumentError('It is NAME=VALUE, or NAME.');
-  return [...before, { name, value: at < 0 ? undefined : text.slice(at + 1) }];
+  return [...(before ?? []), { name, value: at < 0 ? undefined : text.slice(at + 1) }];
 }
