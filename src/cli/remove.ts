@@ -1,6 +1,7 @@
 /** `evaq remove`: takes records out of a queue, durably: by their IDs, or those that are selected. Opens the store for writing. */
 import { Command, Option } from 'commander';
 import { EvaqError } from '../errors.js';
+import { DEAD_LETTERS_QUEUE, WAL_QUEUE } from '../layout/store-file.js';
 import { ReadOnlyEvaq } from '../raw.js';
 import { parseId, parseIds, queueOption } from './arguments.js';
 import { queueToRead } from './damage-told.js';
@@ -127,8 +128,9 @@ async function removeSelected(
   say(`removed ${formatCount(removed, 'record')} of ${flags.queue}${gone === 0 ? '' : `; ${gone} were gone by then`}`);
 }
 
-/** Opening a queue for writing would make it. */
+/** Opening a queue for writing would make it; those that every store has are there. */
 async function requireQueue(dir: string, name: string): Promise<void> {
+  if (name === WAL_QUEUE || name === DEAD_LETTERS_QUEUE) return;
   await using store = await ReadOnlyEvaq.open(dir);
   await store.queue(name);
 }

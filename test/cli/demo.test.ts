@@ -27,7 +27,7 @@ interface Running {
 
 function start(...args: string[]): Running {
   const dir = fs.mkdtempSync(path.join(scratch, 'run-'));
-  const child = spawn(process.execPath, [program, 'demo', '--dir', dir, ...args], {
+  const child = spawn(process.execPath, [program, 'demo', ...(args.includes('--dir') ? [] : ['--dir', dir]), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output = { stdout: '', stderr: '' };

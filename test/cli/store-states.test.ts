@@ -62,7 +62,7 @@ const WHOLE: Partial<Record<Command, number>> = {
   'backup $S $T --copy': 3,
   'restore $S $T': 3,
 };
-const SEEN_AT_ONCE: Partial<Record<Command, number>> = { 'info $S': 3, 'doctor $S --no-write': 1 };
+const SEEN_AT_ONCE: Partial<Record<Command, number>> = { 'why $S': 3, 'info $S': 3, 'doctor $S --no-write': 1 };
 
 const STATES: readonly State[] = [
   {
