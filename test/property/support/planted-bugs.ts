@@ -201,7 +201,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'every bad frame is called damage',
     ['crashes'],
     'segment/segment-judge.ts',
-    'if (evidence.sealed || range.offset < durableTo || range.contradicts === true) damage.push(range);',
+    'if (evidence.sealed || range.offset < durableTo || range.contradicts === true || isOfFooter) damage.push(range);',
     'if (range.offset >= 0) damage.push(range);',
   ),
   edit(
@@ -331,7 +331,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'the log is cut at the first bad frame',
     ['damage'],
     'segment/segment-judge.ts',
-    'if (evidence.sealed || range.offset < durableTo || range.contradicts === true) damage.push(range);',
+    'if (evidence.sealed || range.offset < durableTo || range.contradicts === true || isOfFooter) damage.push(range);',
     'if (range.offset < 0) damage.push(range);',
   ),
   edit(
