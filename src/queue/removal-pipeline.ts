@@ -163,9 +163,8 @@ export class RemovalPipeline {
     await this.#chore(async () => void (await this.#log.rewrite())).catch(() => undefined);
   }
 
-  /** For a queue that has come to rest: `reserveBytes` need not be more than so much. Never rejects; does nothing beside removals. */
+  /** For a queue that has come to rest: `reserveBytes` need not be more than so much. Never rejects. */
   async giveBack(bytes: number): Promise<void> {
-    if (this.#state.kind !== 'resting') return;
     await this.#chore(() => this.#log.giveBack(bytes)).catch(() => undefined);
   }
 
