@@ -139,6 +139,8 @@ export function collectFrames(walk: Walk): number | 'damaged' {
       if (frame.id < walk.nextId || frame.id > segment.lastId) return 'damaged';
     }
     const id = commitSparse ? sparseIdAt(walk, at) : walk.denseId;
+    // Whatever the commit says of its IDs: what stands behind it is not passed over for that.
+    if (id > segment.lastId) return 'damaged';
     if (id > to) {
       walk.nextId = id;
       return 0;
@@ -188,7 +190,8 @@ export function passCommit(walk: Walk): boolean {
   const { taking, from, to, mode } = walk.wish;
   const { needle } = taking;
   if (taking.isOfViews || !walk.verified || walk.commitSparse || mode !== 'live') return false;
-  if (commitNextId === undefined || firstId < from || firstId < walk.nextId || commitNextId - 1 > to) return false;
+  if (commitNextId === undefined || firstId < from || firstId < walk.nextId) return false;
+  if (commitNextId - 1 > Math.min(to, segment.lastId)) return false;
   const begin = walk.at - window.from;
   const end = commitEnd - window.from;
   const holdsSome = needle === undefined || needle.isIn(window, begin, end);
